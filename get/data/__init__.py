@@ -1,0 +1,1 @@
+"""Images, as one HDF5 store per data set."""

@@ -1,0 +1,68 @@
+"""The image store: one HDF5 file per data set, read by every stage.
+
+Datasets: images (N, C, H, W) uint8, labels (N,) int64, split (N,) uint8 (0 train, 1 test). Attributes:
+name, classes, source.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from get.files import UserError, atomic
+
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images uint8 (N, C, H, W) and labels int64 (N,) of one split of a data set of `classes` classes."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: int
+
+
+def write_store(
+    path: str | Path,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    split: NDArray[np.uint8],
+    *,
+    name: str,
+    classes: int,
+    source: str,
+) -> None:
+    """Write a store; `split` holds 0 for train and 1 for test, `source` says where the images are from."""
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        file["images"], file["labels"], file["split"] = images, labels.astype(np.int64), split
+        file.attrs.update(name=name, classes=classes, source=source)
+
+
+def read_split(path: str | Path, split: str) -> Images:
+    """Return the split called `split` ('train' or 'test') of the store at `path`.
+
+    Raises:
+        UserError: the file is missing, damaged or no store.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            chosen = file["split"][:] == SPLITS.index(split)
+            images, labels = file["images"][:][chosen], file["labels"][:][chosen]
+            return Images(images, labels, int(file.attrs["classes"]))
+    except (OSError, KeyError) as error:
+        raise UserError(f"{path} is no image store ({error}); make it with: snakemake {path}") from None
+
+
+def to_unit(images: NDArray[np.uint8]) -> Tensor:
+    """Return uint8 images as float32 in [-1, 1]."""
+    return torch.from_numpy(images).float() / 127.5 - 1
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Return images in [-1, 1] as uint8: truncate(clip(127.5 x + 128, 0, 255)), as the field does for FID."""
+    return (images * 127.5 + 128).clip(0, 255).to(torch.uint8)

@@ -1,0 +1,1 @@
+"""Features, scores and costs of samples, whoever made them."""

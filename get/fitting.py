@@ -1,0 +1,250 @@
+"""The one training loop: AdamW, linear warm-up, clipping, EMA, and a state that resumes bit for bit.
+
+Classifier, teacher and student give it a model and a loss that is a function of the step. The step names
+all randomness, so the state holds no generator: a run killed anywhere and started again ends with the
+same weights as one that was left alone (on the same device with the same thread count).
+"""
+
+import math
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from get.files import UserError, atomic, fingerprint, write_json
+from get.runtime import Progress, autocast, log
+from get.seeding import fold_in
+
+RECORD_EVERY = 50  # steps averaged into one line of the history; the only time the host waits for the device
+SAVE_EVERY = 60.0  # seconds between saves of the state of an unfinished job
+
+Loss = Callable[[Callable[..., Tensor], int], Tensor]
+
+
+class Stopped(Exception):
+    """Training was asked to stop (SIGTERM, Ctrl-C); its state is saved and the same command goes on."""
+
+
+class Diverged(Exception):
+    """The loss or a gradient is no longer finite."""
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How a model is trained; the keys of `training:` in the config.
+
+    Args:
+        batch: examples per step, over all processes.
+        lr: learning rate of AdamW after `warmup` steps of linear increase; constant from then on.
+        warmup: steps; 0 for none.
+        weight_decay: of AdamW.
+        clip: largest gradient norm; None for no clipping.
+        ema: decay of the exponential moving average of the weights.
+        ema_warmup: at step t the decay is at most (1 + t) / (10 + t).
+        precision: 'float32' or 'bfloat16' (autocast).
+        compile: compile the model with torch.compile.
+    """
+
+    batch: int
+    lr: float
+    warmup: int
+    weight_decay: float
+    clip: float | None
+    ema: float
+    ema_warmup: bool
+    precision: str
+    compile: bool
+
+    def lr_at(self, step: int) -> float:
+        """Return the learning rate of step `step` (from 0)."""
+        return self.lr * min(1.0, (step + 1) / self.warmup) if self.warmup else self.lr
+
+    def ema_at(self, step: int) -> float:
+        """Return the decay of the average after step `step` (from 0)."""
+        return min(self.ema, (1 + step) / (10 + step)) if self.ema_warmup else self.ema
+
+
+class State:
+    """A training run after `step` steps: weights, average, optimiser, and the history of the loss.
+
+    `history` is a list of (step, loss, gradient norm): means over the `RECORD_EVERY` steps that end there.
+    """
+
+    def __init__(self, model: nn.Module, options: Optimisation, identity: str) -> None:
+        self.model, self.identity, self.step = model, identity, 0
+        self.parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
+        self.ema = [p.detach().clone() for p in self.parameters]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=options.lr, weight_decay=options.weight_decay, fused=True
+        )
+        self.history: list[tuple[int, float, float]] = []
+        self.window = torch.zeros(2, device=self.parameters[0].device)  # sums of loss and gradient norm
+
+    def ema_weights(self) -> dict[str, Tensor]:
+        """Return the model's state dict with each parameter replaced by its moving average."""
+        names = [name for name, p in self.model.named_parameters() if p.requires_grad]
+        averages = dict(zip(names, self.ema, strict=True))
+        return {**self.model.state_dict(), **averages}
+
+    def save(self, path: Path) -> None:
+        """Write everything to `path`, atomically; readable with weights_only=True."""
+        content = {
+            "identity": self.identity,
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "ema": self.ema,
+            "optimizer": self.optimizer.state_dict(),
+            "history": self.history,
+            "window": self.window,
+        }
+        with atomic(path) as temporary:
+            torch.save(content, temporary)
+
+    def load(self, path: Path) -> bool:
+        """Continue from `path`; returns False where it belongs to a run with other settings.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        device = self.parameters[0].device
+        try:
+            content = torch.load(path, map_location=device, weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
+            raise UserError(f"{path} is no training state or is damaged: delete it ({error})") from None
+        if content["identity"] != self.identity:
+            return False
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        torch._foreach_copy_(self.ema, content["ema"])
+        self.step, self.history = content["step"], [tuple(line) for line in content["history"]]
+        self.window = content["window"]
+        return True
+
+    def write_history(self, path: str | Path) -> None:
+        """Write the history as JSON: the names of the columns and the rows."""
+        write_json(path, {"columns": ["step", "loss", "gradient norm"], "rows": self.history})
+
+
+@contextmanager
+def trained(
+    model: nn.Module,
+    loss: Loss,
+    options: Optimisation,
+    *,
+    settings: dict[str, Any],
+    stop: int,
+    output: str | Path,
+    start: str | Path | None = None,
+) -> Iterator[State]:
+    """Train `model` in place up to step `stop` and yield the state, for the block to write its results.
+
+    While it works, the state is saved every minute (and when a signal asks to stop) to a file beside
+    `output`, from which a killed job goes on. That file goes away when the block ends without error.
+
+    Args:
+        model: freshly initialised, on its device.
+        loss: loss(forward, step) -> scalar, where `forward` is the (compiled) model.
+        options: see `Optimisation`.
+        settings: all that defines the run (JSON-like, key 'seed' among it); a state of other settings is
+            never continued.
+        stop: the number of steps after which to end.
+        output: the result, beside which unfinished work lives.
+        start: state of the milestone before, or None to start from `model` as it is.
+
+    Raises:
+        Stopped: a signal asked for it; the state is saved.
+        Diverged: loss or gradient is no longer finite; the last good state stays saved.
+        UserError: `start` is damaged or of other settings.
+    """
+    state = State(model, options, fingerprint(settings))
+    scratch = Path(output).with_suffix(".unfinished.pt")
+    _begin(state, start, scratch)
+    _fit(state, loss, options, settings["seed"], stop, scratch)
+    yield state
+    scratch.unlink(missing_ok=True)
+
+
+def _begin(state: State, start: str | Path | None, scratch: Path) -> None:
+    """Bring `state` to where its job goes on: its own unfinished work, else the milestone before, else 0."""
+    if scratch.exists():
+        try:
+            if state.load(scratch):
+                log.info("resuming at step %d from %s", state.step, scratch)
+                return
+            log.info("%s is of other settings: starting afresh", scratch)
+        except UserError:
+            log.info("%s is damaged: starting afresh", scratch)
+        scratch.unlink()
+    if start is not None and not state.load(Path(start)):
+        raise UserError(f"{start} was trained with other settings; delete it and run snakemake again")
+
+
+def _fit(state: State, loss: Loss, options: Optimisation, seed: int, stop: int, scratch: Path) -> None:
+    model = state.model.train()
+    forward = torch.compile(model) if options.compile else model
+    progress = Progress("training", stop, state.step)
+    saved = time.monotonic()
+    with _stop_requests() as stopping:
+        while state.step < stop:
+            _step(state, forward, loss, options, seed)
+            if state.step % RECORD_EVERY == 0:
+                _record(state)
+            progress.advance(note=f"loss {state.history[-1][1]:.4f}" if state.history else "")
+            if stopping.is_set() or time.monotonic() - saved > SAVE_EVERY:
+                if math.isfinite(state.window.sum().item()):
+                    state.save(scratch)
+                saved = time.monotonic()
+            if stopping.is_set():
+                raise Stopped(f"stopped at step {state.step} of {stop}; the same command goes on from there")
+    progress.close()
+
+
+def _step(state: State, forward: Callable[..., Tensor], loss: Loss, options: Optimisation, seed: int) -> None:
+    """Take one optimisation step, without waiting for the device."""
+    torch.manual_seed(fold_in(seed, "dropout", state.step))
+    for group in state.optimizer.param_groups:
+        group["lr"] = options.lr_at(state.step)
+    with autocast(state.window.device, options.precision):
+        value = loss(forward, state.step)
+    value.backward()
+    norm = nn.utils.clip_grad_norm_(state.parameters, options.clip or math.inf)
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+    torch._foreach_lerp_(state.ema, state.parameters, 1 - options.ema_at(state.step))
+    state.window += torch.stack([value.detach(), norm])
+    state.step += 1
+
+
+def _record(state: State) -> None:
+    mean_loss, mean_norm = (state.window / RECORD_EVERY).tolist()
+    if not math.isfinite(mean_loss + mean_norm):
+        raise Diverged(
+            f"between steps {state.step - RECORD_EVERY} and {state.step} the loss ({mean_loss}) or the "
+            f"gradient norm ({mean_norm}) stopped being finite; lower training.lr or set training.clip"
+        )
+    state.history.append((state.step, mean_loss, mean_norm))
+    state.window.zero_()
+
+
+@contextmanager
+def _stop_requests() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM or Ctrl-C sets."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before: list[Any] = [signal.signal(number, lambda *_: event.set()) for number in signals]
+    try:
+        yield event
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)

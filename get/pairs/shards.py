@@ -1,0 +1,144 @@
+"""Shards of pairs (noise, label, image) as HDF5, and the manifest that lists them.
+
+A shard holds contiguous datasets noise (n, C, H, W) float16, image (n, C, H, W) float16 and label (n,)
+int64 (0 where the teacher is unconditional), for the pair indices start .. start + n - 1. The noise is
+exact: it was rounded to float16 before the teacher saw it. Pair i is a function of (teacher, seed, i).
+
+Training pairs have the indices 0 .. count - 1; held-out pairs start at `HELD_OUT`, out of reach.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from get import __version__
+from get.files import UserError, atomic, read_json, sha256, write_json
+
+HELD_OUT = 2**40  # first index of the held-out range
+LARGEST_PIXEL = 4.0  # a teacher's pixel beyond this is a failure, not an image (they lie in about [-1, 1])
+DATASETS = ("noise", "image", "label")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One line of a manifest: file name (beside the manifest), index range, size and hash of the content."""
+
+    file: str
+    start: int
+    count: int
+    bytes: int
+    sha256: str
+
+    @property
+    def held_out(self) -> bool:
+        """True for pairs that training never sees."""
+        return self.start >= HELD_OUT
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a set of pairs consists of. `identity` is the fingerprint of all settings that made it."""
+
+    identity: str
+    shape: list[int]
+    classes: int
+    shards: list[Shard]
+    folder: Path
+
+    def part(self, held_out: bool) -> list[Shard]:
+        """Return the shards of the training or the held-out pairs, by index."""
+        return sorted((s for s in self.shards if s.held_out == held_out), key=lambda s: s.start)
+
+
+def shard_range(shard: int, shards: int, count: int, batch: int) -> range:
+    """Return the pair indices of shard number `shard` of `shards`: whole batches, as even as they come."""
+    batches = -(-count // batch)
+    bounds = [min(count, batch * (batches * k // shards)) for k in (shard, shard + 1)]
+    return range(*bounds)
+
+
+def write_shard(
+    path: str | Path,
+    start: int,
+    noise: NDArray[np.float16],
+    image: NDArray[np.float16],
+    label: NDArray[np.int64],
+    attributes: dict[str, Any],
+) -> None:
+    """Write one shard; `attributes` name the teacher, the sampler and the fingerprint (key 'identity').
+
+    Raises:
+        UserError: an image is not finite or far out of range.
+    """
+    worst = np.abs(image.astype(np.float32)).max(axis=(1, 2, 3), initial=0)
+    bad = np.flatnonzero(~(worst <= LARGEST_PIXEL))
+    if len(bad):
+        raise UserError(
+            f"{path}: the teacher's image of pair {start + bad[0]} has pixels up to {worst[bad[0]]} "
+            f"({len(bad)} such pairs); train the teacher longer or check its settings"
+        )
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        file.create_dataset("noise", data=noise, fillvalue=np.nan)
+        file.create_dataset("image", data=image, fillvalue=np.nan)
+        file.create_dataset("label", data=label, fillvalue=-1)
+        file.attrs.update(attributes, start=start, version=__version__)
+
+
+def write_manifest(path: str | Path, shards: Sequence[str | Path], identity: str, classes: int) -> None:
+    """Write the manifest of the files `shards` after checking that they belong together.
+
+    Raises:
+        UserError: a shard is damaged or belongs to other settings.
+    """
+    path = Path(path)
+    lines, shapes = [], set()
+    for shard in map(Path, shards):
+        with _open(shard, identity) as file:
+            shapes.add(file["image"].shape[1:])
+            start, count = int(file.attrs["start"]), len(file["image"])
+        lines.append(Shard(shard.name, start, count, shard.stat().st_size, sha256(shard)))
+    (shape,) = shapes
+    shape = [int(size) for size in shape]
+    content = {"identity": identity, "shape": shape, "classes": classes}
+    write_json(path, {**content, "shards": [asdict(line) for line in lines]})
+
+
+def read_manifest(path: str | Path, identity: str | None = None) -> Manifest:
+    """Read a manifest; with `identity`, check that it is that of the wanted settings.
+
+    Raises:
+        UserError: missing, damaged, or of other settings.
+    """
+    content = read_json(path)
+    try:
+        shards = [Shard(**line) for line in content.pop("shards")]
+        manifest = Manifest(**content, shards=shards, folder=Path(path).parent)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path} is no manifest of pairs ({error}); delete it and run snakemake") from None
+    if identity is not None and manifest.identity != identity:
+        raise UserError(
+            f"{path} lists pairs made with other settings ({manifest.identity}, wanted {identity}); "
+            f"make them again with: snakemake --forcerun make_manifest -- {path}"
+        )
+    return manifest
+
+
+def _open(path: Path, identity: str) -> h5py.File:
+    try:
+        file = h5py.File(path, "r")
+        lengths = {len(file[name]) for name in DATASETS}
+    except (OSError, KeyError) as error:
+        raise UserError(f"{path} is no shard of pairs or is damaged ({error}); {remedy(path)}") from None
+    if file.attrs.get("identity") != identity or len(lengths) != 1:
+        raise UserError(f"{path} belongs to pairs of other settings; {remedy(path)}")
+    return file
+
+
+def remedy(path: Path) -> str:
+    """Return the words that say how to make the shard at `path` again."""
+    return f"delete it and make it again with: snakemake {path}"

@@ -1,0 +1,1 @@
+"""Students: one-step generators trained offline on (noise, image) pairs."""

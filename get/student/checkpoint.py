@@ -1,0 +1,52 @@
+"""Student checkpoints, and the parameter names of the published implementation."""
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from get.student.models import Student, build
+from get.weights import Header, load_weights, read_header
+
+_PUBLISHED = [  # (ours, published): applied in order, to whole components of dotted names
+    ("patch_embedding", "x_embedder.proj"),
+    ("class_embedding", "y_embedder.embedding_table"),
+    ("positions", "pos_embed"),
+    ("injection_blocks", "blocks"),
+    ("equilibrium_blocks", "deq_blocks"),
+    ("injection", "qkv_inj"),
+    ("decoder.norm", "final_layer.norm_final"),
+    ("decoder.linear", "final_layer.linear"),
+    ("decoder.modulation", "final_layer.adaLN_modulation.1"),
+    ("modulation", "adaLN_modulation.1"),
+    ("attention", "attn"),
+]
+
+
+def load(path: str | Path) -> tuple[Student, Header]:
+    """Return the student stored at `path`, in evaluation mode on the CPU, and the header of the file.
+
+    Raises:
+        UserError: the file is missing, damaged or no student.
+    """
+    header = read_header(path, "student")
+    student = build(header["model"])
+    load_weights(student, path)
+    return student, header
+
+
+def to_published(student: nn.Module) -> dict[str, Tensor]:
+    """Return the state dict of `student` under the parameter names of the published implementation."""
+    return {_rename(name, _PUBLISHED): tensor for name, tensor in student.state_dict().items()}
+
+
+def from_published(state: dict[str, Tensor], family: str) -> dict[str, Tensor]:
+    """Return the published state dict `state` under our names; `family` is 'get' or 'vit'."""
+    pairs = [(theirs, ours) for ours, theirs in _PUBLISHED if family == "get" or theirs != "blocks"]
+    return {_rename(name, pairs): tensor for name, tensor in state.items()}
+
+
+def _rename(name: str, pairs: list[tuple[str, str]]) -> str:
+    name = f".{name}."
+    for old, new in pairs:
+        name = name.replace(f".{old}.", f".{new}.")
+    return name.strip(".")

@@ -1,0 +1,55 @@
+"""Fixed points of z = f(z): a plain or damped iteration, its residuals, and which state to return.
+
+Gradients go through the unrolled iterations; with `checkpointing`, each iteration keeps only its input
+state and is computed again in the backward pass (the paper's O(1)-memory mode).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+RULES = ("lowest-residual", "last")
+
+
+def iterate(
+    f: Callable[[Tensor], Tensor],
+    state: Tensor,
+    iterations: int,
+    *,
+    damping: float = 1.0,
+    checkpointing: bool = False,
+) -> Tensor:
+    """Return the states z_0, ..., z_K (K + 1, B, N, D) of z <- (1 - damping) z + damping f(z).
+
+    Args:
+        f: map of states (B, N, D) to states.
+        state: z_0, (B, N, D).
+        iterations: K, the number of evaluations of f.
+        damping: in (0, 1]; 1 is the plain iteration z <- f(z).
+        checkpointing: keep one state per iteration for the backward pass instead of all of f's tensors.
+    """
+    states = [state]
+    for _ in range(iterations):
+        z = states[-1]
+        new = checkpoint(f, z, use_reentrant=False, preserve_rng_state=False) if checkpointing else f(z)
+        states.append(new if damping == 1.0 else torch.lerp(z, new, damping))
+    return torch.stack(states)
+
+
+def residuals(states: Tensor, damping: float = 1.0) -> Tensor:
+    """Return ||f(z_k) - z_k|| for k = 0..K-1 as (K, B), given the states (K + 1, B, N, D) of `iterate`."""
+    return (states[1:] - states[:-1]).flatten(2).norm(dim=2) / damping
+
+
+def choose(states: Tensor, rule: str, damping: float = 1.0) -> Tensor:
+    """Return one state per sample (B, N, D) of the states (K + 1, B, N, D) of `iterate`.
+
+    Rule 'lowest-residual' is the published one: z_{k+1} for the k at which ||f(z_k) - z_k|| was smallest,
+    per sample, without synchronising with the host. Rule 'last' is z_K.
+    """
+    if rule == "last":
+        return states[-1]
+    best = residuals(states, damping).argmin(dim=0) + 1
+    return states[best, torch.arange(states.shape[1], device=states.device)]

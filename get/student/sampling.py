@@ -1,0 +1,99 @@
+"""One-step sampling: an iterable of batches that command line, scorer and figures share."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from get.files import UserError
+from get.runtime import autocast
+from get.seeding import normal
+from get.student.equilibrium import RULES
+from get.student.models import Student
+
+INITIAL = ("independent", "shared", "zeros")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a student is sampled.
+
+    Args:
+        batch: samples per call.
+        iterations: fixed-point iterations of a GET; None is the number trained with.
+        rule: which state is decoded: 'lowest-residual' (the published rule) or 'last'.
+        initial: z_0 is 'independent' per sample, one draw 'shared' by all samples, or 'zeros'.
+        precision: 'float32' or 'bfloat16'.
+    """
+
+    batch: int
+    iterations: int | None = None
+    rule: str = "lowest-residual"
+    initial: str = "independent"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise UserError(f"rule is {self.rule!r}; it must be one of {', '.join(RULES)}")
+        if self.initial not in INITIAL:
+            raise UserError(f"initial is {self.initial!r}; it must be one of {', '.join(INITIAL)}")
+        if self.iterations is not None and self.iterations < 1:
+            raise UserError(f"iterations is {self.iterations}; it must be at least 1")
+
+
+class Samples(NamedTuple):
+    """images (B, C, H, W) float32, label (B,) int64, residuals (K, B)."""
+
+    images: Tensor
+    label: Tensor
+    residuals: Tensor
+
+
+def sample(
+    student: Student,
+    shape: Sequence[int],
+    indices: Sequence[int],
+    labels: Tensor,
+    *,
+    seed: int,
+    options: Sampling,
+    device: torch.device,
+) -> Iterator[Samples]:
+    """Yield the samples with the given indices, batch by batch.
+
+    Sample i is a function of (student, seed, i, label): its noise and z_0 are drawn under names of their
+    own, which no training pair shares.
+
+    Args:
+        student: in evaluation mode, on `device`.
+        shape: (C, H, W) of an image.
+        indices: the numbers of the samples.
+        labels: their classes (len(indices),) int64; an unconditional student does not read them.
+        seed: names the noise.
+        options: see `Sampling`.
+        device: where to compute; images come back on the CPU.
+    """
+    for start in range(0, len(indices), options.batch):
+        chosen = indices[start : start + options.batch]
+        label = labels[start : start + options.batch]
+        noise = normal(chosen, shape, seed, "evaluation", "noise").to(device)
+        state = _initial_state(student.state_shape, chosen, seed, options.initial, device)
+        with torch.no_grad(), autocast(device, options.precision):
+            images, residuals = student.generate(
+                noise, label.to(device), state, options.iterations, options.rule
+            )
+        yield Samples(images.float().cpu(), label, residuals.float().cpu())
+
+
+def _initial_state(
+    shape: tuple[int, int] | None, indices: Sequence[int], seed: int, initial: str, device: torch.device
+) -> Tensor | None:
+    """Return z_0 of the samples with these indices as (B, N, D); None for a student without a state."""
+    if shape is None:
+        return None
+    if initial == "zeros":
+        return torch.zeros((len(indices), *shape), device=device)
+    drawn = [0] * len(indices) if initial == "shared" else indices
+    return normal(drawn, shape, seed, "evaluation", "state", device=device)

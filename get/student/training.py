@@ -1,0 +1,115 @@
+"""Distillation: training a student on the pairs of a manifest, one milestone per job."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from get.fitting import Optimisation, State, trained
+from get.pairs.dataset import Pairs
+from get.pairs.shards import read_manifest
+from get.runtime import log, pick_device
+from get.seeding import Visits, fold_in, generator
+from get.student.losses import distillation_loss, state_weights
+from get.student.models import build
+from get.weights import write_weights
+
+PLATEAU = 0.85  # a loss above this share of the mean image's says that training has not left the plateau
+
+
+@dataclass(frozen=True)
+class Distillation(Optimisation):
+    """How a student is trained: `Optimisation`, and two keys of its own.
+
+    Args:
+        loss_decay: weight of state i of S is loss_decay^(S - i).
+        checkpointing: O(1)-memory mode: compute each fixed-point iteration again in the backward pass.
+    """
+
+    loss_decay: float
+    checkpointing: bool
+
+
+def train_student(
+    *,
+    manifest: str | Path,
+    identity: str,
+    model: dict[str, Any],
+    training: dict[str, Any],
+    seed: int,
+    stop: int,
+    device: str,
+    start: str | Path | None,
+    output: str | Path,
+) -> None:
+    """Train one student from one milestone to the next.
+
+    Writes beside each other: `output` (the full state, .pt), the EMA weights (.safetensors) and the
+    history of the loss so far (.json).
+
+    Args:
+        manifest: of the pairs; identity: the fingerprint that it must have.
+        model: description of the model but for the shape of the images (see `models.build`).
+        training: keyword arguments of `Distillation`.
+        seed: names every draw; stop: the milestone, in steps; device: see `runtime.pick_device`.
+        start: state of the milestone before, None for the first.
+        output: the state at the milestone.
+    """
+    pairs, options = Pairs(read_manifest(manifest, identity)), Distillation(**training)
+    on = pick_device(device)
+    channels, size = pairs.shape[:2]
+    description = {**model, "channels": channels, "size": size, "classes": pairs.classes}
+    torch.manual_seed(fold_in(seed, "student", "weights"))
+    student = build(description).to(on)
+    visits = Visits(len(pairs), options.batch, fold_in(seed, "student"))
+
+    def loss(forward: Any, step: int) -> Tensor:
+        batch = pairs.batch(visits(step))
+        noise, image, label = (t.to(on, non_blocking=True) for t in batch)
+        state = initial_state(student.state_shape, len(noise), seed, step, on)
+        states = forward(noise, label, state, checkpointing=options.checkpointing)
+        return distillation_loss(states, image, options.loss_decay)
+
+    settings = {"model": description, "training": training, "pairs": identity, "seed": seed}
+    with trained(student, loss, options, settings=settings, stop=stop, output=output, start=start) as state:
+        stuck = on_plateau(state, pairs, options.loss_decay, student.conditional)
+        header = {**settings, "step": stop, "threads": torch.get_num_threads(), "plateau": stuck}
+        write_weights(Path(output).with_suffix(".safetensors"), "student", state.ema_weights(), header)
+        state.write_history(Path(output).with_suffix(".json"))
+        state.save(Path(output))
+
+
+def initial_state(
+    shape: tuple[int, int] | None, batch: int, seed: int, step: int, device: torch.device
+) -> Tensor | None:
+    """Return z_0 ~ N(0, I) of training step `step` as (B, N, D), drawn on `device`; None where none is."""
+    if shape is None:
+        return None
+    source = generator(seed, "student", "state", step, device=device)
+    return torch.randn((batch, *shape), generator=source, device=device)
+
+
+def on_plateau(state: State, pairs: Pairs, decay: float, conditional: bool) -> bool:
+    """Return True (and say so) if the loss is still near that of the mean image (per class)."""
+    if not state.history:
+        return False
+    states = getattr(state.model, "iterations", 1)
+    loss = state.history[-1][1] / sum(state_weights(states, decay))
+    baseline = mean_image_error(pairs, conditional)
+    stuck = loss > PLATEAU * baseline
+    told = "never left the mean-image plateau: lower training.lr or train longer" if stuck else "fine"
+    log.info("L1 per state %.4f, of the mean image %.4f: %s", loss, baseline, told)
+    return stuck
+
+
+def mean_image_error(pairs: Pairs, conditional: bool, count: int = 2048) -> float:
+    """Return the L1 error of answering every noise with the mean image (of its class), on `count` pairs."""
+    _, image, label = pairs.batch(torch.arange(min(count, len(pairs))))
+
+    def groups() -> Iterator[Tensor]:
+        yield from (image[label == c] for c in label.unique()) if conditional else [image]
+
+    return sum((group - group.mean(dim=0)).abs().sum().item() for group in groups()) / image.numel()

@@ -1,0 +1,1 @@
+"""The EDM diffusion teacher: network, sampler, training, and the pairs it writes."""

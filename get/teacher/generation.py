@@ -1,0 +1,88 @@
+"""The teacher writes pairs: noise in, image out, in fixed batches of indices."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from get.files import sha256
+from get.pairs.shards import write_shard
+from get.runtime import Progress, autocast, pick_device
+from get.seeding import normal
+from get.teacher.heun import heun, noise_levels
+from get.teacher.network import Denoiser
+from get.teacher.training import load
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Settings of the sampler: Heun steps, noise range, rho, network precision, samples per batch.
+
+    The batch is part of what a pair is: the last bits of a convolution depend on it.
+    """
+
+    num_steps: int
+    sigma_min: float
+    sigma_max: float
+    rho: float
+    precision: str
+    batch: int
+
+
+def sample(
+    teacher: Denoiser, noise: Tensor, label: Tensor | None, sampler: Sampler, device: torch.device
+) -> Tensor:
+    """Return images (B, C, H, W) float32 for unit-variance noise (B, C, H, W) and labels (B,)."""
+    levels = noise_levels(sampler.num_steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
+
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        with autocast(device, sampler.precision):
+            return teacher(x, sigma, label)
+
+    with torch.no_grad():
+        return heun(denoise, noise, levels).float()
+
+
+def write_pairs(
+    *,
+    teacher: str | Path,
+    indices: range,
+    sampler: Sampler,
+    seed: int,
+    classes: int,
+    identity: str,
+    device: str,
+    output: str | Path,
+) -> None:
+    """Generate the pairs with the given indices and write them as one shard.
+
+    Args:
+        teacher: checkpoint of the teacher.
+        indices: consecutive, starting at a multiple of `sampler.batch` (from `shards.HELD_OUT` on for
+            held-out pairs); pair i has class i mod `classes`.
+        seed: names the noise; identity: fingerprint of all settings, kept in the shard.
+        device: see `runtime.pick_device`; output: the shard.
+    """
+    on = pick_device(device)
+    model = load(teacher).to(on)
+    progress, parts = Progress("pairs", len(indices)), []
+    for start in range(indices.start, indices.stop, sampler.batch):
+        # always a whole batch, cut afterwards: pair i must not depend on where the range ends
+        batch = range(start, start + sampler.batch)
+        noise, label = draw(batch, model.shape, seed, classes)
+        images = sample(model, noise.float().to(on), label.to(on) if model.classes else None, sampler, on)
+        kept = min(len(batch), indices.stop - start)
+        parts.append([t[:kept].numpy() for t in (noise, images.half().cpu(), label)])
+        progress.advance(kept)
+    progress.close()
+    arrays = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    attributes = {"identity": identity, "teacher": sha256(teacher), "seed": seed, **asdict(sampler)}
+    write_shard(output, indices.start, *arrays, attributes=attributes)
+
+
+def draw(indices: range, shape: tuple[int, ...], seed: int, classes: int) -> tuple[Tensor, Tensor]:
+    """Return the noise (B, *shape) float16 and the labels (B,) int64 (0 if `classes` is 0) of pairs."""
+    label = torch.tensor([i % classes if classes else 0 for i in indices])
+    return normal(indices, shape, seed, "pairs").half(), label
