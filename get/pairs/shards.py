@@ -20,7 +20,7 @@ from get import __version__
 from get.files import UserError, atomic, read_json, sha256, write_json
 
 HELD_OUT = 2**40  # first index of the held-out range
-LARGEST_PIXEL = 4.0  # a teacher's pixel beyond this is a failure, not an image (they lie in about [-1, 1])
+LARGEST_PIXEL = 10.0  # a teacher's pixel beyond this is a failure, not an image (they lie in about [-1, 1])
 DATASETS = ("noise", "image", "label")
 
 
@@ -42,7 +42,13 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a set of pairs consists of. `identity` is the fingerprint of all settings that made it."""
+    """What a set of pairs consists of.
+
+    Args:
+        identity: fingerprint of all settings that decide what the pairs are.
+        shape: (C, H, W) of an image; classes: number of classes, 0 where the teacher is unconditional.
+        shards, folder: the files, and where they are.
+    """
 
     identity: str
     shape: list[int]
@@ -70,7 +76,7 @@ def write_shard(
     label: NDArray[np.int64],
     attributes: dict[str, Any],
 ) -> None:
-    """Write one shard; `attributes` name the teacher, the sampler and the fingerprint (key 'identity').
+    """Write one shard; `attributes` name the teacher and the sampler, with keys 'identity' and 'classes'.
 
     Raises:
         UserError: an image is not finite or far out of range.
@@ -89,21 +95,20 @@ def write_shard(
         file.attrs.update(attributes, start=start, version=__version__)
 
 
-def write_manifest(path: str | Path, shards: Sequence[str | Path], identity: str, classes: int) -> None:
+def write_manifest(path: str | Path, shards: Sequence[str | Path], identity: str) -> None:
     """Write the manifest of the files `shards` after checking that they belong together.
 
     Raises:
         UserError: a shard is damaged or belongs to other settings.
     """
     path = Path(path)
-    lines, shapes = [], set()
+    lines, kinds = [], set()
     for shard in map(Path, shards):
         with _open(shard, identity) as file:
-            shapes.add(file["image"].shape[1:])
+            kinds.add((*file["image"].shape[1:], int(file.attrs["classes"])))
             start, count = int(file.attrs["start"]), len(file["image"])
         lines.append(Shard(shard.name, start, count, shard.stat().st_size, sha256(shard)))
-    (shape,) = shapes
-    shape = [int(size) for size in shape]
+    ((*shape, classes),) = kinds
     content = {"identity": identity, "shape": shape, "classes": classes}
     write_json(path, {**content, "shards": [asdict(line) for line in lines]})
 

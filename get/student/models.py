@@ -40,6 +40,8 @@ class Student(nn.Module):
     ) -> None:
         super().__init__()
         _check_sizes(size, patch, width, heads)
+        if conditioning != "none" and not classes:
+            raise UserError(f"model.conditioning is {conditioning!r}, but the pairs have no classes")
         self.tokens, self.width = (size // patch) ** 2, width
         self.conditional = conditioning != "none"
         adaln = conditioning == "adaln-zero"

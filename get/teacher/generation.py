@@ -51,7 +51,6 @@ def write_pairs(
     indices: range,
     sampler: Sampler,
     seed: int,
-    classes: int,
     identity: str,
     device: str,
     output: str | Path,
@@ -61,25 +60,34 @@ def write_pairs(
     Args:
         teacher: checkpoint of the teacher.
         indices: consecutive, starting at a multiple of `sampler.batch` (from `shards.HELD_OUT` on for
-            held-out pairs); pair i has class i mod `classes`.
+            held-out pairs); pair i has class i mod classes.
         seed: names the noise; identity: fingerprint of all settings, kept in the shard.
         device: see `runtime.pick_device`; output: the shard.
     """
     on = pick_device(device)
     model = load(teacher).to(on)
-    progress, parts = Progress("pairs", len(indices)), []
+    progress = Progress("pairs", len(indices))
+    noises, images, labels = [], [], []
     for start in range(indices.start, indices.stop, sampler.batch):
         # always a whole batch, cut afterwards: pair i must not depend on where the range ends
         batch = range(start, start + sampler.batch)
-        noise, label = draw(batch, model.shape, seed, classes)
-        images = sample(model, noise.float().to(on), label.to(on) if model.classes else None, sampler, on)
+        noise, label = draw(batch, model.shape, seed, model.classes)
+        image = sample(model, noise.float().to(on), label.to(on) if model.classes else None, sampler, on)
         kept = min(len(batch), indices.stop - start)
-        parts.append([t[:kept].numpy() for t in (noise, images.half().cpu(), label)])
+        noises.append(noise[:kept].numpy())
+        images.append(image[:kept].half().cpu().numpy())
+        labels.append(label[:kept].numpy())
         progress.advance(kept)
     progress.close()
-    arrays = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    attributes = {"identity": identity, "teacher": sha256(teacher), "seed": seed, **asdict(sampler)}
-    write_shard(output, indices.start, *arrays, attributes=attributes)
+    attributes = {"identity": identity, "teacher": sha256(teacher), "seed": seed, "classes": model.classes}
+    write_shard(
+        output,
+        indices.start,
+        np.concatenate(noises),
+        np.concatenate(images),
+        np.concatenate(labels),
+        attributes | asdict(sampler),
+    )
 
 
 def draw(indices: range, shape: tuple[int, ...], seed: int, classes: int) -> tuple[Tensor, Tensor]:

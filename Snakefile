@@ -1,0 +1,40 @@
+# One-step diffusion distillation via deep equilibrium models: from real images to the paper's tables.
+#
+#   snakemake --cores all                                             the embedded experiment (config.yaml)
+#   snakemake --cores all --configfile workflow/config/cifar10.yaml   the paper's experiment
+#   snakemake --cores all results/table1.csv                          one target, with what it needs
+from snakemake.utils import min_version, validate
+
+min_version("9.27")
+
+
+# --configfile would merge into this one, and another experiment's students would leak in
+if not workflow.config_settings.configfiles:
+
+    configfile: "config.yaml"
+
+
+validate(config, "workflow/schemas/config.schema.yaml")
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/teacher.smk"
+include: "workflow/rules/pairs.smk"
+include: "workflow/rules/students.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/paper.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        expand("<results>/table1.{format}", format=["csv", "md", "tex"]),
+        expand(
+            "<results>/figures/figure4{part}.{format}",
+            part=["a", "b"],
+            format=["pdf", "png"],
+        ),

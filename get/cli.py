@@ -1,0 +1,174 @@
+"""The command `get` (also `python -m get`): the stages that need a process of their own, and sampling."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from get.files import UserError
+
+STOPPED, WRONG_INPUT, DIVERGED = 75, 2, 3  # exit codes; 75 is EX_TEMPFAIL: the same command goes on
+
+
+def train_teacher(args: argparse.Namespace) -> None:
+    """Run `get train-teacher`."""
+    from get.teacher.training import train_teacher
+
+    train_teacher(
+        store=args.store,
+        **args.settings,
+        seed=args.seed,
+        device=args.device,
+        output=args.output,
+        history=args.history,
+    )
+
+
+def train_student(args: argparse.Namespace) -> None:
+    """Run `get train-student`."""
+    from get.student.training import train_student
+
+    train_student(
+        manifest=args.manifest,
+        identity=args.identity,
+        model=args.model,
+        training=args.training,
+        seed=args.seed,
+        stop=args.steps,
+        device=args.device,
+        start=args.start,
+        output=args.output,
+    )
+
+
+def sample(args: argparse.Namespace) -> None:
+    """Run `get sample`: a grid of one-step samples as a PNG."""
+    import torch
+
+    from get.data.store import to_bytes
+    from get.paper.figures import write_grid
+    from get.runtime import pick_device
+    from get.student import checkpoint
+    from get.student.sampling import Sampling, sample
+
+    student, header = checkpoint.load(args.checkpoint)
+    model, device = header["model"], pick_device(args.device)
+    labels = torch.tensor(_labels(args, student.conditional, model["classes"]))
+    options = Sampling(args.batch, args.iterations, args.rule, args.initial)
+    shape = (model["channels"], model["size"], model["size"])
+    batches = sample(
+        student.to(device), shape, args.seeds, labels, seed=args.seed, options=options, device=device
+    )
+    images = torch.cat([to_bytes(batch.images) for batch in batches]).numpy()
+    write_grid(args.out, images, columns=args.columns)
+    print(f"{len(images)} samples in {args.out}")
+
+
+def _labels(args: argparse.Namespace, conditional: bool, classes: int) -> list[int]:
+    if args.label is None:
+        return [seed % classes if conditional else 0 for seed in args.seeds]
+    if not conditional:
+        raise UserError("--label: this student is unconditional")
+    if not 0 <= args.label < classes:
+        raise UserError(f"--label {args.label}: the classes are 0 to {classes - 1}")
+    return [args.label] * len(args.seeds)
+
+
+def seed_list(text: str) -> list[int]:
+    """Parse '0-7,10' into [0, ..., 7, 10]."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        seeds.extend(range(int(first), int(last or first) + 1))
+    if not seeds:
+        raise ValueError(text)
+    return seeds
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object."""
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(text)
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(prog="get", description="One-step diffusion distillation with GET.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    one = commands.add_parser(
+        "sample",
+        help="draw one-step samples from a student's checkpoint",
+        epilog="example: get sample results/students/get-48/seed0/2000.safetensors --out grid.png",
+    )
+    one.add_argument("checkpoint", type=Path, help="weights of a student (.safetensors)")
+    one.add_argument("--seeds", type=seed_list, default=list(range(64)), help="numbers of samples: 0-63,70")
+    one.add_argument("--out", type=Path, required=True, help="the grid to write (.png)")
+    one.add_argument("--columns", type=int, default=None, help="images in a row; as square as can be")
+    one.add_argument(
+        "--label", type=int, help="class of all samples; left out, sample i has class i mod classes"
+    )
+    one.add_argument("--iterations", type=int, help="fixed-point iterations; left out, those trained with")
+    one.add_argument("--rule", default="lowest-residual", help="state to decode: lowest-residual or last")
+    one.add_argument("--initial", default="independent", help="z_0: independent, shared or zeros")
+    one.add_argument("--batch", type=int, default=64, help="samples per call")
+    one.add_argument("--seed", type=int, default=0, help="names the noise, with the numbers of the samples")
+    one.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    one.set_defaults(run=sample, log=None)
+
+    two = commands.add_parser("train-teacher", help="train a teacher (the workflow calls this)")
+    two.add_argument("--store", type=Path, required=True, help="image store")
+    two.add_argument(
+        "--settings", type=json_object, required=True, help="JSON: an entry of teachers in the config"
+    )
+    two.add_argument("--history", type=Path, required=True, help="history of the loss to write (.json)")
+
+    three = commands.add_parser(
+        "train-student", help="train a student to a milestone (the workflow calls this)"
+    )
+    three.add_argument("--manifest", type=Path, required=True, help="manifest of the pairs")
+    three.add_argument("--identity", required=True, help="fingerprint that the manifest must have")
+    three.add_argument(
+        "--model", type=json_object, required=True, help="JSON: model of a student in the config"
+    )
+    three.add_argument("--training", type=json_object, required=True, help="JSON: its training")
+    three.add_argument("--steps", type=int, required=True, help="the milestone")
+    three.add_argument("--start", type=Path, help="state of the milestone before")
+
+    for command, run in ((two, train_teacher), (three, train_student)):
+        command.add_argument("--seed", type=int, required=True, help="names every draw")
+        command.add_argument("--device", default="auto", help="auto, cpu or cuda")
+        command.add_argument("--output", type=Path, required=True, help="file to write")
+        command.add_argument("--log", type=Path, help="log file; left out, standard error")
+        command.set_defaults(run=run)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0, or one that says what went wrong."""
+    args = parser().parse_args(arguments)
+    from get.fitting import (
+        Diverged,
+        Stopped,
+    )  # torch is imported only after the arguments are known to be fine
+    from get.runtime import logging_to
+
+    try:
+        with logging_to(args.log):
+            args.run(args)
+    except UserError as error:
+        return _fail(error, WRONG_INPUT)
+    except Diverged as error:
+        return _fail(error, DIVERGED)
+    except Stopped as error:
+        return _fail(error, STOPPED)
+    return 0
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"get: {error}", file=sys.stderr)
+    return code

@@ -1,0 +1,173 @@
+"""Features for FID, IS, KID and precision/recall: a small classifier trained on the data set itself.
+
+The classifier is registered with torch-fidelity as the feature extractor 'get-classifier': its
+penultimate activations serve FID, KID and precision/recall, its logits the Inception Score.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
+
+from get.data.store import Images, read_split, to_unit
+from get.fitting import Optimisation, trained
+from get.runtime import log, pick_device
+from get.seeding import Visits, fold_in, generator
+from get.weights import load_weights, read_header, write_weights
+
+PENULTIMATE, LOGITS = "penultimate", "logits"
+EXTRACTORS = {"classifier": "get-classifier"}  # name in the config, name in torch-fidelity
+
+
+class Classifier(nn.Module):
+    """Three convolutions (the last two halve the resolution) and two linear layers.
+
+    Args:
+        channels, size, classes: of the images; `size` is a multiple of 4.
+        width: channels of the first convolution; the others have twice as many.
+        features: number of penultimate features.
+    """
+
+    def __init__(self, *, channels: int, size: int, classes: int, width: int, features: int) -> None:
+        super().__init__()
+        self.conv0 = nn.Conv2d(channels, width, 3, padding=1)
+        self.conv1 = nn.Conv2d(width, 2 * width, 3, padding=1, stride=2)
+        self.conv2 = nn.Conv2d(2 * width, 2 * width, 3, padding=1, stride=2)
+        self.hidden = nn.Linear(2 * width * (size // 4) ** 2, features)
+        self.out = nn.Linear(features, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [-1, 1] to penultimate features (B, features)."""
+        for conv in (self.conv0, self.conv1, self.conv2):
+            x = F.relu(conv(x))
+        return F.relu(self.hidden(x.flatten(1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [-1, 1] to logits (B, classes)."""
+        return self.out(self.features(x))
+
+
+def train_classifier(
+    *,
+    store: str | Path,
+    model: dict[str, Any],
+    training: dict[str, Any],
+    noise: float,
+    steps: int,
+    seed: int,
+    device: str,
+    output: str | Path,
+) -> None:
+    """Train the classifier on the train split; its accuracy on the test split goes into the header.
+
+    Args:
+        store: the image store.
+        model: arguments of `Classifier` but for the shape of the images.
+        training: keyword arguments of `fitting.Optimisation`.
+        noise: standard deviation of the noise added to the images, as augmentation.
+        steps: optimisation steps; seed: names every draw; device: see `runtime.pick_device`.
+        output: safetensors with the model's description in the header.
+    """
+    train, test, options = read_split(store, "train"), read_split(store, "test"), Optimisation(**training)
+    channels, size = train.images.shape[1:3]
+    description = {**model, "channels": channels, "size": size, "classes": train.classes}
+    torch.manual_seed(fold_in(seed, "classifier", "weights"))
+    on = pick_device(device)
+    classifier = Classifier(**description).to(on)
+    images, labels = to_unit(train.images), torch.from_numpy(train.labels)
+    visits = Visits(len(images), options.batch, fold_in(seed, "classifier"))
+
+    def loss(forward: Any, step: int) -> Tensor:
+        chosen, source = visits(step), generator(seed, "classifier", "noise", step)
+        x = images[chosen] + noise * torch.randn((len(chosen), *images.shape[1:]), generator=source)
+        return F.cross_entropy(forward(x.to(on)), labels[chosen].to(on))
+
+    settings = {"model": description, "training": training, "noise": noise, "seed": seed}
+    with trained(classifier, loss, options, settings=settings, stop=steps, output=output) as state:
+        classifier.load_state_dict(state.ema_weights())
+        accuracy = _accuracy(classifier, test, on)
+        log.info("test accuracy %.4f", accuracy)
+        header = {**settings, "steps": steps, "accuracy": accuracy}
+        write_weights(output, "classifier", classifier.state_dict(), header)
+
+
+@torch.no_grad()
+def _accuracy(classifier: Classifier, data: Images, device: torch.device) -> float:
+    guess = classifier.eval()(to_unit(data.images).to(device)).argmax(dim=1).cpu()
+    return (guess == torch.from_numpy(data.labels)).float().mean().item()
+
+
+class ClassifierFeatures(FeatureExtractorBase):
+    """The classifier as torch-fidelity wants it: uint8 images in, a tuple of the requested layers out."""
+
+    def __init__(
+        self, name: str, features_list: list[str], *, feature_extractor_weights_path: str, **_: Any
+    ) -> None:
+        super().__init__(name, features_list)
+        self.classifier = Classifier(**read_header(feature_extractor_weights_path, "classifier")["model"])
+        load_weights(self.classifier, feature_extractor_weights_path)
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str, ...]:
+        """Return the names of the layers."""
+        return PENULTIMATE, LOGITS
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        """Return the layer that `metric` ('fid', 'isc', 'kid', 'prc') reads."""
+        return LOGITS if metric == "isc" else PENULTIMATE
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        """Return False: the network is too small to gain from it."""
+        return False
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Map images (B, C, H, W) uint8 to the requested layers, each (B, width of the layer)."""
+        penultimate = self.classifier.features(images.float() / 127.5 - 1)
+        layers = {PENULTIMATE: penultimate, LOGITS: self.classifier.out(penultimate)}
+        return tuple(layers[name] for name in self.features_list)
+
+
+class Features(NamedTuple):
+    """penultimate (N, D) and logits (N, classes), float32."""
+
+    penultimate: NDArray[np.float32]
+    logits: NDArray[np.float32]
+
+
+class Extractor:
+    """A torch-fidelity feature extractor, ready to map uint8 images to `Features`.
+
+    Args:
+        name: one of `EXTRACTORS`.
+        weights: its file.
+        device: see `runtime.pick_device`; batch: images per call.
+    """
+
+    def __init__(self, name: str, weights: str | Path, device: str, batch: int) -> None:
+        if ClassifierFeatures not in FEATURE_EXTRACTORS_REGISTRY.values():
+            register_feature_extractor(EXTRACTORS["classifier"], ClassifierFeatures)
+        cls = FEATURE_EXTRACTORS_REGISTRY[EXTRACTORS[name]]
+        layers = [cls.get_default_feature_layer_for_metric(metric) for metric in ("fid", "isc")]
+        self.device, self.batch = pick_device(device), batch
+        self.network = cls(EXTRACTORS[name], layers, feature_extractor_weights_path=str(weights))
+        self.network.to(self.device).eval()
+
+    @torch.no_grad()
+    def __call__(self, images: NDArray[np.uint8]) -> Features:
+        """Map images (N, C, H, W) uint8 to features, batch by batch."""
+
+        def batches() -> Iterator[tuple[NDArray[np.float32], ...]]:
+            for start in range(0, len(images), self.batch):
+                chunk = torch.from_numpy(images[start : start + self.batch])
+                yield tuple(layer.float().cpu().numpy() for layer in self.network(chunk.to(self.device)))
+
+        return Features(*(np.concatenate(layer) for layer in zip(*batches(), strict=True)))

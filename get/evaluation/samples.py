@@ -1,0 +1,152 @@
+"""Sample files: uint8 images of one source, ready to be scored and shown.
+
+HDF5: a dataset (N, C, H, W) uint8 per variant (a GET has one per state rule and number of iterations,
+everything else just one), labels (N,) int64, and the attribute 'info', JSON that goes into the scores.
+The source's headline variant comes first in info['variants'].
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from get.data.store import read_split, to_bytes
+from get.files import UserError, atomic
+from get.pairs.dataset import Pairs
+from get.pairs.shards import read_manifest
+from get.runtime import pick_device
+from get.seeding import normal
+from get.student import checkpoint
+from get.student.models import GET, Student, parameter_count
+from get.student.sampling import Sampling, sample
+
+
+class SampleFile(NamedTuple):
+    """variants: name -> images uint8 (N, C, H, W), headline first; labels (N,); info as in the scores."""
+
+    variants: dict[str, NDArray[np.uint8]]
+    labels: NDArray[np.int64]
+    info: dict[str, Any]
+
+
+def write_samples(path: str | Path, content: SampleFile) -> None:
+    """Write a sample file, atomically."""
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, images in content.variants.items():
+            file.create_dataset(f"images/{name}", data=images)
+        file["labels"] = content.labels
+        file.attrs["info"] = json.dumps({**content.info, "variants": list(content.variants)})
+
+
+def read_samples(path: str | Path) -> SampleFile:
+    """Read a sample file.
+
+    Raises:
+        UserError: missing, damaged, or no sample file.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            info = json.loads(file.attrs["info"])
+            variants = {name: file[f"images/{name}"][:] for name in info["variants"]}
+            return SampleFile(variants, file["labels"][:], info)
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"{path} is no sample file or is damaged ({error}); delete it") from None
+
+
+def sample_student(
+    *,
+    weights: str | Path,
+    manifest: str | Path,
+    samples: int,
+    batch: int,
+    iterations: list[int],
+    precision: str,
+    seed: int,
+    device: str,
+    output: str | Path,
+) -> None:
+    """Sample a student's EMA weights in one step, and measure its error on the held-out pairs.
+
+    Args:
+        weights: the student's checkpoint.
+        manifest: of the pairs whose held-out part is compared with.
+        samples, batch: number of samples, and of those per call; sample i has class i mod classes.
+        iterations: other numbers of fixed-point iterations to sample a GET with.
+        precision, seed, device: see `Sampling`, `sampling.sample`, `runtime.pick_device`.
+        output: the sample file.
+    """
+    student, header = checkpoint.load(weights)
+    held_out, on = Pairs(read_manifest(manifest), held_out=True), pick_device(device)
+    student.to(on)
+    classes = header["model"]["classes"] if student.conditional else 0
+    labels = torch.arange(samples) % classes if classes else torch.zeros(samples, dtype=torch.int64)
+    variants, errors = {}, {}
+    residuals: list[float] = []
+    for name, (count, rule) in _variants(student, iterations).items():
+        options = Sampling(batch=batch, iterations=count, rule=rule, precision=precision)
+        drawn = list(
+            sample(student, held_out.shape, range(samples), labels, seed=seed, options=options, device=on)
+        )
+        variants[name] = torch.cat([to_bytes(part.images) for part in drawn]).numpy()
+        errors[name] = held_out_error(student, held_out, options, on)
+        if not residuals:  # of the headline variant
+            residuals = torch.cat([part.residuals for part in drawn], dim=1).mean(dim=1).tolist()
+    info = {key: header[key] for key in ("model", "step", "seed", "plateau")}
+    info |= {"nfe": 1, "conditional": student.conditional, "parameters": parameter_count(student)}
+    info |= {"l1_held_out": errors, "residuals": residuals}
+    write_samples(output, SampleFile(variants, labels.numpy(), info))
+
+
+def _variants(student: Student, iterations: list[int]) -> dict[str, tuple[int | None, str]]:
+    """Return the variants to sample, headline first: name -> (iterations, rule)."""
+    if not isinstance(student, GET):
+        return {"one-step": (None, "last")}
+    trained = student.iterations
+    choices = [(trained, "lowest-residual"), (trained, "last")]
+    choices += [(count, "lowest-residual") for count in iterations if count != trained]
+    return {f"{rule}-{count}": (count, rule) for count, rule in choices}
+
+
+@torch.no_grad()
+def held_out_error(student: Student, pairs: Pairs, options: Sampling, device: torch.device) -> float:
+    """Return the mean absolute error (images in [-1, 1]) on all held-out pairs."""
+    total = 0.0
+    for positions in torch.arange(len(pairs)).split(options.batch):
+        noise, image, label = (t.to(device) for t in pairs.batch(positions))
+        state = student.state_shape and normal(
+            positions.tolist(), student.state_shape, 0, "held-out", "state", device=device
+        )
+        guess = student.generate(noise, label, state, options.iterations, options.rule).images
+        total += (guess - image).abs().sum().item()
+    return total / (len(pairs) * int(np.prod(pairs.shape)))
+
+
+def teacher_samples(*, manifest: str | Path, samples: int, nfe: int, output: str | Path) -> None:
+    """Write the teacher's samples: the images of its first `samples` training pairs, `nfe` evaluations each.
+
+    Raises:
+        UserError: there are fewer pairs than samples.
+    """
+    pairs = Pairs(read_manifest(manifest))
+    if len(pairs) < samples:
+        raise UserError(f"{manifest} has {len(pairs)} pairs, fewer than evaluation.samples ({samples})")
+    _, image, label = pairs.batch(torch.arange(samples))
+    info = {"nfe": nfe, "conditional": bool(pairs.classes)}
+    write_samples(output, SampleFile({"teacher": to_bytes(image).numpy()}, label.numpy(), info))
+
+
+def baseline_samples(*, store: str | Path, kind: str, samples: int, seed: int, output: str | Path) -> None:
+    """Write what marks the ends of the scale: kind 'real' (all test images) or 'noise' (pure noise)."""
+    data = read_split(store, "test")
+    if kind == "real":
+        images, labels = data.images, data.labels
+    else:
+        noise: Tensor = normal(range(samples), data.images.shape[1:], seed, "evaluation", "noise")
+        images, labels = to_bytes(noise).numpy(), np.arange(samples) % data.classes
+    info = {"nfe": 0, "conditional": False}
+    write_samples(output, SampleFile({kind: images}, labels, info))

@@ -1,0 +1,188 @@
+"""Scores of sample files: FID, IS, KID, precision and recall by torch-fidelity, and how sure they are.
+
+Every FID is given against the train and the test split. Its interval is the point estimate plus and minus
+1.96 standard deviations over bootstrap resamples of the generated images, the reference held fixed:
+resampling biases FID upwards, so percentiles of the resamples would miss the estimate itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
+
+from get.data.store import SPLITS, read_split
+from get.evaluation.features import Extractor, Features
+from get.evaluation.samples import read_samples
+from get.files import UserError, atomic, write_json
+from get.seeding import fold_in
+
+Z95 = 1.96  # standard deviations to either side of a 95% interval
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How samples are scored.
+
+    Args:
+        splits: parts of the Inception Score.
+        bootstrap: resamples for the interval of FID.
+        kid_subsets, kid_subset_size: of KID.
+        nearest: how many samples are compared with all training images.
+    """
+
+    splits: int
+    bootstrap: int
+    kid_subsets: int
+    kid_subset_size: int
+    nearest: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Features (N, D) of the real images of one split, and their mean (D,) and covariance (D, D)."""
+
+    features: NDArray[np.float32]
+    mu: NDArray[np.floating[Any]]
+    sigma: NDArray[np.float64]
+
+
+def write_reference(
+    *,
+    store: str | Path,
+    split: str,
+    extractor: str,
+    weights: str | Path,
+    batch: int,
+    device: str,
+    output: str,
+) -> None:
+    """Write features and statistics (`mu`, `sigma`) of one split as .npz; arguments as of `Extractor`."""
+    features = Extractor(extractor, weights, device, batch)(read_split(store, split).images).penultimate
+    statistics = fid_features_to_statistics(torch.from_numpy(features))
+    with atomic(output) as temporary, open(temporary, "wb") as file:
+        np.savez(file, features=features, **statistics)
+
+
+def read_reference(path: str | Path) -> Reference:
+    """Read what `write_reference` wrote; raises `UserError` where the file is missing or damaged."""
+    try:
+        with np.load(path) as file:
+            return Reference(file["features"], file["mu"], file["sigma"])
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"{path} holds no reference statistics ({error}); delete it") from None
+
+
+def fid(features: NDArray[np.float32], reference: Reference) -> float:
+    """Return the Frechet distance of features (N, D) to a reference."""
+    return _frechet(fid_features_to_statistics(torch.from_numpy(features)), reference)
+
+
+def fid_deviation(features: NDArray[np.float32], reference: Reference, resamples: int, seed: int) -> float:
+    """Return the standard deviation of FID over bootstrap resamples of `features` (N, D)."""
+    source = np.random.default_rng(seed)
+    count, values = len(features), []
+    for _ in range(resamples):
+        # a resample is a count per image: weighted moments, no copy of the features
+        weights = source.multinomial(count, np.full(count, 1 / count))
+        mu = np.average(features, axis=0, weights=weights)
+        sigma = np.cov(features, rowvar=False, fweights=weights)
+        values.append(_frechet({"mu": mu.astype(reference.mu.dtype), "sigma": sigma}, reference))
+    return float(np.std(values, ddof=1))
+
+
+def _frechet(statistics: Mapping[str, NDArray[Any]], reference: Reference) -> float:
+    real = {"mu": reference.mu, "sigma": reference.sigma}
+    return float(fid_statistics_to_metric(statistics, real, False)["frechet_inception_distance"])
+
+
+def nearest_distance(images: NDArray[np.uint8], train: NDArray[np.uint8]) -> float:
+    """Return the mean over images of the distance to the nearest training image.
+
+    The distance is the root mean square over pixels in grey levels (0 to 255); near 0 is memorisation.
+    """
+    ours, theirs = (torch.from_numpy(x.reshape(len(x), -1)).float() for x in (images, train))
+    nearest = torch.cat([torch.cdist(part, theirs).amin(dim=1) for part in ours.split(500)])
+    return float(nearest.mean()) / ours.shape[1] ** 0.5
+
+
+def score(
+    images: NDArray[np.uint8],
+    features: Features,
+    references: Mapping[str, Reference],
+    train: NDArray[np.uint8],
+    options: Scoring,
+    seed: int,
+) -> dict[str, float]:
+    """Return all scores of images (N, C, H, W) uint8 with their `features`.
+
+    Args:
+        references: of the splits 'train' and 'test'.
+        train: all training images, for the nearest one.
+        options: see `Scoring`; seed: of the bootstrap.
+    """
+    scores: dict[str, float] = {"samples": len(images)}
+    generated = torch.from_numpy(features.penultimate)
+    for split, reference in references.items():
+        value = fid(features.penultimate, reference)
+        sd = fid_deviation(features.penultimate, reference, options.bootstrap, fold_in(seed, split))
+        scores |= {f"fid_{split}": value, f"fid_{split}_sd": sd}
+        scores |= {f"fid_{split}_low": value - Z95 * sd, f"fid_{split}_high": value + Z95 * sd}
+        real = torch.from_numpy(reference.features)
+        size = min(options.kid_subset_size, len(images), len(real))
+        kid = kid_features_to_metric(
+            generated, real, kid_subsets=options.kid_subsets, kid_subset_size=size, verbose=False
+        )
+        scores[f"kid_{split}"] = kid["kernel_inception_distance_mean"]
+        scores[f"kid_{split}_sd"] = kid["kernel_inception_distance_std"]
+    inception = isc_features_to_metric(torch.from_numpy(features.logits), splits=options.splits)
+    scores["is"] = inception["inception_score_mean"]
+    scores["is_sd"] = inception["inception_score_std"]
+    real = torch.from_numpy(references["train"].features)
+    quality = prc_features_to_metric(generated, real, save_cpu_ram=True, verbose=False)
+    scores |= {"precision": quality["precision"], "recall": quality["recall"]}
+    scores["nearest_train"] = nearest_distance(images[: options.nearest], train)
+    return scores
+
+
+def score_samples(
+    *,
+    samples: str | Path,
+    references: Mapping[str, str | Path],
+    store: str | Path,
+    extractor: str,
+    weights: str | Path,
+    batch: int,
+    scoring: dict[str, Any],
+    seed: int,
+    device: str,
+    output: str | Path,
+) -> None:
+    """Score every variant of a sample file and write JSON: its info, and `scores` by variant.
+
+    Args:
+        samples: the sample file.
+        references: paths of the reference statistics of the splits 'train' and 'test'.
+        store: the image store.
+        extractor, weights, batch, device: see `Extractor`.
+        scoring: keyword arguments of `Scoring`; seed: of the bootstrap.
+        output: the JSON file.
+    """
+    content, train = read_samples(samples), read_split(store, "train").images
+    real = {split: read_reference(references[split]) for split in SPLITS}
+    extract, options = Extractor(extractor, weights, device, batch), Scoring(**scoring)
+    errors = content.info.pop("l1_held_out", {})
+    scores = {}
+    for name, images in content.variants.items():
+        scores[name] = score(images, extract(images), real, train, options, seed)
+        if name in errors:
+            scores[name]["l1_held_out"] = errors[name]
+    headline, *_ = content.variants
+    write_json(output, {**content.info, "headline": headline, "scores": scores})

@@ -1,0 +1,94 @@
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes on two cores; also fixes the arithmetic
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+torch.set_num_threads(1)
+ROOT = Path(__file__).parent.parent
+
+
+class Reference:
+    """What the published implementations computed: tests/reference/<name>.npz."""
+
+    def __init__(self, name: str) -> None:
+        with np.load(Path(__file__).parent / "reference" / f"{name}.npz") as file:
+            self.arrays = {key: torch.from_numpy(file[key]) for key in file.files}
+
+    def __getitem__(self, key: str) -> torch.Tensor | None:
+        return self.arrays.get(key)
+
+    def part(self, prefix: str) -> dict[str, torch.Tensor]:
+        return {k.removeprefix(prefix): v for k, v in self.arrays.items() if k.startswith(prefix)}
+
+
+@pytest.fixture(scope="session")
+def cifar_config() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "workflow/config/cifar10.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from get.data.digits import write_digits
+
+    path = tmp_path_factory.mktemp("data") / "images.h5"
+    write_digits(path, test_fraction=0.2, seed=0)
+    return path
+
+
+TRAINING = {
+    "batch": 16,
+    "lr": 1e-3,
+    "warmup": 5,
+    "weight_decay": 0.0,
+    "clip": 1.0,
+    "ema": 0.9,
+    "ema_warmup": True,
+    "precision": "float32",
+    "compile": False,
+}
+DISTILLATION = {**TRAINING, "loss_decay": 0.8, "checkpointing": False}
+NETWORK = {
+    "sigma_data": 0.5,
+    "model_channels": 8,
+    "channel_mult": [1, 1],
+    "blocks": 1,
+    "attention_resolutions": [4],
+    "dropout": 0.0,
+    "augment_dim": 0,
+}
+GET = {
+    "family": "get",
+    "patch": 2,
+    "width": 16,
+    "heads": 2,
+    "injection_depth": 1,
+    "equilibrium_depth": 2,
+    "expansion": 2,
+    "iterations": 3,
+    "conditioning": "injection",
+}
+VIT = {"family": "vit", "patch": 2, "width": 16, "heads": 2, "depth": 2, "conditioning": "injection"}
+SHAPE = {"channels": 1, "size": 8, "classes": 10}
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of 200 fabricated pairs and 30 held-out ones."""
+    from get.pairs.shards import HELD_OUT, write_manifest, write_shard
+
+    folder = tmp_path_factory.mktemp("pairs")
+    source = np.random.default_rng(0)
+    for name, start, count in (("train-00000", 0, 120), ("train-00001", 120, 80), ("held-out", HELD_OUT, 30)):
+        noise, image = (source.standard_normal((count, 1, 8, 8)).astype(np.float16) for _ in range(2))
+        label = (start + np.arange(count)) % 10
+        attributes = {"identity": "abc", "classes": 10}
+        write_shard(folder / f"{name}.h5", start, noise, np.tanh(image), label, attributes)
+    write_manifest(folder / "manifest.json", sorted(folder.glob("*.h5")), "abc")
+    return folder / "manifest.json"

@@ -1,0 +1,97 @@
+"""The command line without Snakemake."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+import torch
+from conftest import GET, SHAPE, VIT
+
+from get import cli
+from get.student.models import build
+from get.weights import write_weights
+
+
+@pytest.fixture(params=["get", "vit"])
+def student(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    description = {**SHAPE, **(GET if request.param == "get" else VIT)}
+    torch.manual_seed(0)
+    model = build(description)
+    for p in model.parameters():
+        p.data += 0.1 * torch.randn_like(p)
+    path = tmp_path / "student.safetensors"
+    write_weights(path, "student", model.state_dict(), {"model": description})
+    return path
+
+
+def test_sample_writes_a_grid(student: Path, tmp_path: Path) -> None:
+    out = tmp_path / "grid.png"
+    command = [sys.executable, "-m", "get", "sample", student, "--seeds", "0-8", "--out", out]
+    subprocess.run(command, check=True, capture_output=True)
+    assert matplotlib.image.imread(out).shape[:2] == (26 * 8, 26 * 8)
+
+
+def test_samples_do_not_depend_on_the_batch(student: Path, tmp_path: Path) -> None:
+    for name, batch, seeds in (("a", "2", "3-7"), ("b", "64", "3-7"), ("c", "1", "3,4,5,6,7")):
+        arguments = [
+            "--seeds",
+            seeds,
+            "--batch",
+            batch,
+            "--out",
+            str(tmp_path / f"{name}.png"),
+            "--columns",
+            "5",
+        ]
+        assert cli.main(["sample", str(student), *arguments]) == 0
+    pictures = [matplotlib.image.imread(tmp_path / f"{name}.png") for name in "abc"]
+    for other in pictures[1:]:
+        assert abs(other - pictures[0]).max() <= 1 / 255
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--label", "10"], "the classes are 0 to 9"),
+        (["--rule", "best"], "it must be one of lowest-residual, last"),
+        (["--initial", "ones"], "it must be one of independent, shared, zeros"),
+        (["--iterations", "0"], "must be at least 1"),
+    ],
+)
+def test_bad_arguments(
+    arguments: list[str], message: str, student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["sample", str(student), "--out", str(tmp_path / "x.png"), *arguments]) == cli.WRONG_INPUT
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ", b"x" * 1000])
+def test_bad_checkpoints(content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "student.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    assert cli.main(["sample", str(path), "--out", str(tmp_path / "x.png")]) == cli.WRONG_INPUT
+    assert str(path) in capsys.readouterr().err
+
+
+def test_a_teacher_is_no_student(student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "teacher.safetensors"
+    write_weights(path, "teacher", {"w": torch.zeros(1)}, {"model": {}})
+    assert cli.main(["sample", str(path), "--out", str(tmp_path / "x.png")]) == cli.WRONG_INPUT
+    assert "holds no student" in capsys.readouterr().err
+
+
+def test_help_is_quick_and_complete() -> None:
+    done = subprocess.run([sys.executable, "-m", "get", "sample", "--help"], capture_output=True, text=True)
+    assert "example: get sample" in done.stdout
+    loaded = "import sys, get.cli; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_seed_list() -> None:
+    assert cli.seed_list("0-3,7") == [0, 1, 2, 3, 7]
+    with pytest.raises(ValueError, match=r".*"):
+        cli.seed_list("a")

@@ -1,0 +1,121 @@
+"""The fixed-point solver against a known contraction, torchdeq, and a count of saved bytes."""
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from conftest import GET, SHAPE
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from get.student.equilibrium import choose, iterate, residuals
+from get.student.models import build
+
+
+def linear_map(rate: float) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """f(z) = z* + rate Q (z - z*) with an orthogonal Q, and its fixed point z*."""
+    torch.manual_seed(0)
+    q, _ = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64))
+    fixed = torch.randn(3, 4, 6, dtype=torch.float64)
+    return lambda z: fixed + rate * (z - fixed) @ q, fixed
+
+
+def test_converges_to_the_fixed_point_at_the_known_rate() -> None:
+    f, fixed = linear_map(0.5)
+    states = iterate(f, torch.zeros_like(fixed), 40)
+    errors = (states - fixed).flatten(2).norm(dim=2)
+    torch.testing.assert_close(errors[1:11] / errors[:10], torch.full((10, 3), 0.5, dtype=torch.float64))
+    torch.testing.assert_close(states[-1], fixed)
+    torch.testing.assert_close(residuals(states)[5], (f(states[5]) - states[5]).flatten(1).norm(dim=1))
+
+
+def test_damping() -> None:
+    """A rotation by a quarter turn never settles; damped by a half, it contracts by sqrt(1/2) a step."""
+    turn = torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
+    z = torch.ones(1, 1, 2, dtype=torch.float64)
+    plain, damped = iterate(lambda z: z @ turn, z, 8), iterate(lambda z: z @ turn, z, 8, damping=0.5)
+    torch.testing.assert_close(plain[-1], z)
+    torch.testing.assert_close(damped[-1].norm(), z.norm() * 0.5**4)
+    torch.testing.assert_close(residuals(damped, 0.5)[0, 0], (z @ turn - z).norm())
+
+
+def test_lowest_residual_per_sample() -> None:
+    """Sample 0 contracts, so its last step is the smallest; sample 1 grows, so its first is."""
+    rates = torch.tensor([0.5, 2.0])[:, None, None]
+    states = iterate(lambda z: rates * z, torch.ones(2, 1, 1), 4)
+    assert choose(states, "lowest-residual").flatten().tolist() == [0.5**4, 2.0]
+    assert choose(states, "last").flatten().tolist() == [0.5**4, 2.0**4]
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.1])
+def test_agrees_with_torchdeq(rate: float) -> None:
+    from torchdeq import get_deq
+
+    f, fixed = linear_map(rate)
+    deq = get_deq(f_solver="fixed_point_iter", f_max_iter=6, f_tol=1e-12, f_stop_mode="abs").eval()
+    (theirs,), _ = deq(f, torch.zeros_like(fixed))
+    ours = choose(iterate(f, torch.zeros_like(fixed), 6), "lowest-residual")
+    torch.testing.assert_close(ours, theirs)
+
+
+def gradients(checkpointing: bool) -> list[Tensor]:
+    torch.manual_seed(0)
+    model = build({**SHAPE, **GET}).double()
+    for p in model.parameters():
+        p.data += 0.05 * torch.randn_like(p)
+    noise, state = torch.randn(3, 1, 8, 8).double(), torch.randn(3, 16, 16).double()
+    model(noise, torch.tensor([1, 2, 3]), state, checkpointing=checkpointing).square().sum().backward()
+    return [p.grad for p in model.parameters()]
+
+
+def test_checkpointed_gradients_equal_plain_ones() -> None:
+    for plain, checkpointed in zip(gradients(False), gradients(True), strict=True):
+        torch.testing.assert_close(checkpointed, plain, atol=1e-12, rtol=1e-12)
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of all storages made under it that are still alive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes, self.known = 0, weakref.WeakSet()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else [out]:
+            if isinstance(tensor, Tensor) and (storage := tensor.untyped_storage()) not in self.known:
+                self.known.add(storage)
+                self.bytes += (size := storage.nbytes())
+                weakref.finalize(storage, self._gone, size)
+        return out
+
+    def _gone(self, size: int) -> None:
+        self.bytes -= size
+
+
+def kept_bytes(iterations: int, checkpointing: bool) -> int:
+    torch.manual_seed(0)
+    model = build({**SHAPE, **GET, "iterations": iterations})
+    noise, state = torch.randn(8, 1, 8, 8), torch.randn(8, 16, 16)
+    with LiveBytes() as live:
+        h, _ = model._embed(noise, torch.zeros(8, dtype=torch.int64))
+        u = model.injection(h)
+
+        def f(z: Tensor) -> Tensor:
+            for block, part in zip(model.equilibrium_blocks, u.chunk(2, dim=2), strict=True):
+                z = block(z, part)
+            return z
+
+        states = iterate(f, state, iterations, checkpointing=checkpointing)
+        size = live.bytes - states.untyped_storage().nbytes()  # the stacked result is the caller's
+    del states
+    return size
+
+
+def test_checkpointing_keeps_one_state_per_iteration() -> None:
+    state_bytes = 8 * 16 * 16 * 4
+    per_iteration = (kept_bytes(12, True) - kept_bytes(4, True)) / 8
+    assert 0 < per_iteration <= state_bytes
+    assert (kept_bytes(12, False) - kept_bytes(4, False)) / 8 > 10 * state_bytes

@@ -1,0 +1,272 @@
+"""Training resumes bit for bit, keeps an average, and stops where something is wrong."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import DISTILLATION, GET, NETWORK, TRAINING, VIT
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from get import fitting
+from get.files import UserError
+from get.fitting import Diverged, Optimisation, Stopped, trained
+from get.student import checkpoint
+from get.student.training import mean_image_error, train_student
+from get.teacher.training import train_teacher
+
+
+def student(
+    pairs: Path, output: Path, stop: int, start: Path | None = None, **change: Any
+) -> dict[str, Tensor]:
+    settings = {"model": GET, "training": DISTILLATION, "seed": 0, "identity": "abc"} | change
+    train_student(manifest=pairs, stop=stop, start=start, output=output, device="cpu", **settings)
+    return load_file(output.with_suffix(".safetensors"))
+
+
+def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
+    assert a.keys() == b.keys()
+    assert all(a[key].equal(b[key]) for key in a)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture
+def kill_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Kill training as SIGKILL would, without a word, after the given number of steps."""
+
+    def kill(steps: int) -> None:
+        real, left = fitting._step, [steps]
+
+        def step(*args: Any) -> None:
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            real(*args)
+
+        monkeypatch.setattr(fitting, "_step", step)
+
+    return kill
+
+
+@pytest.mark.parametrize("steps", [1, 13, 49, 50, 51, 69])
+@pytest.mark.parametrize("model", [GET, VIT], ids=["get", "vit"])
+def test_killed_anywhere_and_resumed_equals_uninterrupted(
+    steps: int,
+    model: dict[str, Any],
+    pairs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kill_at: Callable[[int], None],
+) -> None:
+    whole = student(pairs, tmp_path / "whole" / "70.pt", 70, model=model)
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "SAVE_EVERY", 0.0)  # save after every step
+        kill_at(steps)
+        with pytest.raises(Killed):
+            student(pairs, tmp_path / "cut" / "70.pt", 70, model=model)
+    monkeypatch.undo()
+    assert torch.load(tmp_path / "cut" / "70.unfinished.pt", weights_only=True)["step"] == steps
+    assert_same(student(pairs, tmp_path / "cut" / "70.pt", 70, model=model), whole)
+    history = [(tmp_path / part / "70.json").read_text() for part in ("whole", "cut")]
+    assert history[0] == history[1]
+    assert not (tmp_path / "cut" / "70.unfinished.pt").exists()
+
+
+def test_a_milestone_continues_the_one_before(pairs: Path, tmp_path: Path) -> None:
+    whole = student(pairs, tmp_path / "60.pt", 60)
+    student(pairs, tmp_path / "25.pt", 25)
+    assert_same(student(pairs, tmp_path / "b" / "60.pt", 60, start=tmp_path / "25.pt"), whole)
+
+
+def test_signal_saves_and_says_how_to_go_on(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fitting._step
+
+    def step(state: Any, *args: Any) -> None:
+        real(state, *args)
+        if state.step == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "_step", step)
+        with pytest.raises(Stopped, match=r"stopped at step \d+ of 30; the same command goes on"):
+            student(pairs, tmp_path / "30.pt", 30)
+    assert not (tmp_path / "30.pt").exists()
+    resumed = student(pairs, tmp_path / "30.pt", 30)
+    assert_same(resumed, student(pairs, tmp_path / "whole.pt", 30))
+
+
+def test_unfinished_work_of_other_settings_is_discarded(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Callable[[int], None]
+) -> None:
+    monkeypatch.setattr(fitting, "SAVE_EVERY", 0.0)
+    kill_at(5)
+    with pytest.raises(Killed):
+        student(pairs, tmp_path / "20.pt", 20)
+    monkeypatch.undo()
+    other = {**DISTILLATION, "lr": 5e-3}
+    changed = student(pairs, tmp_path / "20.pt", 20, training=other)
+    assert_same(changed, student(pairs, tmp_path / "fresh.pt", 20, training=other))
+
+
+@pytest.mark.parametrize("damage", [b"", b"no checkpoint", None])
+def test_damaged_unfinished_work_is_discarded(damage: bytes | None, pairs: Path, tmp_path: Path) -> None:
+    student(pairs, tmp_path / "10.pt", 10)
+    content = (tmp_path / "10.pt").read_bytes()
+    (tmp_path / "20.unfinished.pt").write_bytes(content[: len(content) // 2] if damage is None else damage)
+    assert_same(student(pairs, tmp_path / "20.pt", 20), student(pairs, tmp_path / "whole.pt", 20))
+
+
+def test_milestone_of_other_settings_is_refused(pairs: Path, tmp_path: Path) -> None:
+    student(pairs, tmp_path / "10.pt", 10)
+    with pytest.raises(UserError, match=r"10.pt was trained with other settings"):
+        student(pairs, tmp_path / "20.pt", 20, start=tmp_path / "10.pt", seed=1)
+    (tmp_path / "10.pt").write_bytes(b"")
+    with pytest.raises(UserError, match=r"10.pt is no training state or is damaged"):
+        student(pairs, tmp_path / "20.pt", 20, start=tmp_path / "10.pt")
+
+
+def test_pairs_of_other_settings_are_refused(pairs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="made with other settings"):
+        student(pairs, tmp_path / "10.pt", 10, identity="other")
+
+
+def test_teacher_resumes_too(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Callable[[int], None]
+) -> None:
+    def train(output: Path) -> dict[str, Tensor]:
+        train_teacher(
+            store=digits, network={**NETWORK, "dropout": 0.2}, noise_levels={"mean": -1.2, "std": 1.2},
+            training=TRAINING, steps=12, conditional=True, seed=0, device="cpu",
+            output=output, history=output.with_suffix(".json"),
+        )  # fmt: skip
+        return load_file(output)
+
+    whole = train(tmp_path / "whole.safetensors")
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "SAVE_EVERY", 0.0)
+        kill_at(5)
+        with pytest.raises(Killed):
+            train(tmp_path / "cut.safetensors")
+    monkeypatch.undo()
+    assert_same(train(tmp_path / "cut.safetensors"), whole)
+
+
+def test_checkpointing_trains_to_the_same_weights(pairs: Path, tmp_path: Path) -> None:
+    plain = student(pairs, tmp_path / "a.pt", 5)
+    saving = student(pairs, tmp_path / "b.pt", 5, training={**DISTILLATION, "checkpointing": True})
+    assert_same(plain, saving)
+
+
+def test_a_checkpoint_needs_no_config(pairs: Path, tmp_path: Path) -> None:
+    weights = student(pairs, tmp_path / "10.pt", 10)
+    model, header = checkpoint.load(tmp_path / "10.safetensors")
+    assert_same(dict(model.state_dict()), weights)
+    assert header["step"] == 10
+    assert header["pairs"] == "abc"
+    assert header["training"]["lr"] == DISTILLATION["lr"]
+
+
+class Quadratic(nn.Module):
+    """One weight w whose loss is (w - target)^2 / 2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([4.0]))
+
+    def forward(self) -> Tensor:
+        return self.w
+
+
+def options(**change: Any) -> Optimisation:
+    return Optimisation(**{**TRAINING, "warmup": 0, "clip": None, "ema_warmup": False, **change})
+
+
+def test_optimiser_follows_adamw_with_warmup_and_ema(tmp_path: Path) -> None:
+    chosen = options(lr=0.1, warmup=4, ema=0.5, weight_decay=0.1)
+    w = torch.tensor([4.0], requires_grad=True)
+    adamw = torch.optim.AdamW([w], lr=0.1, weight_decay=0.1)
+    average = 4.0
+    for step in range(10):
+        adamw.param_groups[0]["lr"] = 0.1 * min(1, (step + 1) / 4)
+        (w.square().sum() / 2).backward()
+        adamw.step()
+        adamw.zero_grad()
+        average = 0.5 * average + 0.5 * w.item()
+    model = Quadratic()
+    loss = lambda forward, step: forward().square().sum() / 2  # noqa: E731
+    with trained(model, loss, chosen, settings={"seed": 0}, stop=10, output=tmp_path / "x.pt") as state:
+        assert model.w.item() == pytest.approx(w.item(), rel=1e-6)
+        assert state.ema_weights()["w"].item() == pytest.approx(average, rel=1e-5)
+
+
+def test_ema_warmup() -> None:
+    assert options(ema=0.999, ema_warmup=True).ema_at(0) == pytest.approx(0.1)
+    assert options(ema=0.999, ema_warmup=True).ema_at(90) == pytest.approx(0.91)
+    assert options(ema=0.999, ema_warmup=True).ema_at(100_000) == 0.999
+    assert options(ema=0.999).ema_at(0) == 0.999
+
+
+def test_clipping_bounds_the_norm(tmp_path: Path) -> None:
+    seen = []
+    model = Quadratic()
+
+    def loss(forward: Any, step: int) -> Tensor:
+        seen.append(None if model.w.grad is None else model.w.grad.norm().item())
+        return 1000 * forward().square().sum()
+
+    with trained(
+        model, loss, options(clip=1.0), settings={"seed": 0}, stop=50, output=tmp_path / "x.pt"
+    ) as state:
+        assert state.history[0][2] > 1000  # the recorded norm is the one before clipping
+
+
+def test_divergence_stops_and_keeps_the_last_good_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "SAVE_EVERY", 0.0)
+    model = Quadratic()
+    loss = lambda forward, step: forward().sum() * (float("nan") if step == 60 else 1.0)  # noqa: E731
+    with (
+        pytest.raises(Diverged, match="between steps 50 and 100"),
+        trained(model, loss, options(), settings={"seed": 0}, stop=200, output=tmp_path / "x.pt"),
+    ):
+        pass
+    assert torch.load(tmp_path / "x.unfinished.pt", weights_only=True)["step"] == 60
+
+
+def test_compile_is_a_setting_that_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(torch, "compile", lambda model: calls.append(model) or model)
+    loss = lambda forward, step: forward().sum()  # noqa: E731
+    with trained(
+        Quadratic(), loss, options(compile=True), settings={"seed": 0}, stop=1, output=tmp_path / "x.pt"
+    ):
+        assert len(calls) == 1
+
+
+def test_a_run_on_the_plateau_says_so(pairs: Path, tmp_path: Path) -> None:
+    student(pairs, tmp_path / "50.pt", 50, training={**DISTILLATION, "lr": 1e-9})
+    _, header = checkpoint.load(tmp_path / "50.safetensors")
+    assert header["plateau"] is True
+
+
+def test_mean_image_error() -> None:
+    class Two:
+        def __len__(self) -> int:
+            return 4
+
+        def batch(self, positions: Tensor) -> Any:
+            image = torch.tensor([0.0, 2.0, 10.0, 12.0])[:, None, None, None]
+            return None, image, torch.tensor([0, 0, 1, 1])
+
+    assert mean_image_error(Two(), conditional=True) == 1.0
+    assert mean_image_error(Two(), conditional=False) == 5.0

@@ -1,0 +1,142 @@
+"""Sizes of the paper, conditioning, and what a student does with its inputs."""
+
+from typing import Any
+
+import pytest
+import torch
+from conftest import GET, SHAPE, VIT
+from torch.utils.flop_counter import FlopCounterMode
+
+from get.files import UserError
+from get.student.models import Student, build, parameter_count
+
+CIFAR = {"channels": 3, "size": 32, "classes": 10}
+PARAMETERS = {  # the paper's Tables 2, 4 and 6; exact where paper and code agree
+    "get-tiny": 8_558_092,
+    "get-mini": 19_177_740,
+    "get-small": 37_173_260,
+    "get-base": 62_207_244,
+    "get-base-plus": 83_481_612,
+    "vit-small": 21_402_252,
+    "vit-base": 85_271_820,
+    "vit-large": 302_599_180,
+    "vit-extra-large": 446_652_300,
+    "vit-base-adaln": 128_944_908,
+}
+MACS = {
+    "get-tiny": 7.00e9,
+    "get-mini": 15.14e9,
+    "get-small": 31.2e9,
+    "get-base": 81.2e9,
+    "get-base-plus": 69.0e9,
+}
+MACS |= {"vit-base": 22.96e9, "vit-large": 80.5e9}
+
+
+def on_meta(config: dict[str, Any], name: str) -> Student:
+    with torch.device("meta"):
+        return build({**config["students"][name]["model"], **CIFAR})
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameter_counts(cifar_config: dict[str, Any], name: str) -> None:
+    assert parameter_count(on_meta(cifar_config, name)) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", MACS)
+def test_multiply_accumulates(cifar_config: dict[str, Any], name: str) -> None:
+    model = on_meta(cifar_config, name)
+    state = None if model.state_shape is None else torch.randn(1, *model.state_shape, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        model.generate(torch.randn(1, 3, 32, 32, device="meta"), None, state, rule="last")
+    assert counter.get_total_flops() / 2 == pytest.approx(MACS[name], rel=0.01)
+
+
+def fresh(description: dict[str, Any], seed: int = 0) -> Student:
+    """A small student whose decoder and modulations are no longer zero."""
+    torch.manual_seed(seed)
+    model = build({**SHAPE, **description})
+    for p in model.parameters():
+        p.data += 0.05 * torch.randn_like(p)
+    return model
+
+
+@pytest.mark.parametrize(
+    "description", [GET, VIT, {**VIT, "conditioning": "adaln-zero"}], ids=["get", "vit", "adaln"]
+)
+def test_class_changes_the_image(description: dict[str, Any]) -> None:
+    model = fresh(description)
+    noise, state = torch.randn(1, 1, 8, 8).expand(2, -1, -1, -1), torch.zeros(2, 16, 16)
+    same = model(noise, torch.tensor([3, 3]), state)
+    other = model(noise, torch.tensor([3, 4]), state)
+    torch.testing.assert_close(same[:, 0], same[:, 1])
+    assert (other[:, 0] - other[:, 1]).abs().max() > 1e-4
+
+
+def test_unconditional_student_reads_no_label() -> None:
+    model = fresh({**GET, "conditioning": "none"})
+    noise, state = torch.randn(2, 1, 8, 8), torch.randn(2, 16, 16)
+    torch.testing.assert_close(model(noise, None, state), model(noise, torch.tensor([1, 2]), state))
+
+
+def test_adaln_zero_starts_as_the_identity() -> None:
+    torch.manual_seed(0)
+    model = build({**SHAPE, **VIT, "conditioning": "adaln-zero"})
+    x, c = torch.randn(2, 16, 16), torch.randn(2, 1, 16)
+    torch.testing.assert_close(model.blocks[0](x, c), x)
+
+
+def test_fresh_student_answers_zero() -> None:
+    torch.manual_seed(0)
+    for description in (GET, VIT):
+        images = build({**SHAPE, **description})(
+            torch.randn(2, 1, 8, 8), torch.tensor([1, 2]), torch.randn(2, 16, 16)
+        )
+        assert images.abs().max() == 0
+
+
+def test_state_weights_are_shared_by_all_iterations() -> None:
+    """Six iterations are three, and three more from where they ended."""
+    model = fresh(GET)
+    noise, label, state = torch.randn(2, 1, 8, 8), torch.tensor([1, 2]), torch.randn(2, 16, 16)
+    states = model._solve(noise, label, state, 6)
+    again = model._solve(noise, label, states[3], 3)
+    torch.testing.assert_close(states[6], again[3])
+
+
+@pytest.mark.parametrize("description", [GET, VIT], ids=["get", "vit"])
+def test_one_graph_under_compile(description: dict[str, Any]) -> None:
+    model = fresh(description)
+    inputs = torch.randn(2, 1, 8, 8), torch.tensor([1, 2]), torch.randn(2, 16, 16)
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)  # an error if the graph breaks
+    torch.testing.assert_close(compiled(*inputs), model(*inputs))
+    generate = torch.compile(model.generate, backend="eager", fullgraph=True)
+    torch.testing.assert_close(generate(*inputs).images, model.generate(*inputs).images)
+
+
+def test_bfloat16_autocast_trains() -> None:
+    model = fresh(GET)
+    inputs = torch.randn(2, 1, 8, 8), torch.tensor([1, 2]), torch.randn(2, 16, 16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        states = model(*inputs)
+    torch.testing.assert_close(states.float(), model(*inputs), atol=0.1, rtol=0.1)
+    states.float().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"heads": 3}, "model.heads 3 does not divide model.width 16"),
+        ({"patch": 3}, "model.patch 3 does not divide the image size 8"),
+        ({"width": 18, "heads": 2}, "no multiple of 4"),
+        ({"family": "gan"}, "must be one of get, vit"),
+        ({"depth": 3}, "depth"),
+        ({"conditioning": "adaln-zero"}, "for family 'vit' only"),
+        ({"classes": 0}, "the pairs have no classes"),
+    ],
+)
+def test_impossible_descriptions(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build({**SHAPE, **GET, **change})

@@ -1,0 +1,147 @@
+"""Pairs: the same whatever the shards, read back as written, refused where damaged."""
+
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from conftest import NETWORK, SHAPE
+
+from get.files import UserError
+from get.pairs.dataset import Pairs
+from get.pairs.shards import HELD_OUT, read_manifest, shard_range, write_manifest, write_shard
+from get.seeding import normal
+from get.teacher.generation import Sampler, write_pairs
+from get.teacher.network import build
+from get.weights import write_weights
+
+SAMPLER = Sampler(3, 0.01, 10, 7, "float32", 8)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    model = build({**SHAPE, **NETWORK})
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    write_weights(path, "teacher", model.state_dict(), {"model": {**SHAPE, **NETWORK}})
+    return path
+
+
+def generate(teacher: Path, folder: Path, shards: int, count: int = 60) -> Pairs:
+    files = []
+    for shard in range(shards):
+        files.append(folder / f"train-{shard:05d}.h5")
+        indices = shard_range(shard, shards, count, SAMPLER.batch)
+        write_pairs(
+            teacher=teacher,
+            indices=indices,
+            sampler=SAMPLER,
+            seed=0,
+            identity="x",
+            device="cpu",
+            output=files[-1],
+        )
+    write_manifest(folder / "manifest.json", files, "x")
+    return Pairs(read_manifest(folder / "manifest.json", "x"))
+
+
+def test_bit_equal_for_any_number_of_shards(teacher: Path, tmp_path: Path) -> None:
+    batches = [
+        generate(teacher, tmp_path / str(shards), shards).batch(torch.arange(60)) for shards in (1, 3, 8)
+    ]
+    for other in batches[1:]:
+        for a, b in zip(batches[0], other, strict=True):
+            assert a.equal(b)
+    assert batches[0].noise.equal(normal(range(60), (1, 8, 8), 0, "pairs").half().float())
+    assert batches[0].label.tolist() == [i % 10 for i in range(60)]
+
+
+def test_a_pair_does_not_depend_on_the_count(teacher: Path, tmp_path: Path) -> None:
+    few, many = generate(teacher, tmp_path / "a", 1, 13), generate(teacher, tmp_path / "b", 1, 60)
+    for a, b in zip(few.batch(torch.arange(13)), many.batch(torch.arange(13)), strict=True):
+        assert a.equal(b)
+
+
+@pytest.mark.parametrize(("count", "batch", "shards"), [(60, 8, 3), (5, 8, 4), (6000, 250, 7), (10, 1, 10)])
+def test_shards_cover_the_indices(count: int, batch: int, shards: int) -> None:
+    ranges = [shard_range(shard, shards, count, batch) for shard in range(shards)]
+    assert [i for r in ranges for i in r] == list(range(count))
+    assert all(r.start % batch == 0 or not r for r in ranges)
+
+
+def test_batches_cross_shards_and_keep_order(pairs: Path) -> None:
+    manifest = read_manifest(pairs)
+    data = Pairs(manifest)
+    assert len(data) == 200
+    assert len(Pairs(manifest, held_out=True)) == 30
+    positions = torch.tensor([199, 0, 119, 120, 0])
+    batch = data.batch(positions)
+    with h5py.File(pairs.parent / "train-00001.h5") as file:
+        np.testing.assert_array_equal(batch.noise[0].numpy(), file["noise"][79].astype(np.float32))
+        np.testing.assert_array_equal(batch.image[3].numpy(), file["image"][0].astype(np.float32))
+    assert batch.label.tolist() == [9, 0, 9, 0, 0]
+    assert batch.noise[1].equal(batch.noise[4])
+
+
+def test_reading_maps_instead_of_loading(pairs: Path) -> None:
+    data = Pairs(read_manifest(pairs))
+    assert all(isinstance(array, np.memmap) for shard in data._maps for array in shard.values())
+
+
+@pytest.fixture
+def copy(pairs: Path, tmp_path: Path) -> Path:
+    shutil.copytree(pairs.parent, tmp_path / "pairs")
+    return tmp_path / "pairs" / "manifest.json"
+
+
+def test_missing_shard_names_the_command(copy: Path) -> None:
+    (copy.parent / "train-00001.h5").unlink()
+    with pytest.raises(
+        UserError, match=r"train-00001.h5 is missing; make it again with: snakemake .*train-00001"
+    ):
+        Pairs(read_manifest(copy))
+
+
+@pytest.mark.parametrize("keep", [0, 100, 20_000])
+def test_truncated_shard(copy: Path, keep: int) -> None:
+    shard = copy.parent / "train-00000.h5"
+    shard.write_bytes(shard.read_bytes()[:keep])
+    with pytest.raises(UserError, match=r"train-00000.h5 has \d+ bytes, not"):
+        Pairs(read_manifest(copy))
+    with pytest.raises(UserError, match=r"train-00000.h5 is no shard of pairs or is damaged"):
+        write_manifest(copy, [shard], "abc")
+
+
+def test_shards_of_other_settings_are_refused(copy: Path) -> None:
+    with pytest.raises(UserError, match="belongs to pairs of other settings"):
+        write_manifest(copy, [copy.parent / "train-00000.h5"], "other")
+    with pytest.raises(UserError, match="made with other settings"):
+        read_manifest(copy, "other")
+
+
+def test_damaged_manifest(copy: Path) -> None:
+    copy.write_text("{")
+    with pytest.raises(UserError, match="manifest.json is no JSON"):
+        read_manifest(copy)
+    copy.write_text(json.dumps({"identity": "abc"}))
+    with pytest.raises(UserError, match="is no manifest of pairs"):
+        read_manifest(copy)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 11.0])
+def test_bad_images_are_not_written(tmp_path: Path, value: float) -> None:
+    noise, image = np.zeros((4, 1, 8, 8), np.float16), np.zeros((4, 1, 8, 8), np.float16)
+    image[2, 0, 3, 3] = value
+    with pytest.raises(UserError, match="image of pair 12 has pixels"):
+        write_shard(
+            tmp_path / "s.h5", 10, noise, image, np.zeros(4, np.int64), {"identity": "", "classes": 0}
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_held_out_indices_are_out_of_reach() -> None:
+    assert HELD_OUT > 10**12
+    assert HELD_OUT % 64 == 0

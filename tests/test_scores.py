@@ -1,0 +1,175 @@
+"""FID, IS and KID against independent computations on the same features; what the other scores mean."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+import torch_fidelity
+from conftest import TRAINING
+from torch.utils.data import Dataset
+
+from get.data.store import read_split, to_bytes, to_unit
+from get.evaluation.features import EXTRACTORS, Extractor, Features, train_classifier
+from get.evaluation.scores import (
+    Reference,
+    Scoring,
+    fid,
+    fid_deviation,
+    nearest_distance,
+    read_reference,
+    score,
+    write_reference,
+)
+
+SCORING = Scoring(splits=5, bootstrap=10, kid_subsets=20, kid_subset_size=100, nearest=50)
+
+
+@pytest.fixture(scope="module")
+def classifier(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("features") / "classifier.safetensors"
+    train_classifier(
+        store=digits,
+        model={"width": 8, "features": 16},
+        training={**TRAINING, "batch": 64, "lr": 5e-3},
+        noise=0.1,
+        steps=60,
+        seed=0,
+        device="cpu",
+        output=path,
+    )
+    return path
+
+
+def noisy(images: np.ndarray, amount: float, count: int) -> np.ndarray:
+    source = torch.Generator().manual_seed(0)
+    chosen = to_unit(images[np.arange(count) % len(images)])
+    return to_bytes(chosen + amount * torch.randn(chosen.shape, generator=source)).numpy()
+
+
+@pytest.fixture(scope="module")
+def scored(digits: Path, classifier: Path) -> tuple[Features, Reference, np.ndarray, dict[str, float]]:
+    """Features of noisy train images, the reference, the images, and their scores."""
+    extract = Extractor("classifier", classifier, "cpu", 100)
+    train = read_split(digits, "train").images
+    images = noisy(train, 0.2, 600)
+    references = {}
+    for split in ("train", "test"):
+        path = classifier.parent / f"{split}.npz"
+        write_reference(
+            store=digits,
+            split=split,
+            extractor="classifier",
+            weights=classifier,
+            batch=100,
+            device="cpu",
+            output=path,
+        )
+        references[split] = read_reference(path)
+    features = extract(images)
+    return features, references["train"], images, score(images, features, references, train, SCORING, 0)
+
+
+def test_fid_by_matrix_square_root(scored: Any) -> None:
+    features, reference, _, scores = scored
+    a, b = features.penultimate.astype(np.float64), reference.features.astype(np.float64)
+    ca, cb = np.cov(a.T), np.cov(b.T)
+    root = scipy.linalg.sqrtm(ca @ cb).real
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(ca + cb - 2 * root)
+    assert scores["fid_train"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_inception_score_by_definition(scored: Any) -> None:
+    features, _, _, scores = scored
+    order = np.random.RandomState(2020).permutation(len(features.logits))  # torch-fidelity's shuffle
+    p = scipy.special.softmax(features.logits[order].astype(np.float64), axis=1)
+    parts = np.split(p, SCORING.splits)
+    values = [np.exp(scipy.special.rel_entr(part, part.mean(0)).sum(1).mean()) for part in parts]
+    assert scores["is"] == pytest.approx(np.mean(values), rel=1e-6)
+    assert scores["is_sd"] == pytest.approx(np.std(values), rel=1e-6)
+
+
+def test_kid_by_double_sum(scored: Any) -> None:
+    """KID is the mean over random subsets of an unbiased estimate: it lies near that on all images."""
+    features, reference, _, scores = scored
+    a, b = features.penultimate.astype(np.float64), reference.features.astype(np.float64)
+    kernel = lambda x, y: (x @ y.T / x.shape[1] + 1) ** 3  # noqa: E731
+    off = lambda k: (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))  # noqa: E731
+    expected = off(kernel(a, a)) + off(kernel(b, b)) - 2 * kernel(a, b).mean()
+    sigma = scores["kid_train_sd"] / SCORING.kid_subsets**0.5
+    assert abs(scores["kid_train"] - expected) < 5 * sigma
+
+
+def test_same_as_torch_fidelity_called_whole(
+    scored: Any, digits: Path, classifier: Path, tmp_path: Path
+) -> None:
+    class Images(Dataset):
+        def __init__(self, images: np.ndarray) -> None:
+            self.images = torch.from_numpy(images)
+
+        def __len__(self) -> int:
+            return len(self.images)
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            return self.images[index]
+
+    _, _, images, scores = scored
+    whole = torch_fidelity.calculate_metrics(
+        input1=Images(images),
+        input2=Images(read_split(digits, "train").images),
+        feature_extractor=EXTRACTORS["classifier"],
+        feature_extractor_weights_path=str(classifier),
+        fid=True, isc=True, kid=True, prc=True, isc_splits=5, kid_subsets=20, kid_subset_size=100,
+        batch_size=100, cuda=False, save_cpu_ram=True, verbose=False, cache=False, cache_root=str(tmp_path),
+    )  # fmt: skip
+    ours = {
+        "frechet_inception_distance": scores["fid_train"],
+        "inception_score_mean": scores["is"],
+        "kernel_inception_distance_mean": scores["kid_train"],
+        "precision": scores["precision"],
+        "recall": scores["recall"],
+    }
+    for name, value in ours.items():
+        assert value == pytest.approx(whole[name], rel=1e-4), name
+
+
+def test_fid_orders_amounts_of_noise(scored: Any, digits: Path, classifier: Path) -> None:
+    _, reference, _, _ = scored
+    extract = Extractor("classifier", classifier, "cpu", 100)
+    train = read_split(digits, "train").images
+    values = [fid(extract(noisy(train, amount, 600)).penultimate, reference) for amount in (0, 0.2, 0.5, 1)]
+    assert values == sorted(values)
+
+
+def test_bootstrap_deviation_is_that_of_fresh_samples() -> None:
+    """On Gaussian features, the bootstrap's spread agrees with that over independent sets of samples."""
+    source = np.random.default_rng(0)
+    real = source.standard_normal((20_000, 4)).astype(np.float32)
+    reference = Reference(real, real.mean(0), np.cov(real.T))
+    sets = [1.2 * source.standard_normal((500, 4)).astype(np.float32) + 0.5 for _ in range(60)]
+    fresh = np.std([fid(x, reference) for x in sets], ddof=1)
+    bootstrap = np.mean([fid_deviation(x, reference, 40, seed) for seed, x in enumerate(sets[:10])])
+    assert bootstrap == pytest.approx(fresh, rel=0.3)
+
+
+def test_interval_holds_the_estimate(scored: Any) -> None:
+    scores = scored[3]
+    assert scores["fid_train_low"] < scores["fid_train"] < scores["fid_train_high"]
+    width = scores["fid_train_high"] - scores["fid_train_low"]
+    assert width == pytest.approx(2 * 1.96 * scores["fid_train_sd"])
+
+
+def test_nearest_distance_finds_copies(digits: Path) -> None:
+    train = read_split(digits, "train").images
+    assert nearest_distance(train[:20], train) == pytest.approx(0, abs=0.01)
+    shifted = np.clip(train[:20].astype(int) + 10, 0, 255).astype(np.uint8)
+    assert 0 < nearest_distance(shifted, train) <= 10
+
+
+def test_bytes_protocol() -> None:
+    values = torch.tensor([-2.0, -1.0, -1 / 127.5, 0.0, 0.5, 1.0, 2.0])
+    assert to_bytes(values).tolist() == [0, 0, 127, 128, 191, 255, 255]
+    image = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    np.testing.assert_array_equal(to_bytes(to_unit(image)).numpy(), image)

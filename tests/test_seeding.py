@@ -1,0 +1,67 @@
+"""Every draw is a function of names."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from get.pairs.shards import HELD_OUT
+from get.seeding import BLOCK, Visits, fold_in, normal
+from get.student.sampling import _initial_state
+
+
+def test_fold_in_is_fixed() -> None:
+    """These values are in every checkpoint and shard: they must never change."""
+    assert fold_in(0) == 1999793380834467432
+    assert fold_in(0, "pairs", 3) == 1336684919927665375
+    assert len({fold_in(0, "a"), fold_in(1, "a"), fold_in(0, "b"), fold_in(0, "a", 0)}) == 4
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=40))
+@settings(max_examples=30, deadline=None)
+def test_a_row_depends_on_its_index_alone(indices: list[int]) -> None:
+    rows = normal(indices, (2, 3), 7, "tag")
+    for row, index in zip(rows, indices, strict=True):
+        torch.testing.assert_close(row, normal([index], (2, 3), 7, "tag")[0], atol=0, rtol=0)
+
+
+def test_draws_are_standard_normal_and_distinct() -> None:
+    draws = normal(range(4 * BLOCK), (64,), 0, "tag")
+    assert abs(draws.mean()) < 0.03
+    assert abs(draws.std() - 1) < 0.03
+    assert len(draws.unique(dim=0)) == len(draws)
+
+
+def test_evaluation_noise_is_no_pair() -> None:
+    """Same seed, same indices: training, held-out and evaluation noise have no row in common."""
+    train = normal(range(500), (8,), 0, "pairs")
+    held_out = normal(range(HELD_OUT, HELD_OUT + 500), (8,), 0, "pairs")
+    evaluation = normal(range(500), (8,), 0, "evaluation", "noise")
+    assert len(torch.cat([train, held_out, evaluation]).unique(dim=0)) == 1500
+
+
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_every_epoch_visits_everything_once(count: int, batch: int, seed: int) -> None:
+    visits = Visits(count, batch, seed)
+    steps = -(-3 * count // batch)
+    order = torch.cat([visits(step) for step in range(steps)])[: 3 * count]
+    for epoch in order.view(3, count):
+        assert epoch.sort().values.tolist() == list(range(count))
+
+
+def test_a_batch_is_a_function_of_the_step() -> None:
+    forward, jumping = Visits(100, 16, 5), Visits(100, 16, 5)
+    batches = [forward(step) for step in range(20)]
+    for step in (19, 3, 7, 0):
+        assert jumping(step).tolist() == batches[step].tolist()
+
+
+def test_initial_states() -> None:
+    device = torch.device("cpu")
+    independent = _initial_state((4, 2), [5, 6, 5], 0, "independent", device)
+    assert independent[0].equal(independent[2])
+    assert not independent[0].equal(independent[1])
+    shared = _initial_state((4, 2), [5, 6], 0, "shared", device)
+    assert shared[0].equal(shared[1])
+    assert not _initial_state((4, 2), [5, 6], 0, "zeros", device).any()
+    assert _initial_state(None, [5], 0, "independent", device) is None

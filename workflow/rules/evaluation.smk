@@ -1,0 +1,102 @@
+# Samples of every source under one roof, and their scores.
+
+
+rule sample_student:
+    input:
+        weights="<results>/students/{student}/seed{seed}/{step}.safetensors",
+        manifest=lambda wildcards: ancient(
+            f"<results>/pairs/{student_pairs(wildcards)}/manifest.json"
+        ),
+    output:
+        "<results>/samples/students/{student}/seed{seed}/{step}.h5",
+    log:
+        "<results>/logs/sample_student/{student}-seed{seed}-{step}.log",
+    benchmark:
+        "<results>/benchmarks/sample_student/{student}-seed{seed}-{step}.jsonl"
+    priority: 20
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("sample")
+    resources:
+        **asks("sample"),
+    params:
+        settings={
+            key: config["evaluation"][key]
+            for key in ("samples", "batch", "iterations", "precision")
+        },
+        held_out=lambda wildcards: PAIRS[student_pairs(wildcards)]["held_out"],
+        device=config["device"],
+    script:
+        "../scripts/sample_student.py"
+
+
+rule sample_teacher:
+    input:
+        ancient("<results>/pairs/{pairs}/manifest.json"),
+    output:
+        "<results>/samples/teachers/{pairs}.h5",
+    log:
+        "<results>/logs/sample_teacher/{pairs}.log",
+    priority: 20
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("light")
+    resources:
+        **asks("light"),
+    params:
+        samples=config["evaluation"]["samples"],
+        num_steps=lookup("pairs/{pairs}/sampler/num_steps", within=config),
+        identity=lambda wildcards: pairs_identity(wildcards.pairs),
+    script:
+        "../scripts/sample_teacher.py"
+
+
+rule sample_baseline:
+    input:
+        "<results>/data/images.h5",
+    output:
+        "<results>/samples/baselines/{kind}.h5",
+    log:
+        "<results>/logs/sample_baseline/{kind}.log",
+    wildcard_constraints:
+        kind="real|noise",
+    priority: 20
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("light")
+    resources:
+        **asks("light"),
+    params:
+        samples=config["evaluation"]["samples"],
+        seed=config["seed"],
+    script:
+        "../scripts/sample_baseline.py"
+
+
+rule score:
+    input:
+        samples="<results>/samples/{source}.h5",
+        store="<results>/data/images.h5",
+        weights=EXTRACTOR_WEIGHTS,
+        train="<results>/features/reference-train.npz",
+        test="<results>/features/reference-test.npz",
+    output:
+        "<results>/scores/{source}.json",
+    log:
+        "<results>/logs/score/{source}.log",
+    benchmark:
+        "<results>/benchmarks/score/{source}.jsonl"
+    priority: 10
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("score")
+    resources:
+        **asks("score"),
+    params:
+        extractor=config["features"]["extractor"],
+        batch=config["evaluation"]["batch"],
+        scoring=config["evaluation"]["scoring"],
+        seed=config["seed"],
+        device=config["device"],
+    script:
+        "../scripts/score.py"

@@ -1,0 +1,15 @@
+"""Let the teacher write one shard of pairs."""
+
+from get.runtime import logging_to
+from get.teacher.generation import Sampler, write_pairs
+
+with logging_to(snakemake.log[0]):
+    write_pairs(
+        teacher=snakemake.input[0],
+        indices=range(*snakemake.params.indices),
+        sampler=Sampler(**snakemake.params.sampler),
+        seed=snakemake.params.seed,
+        identity=snakemake.params.identity,
+        device=snakemake.params.device,
+        output=snakemake.output[0],
+    )

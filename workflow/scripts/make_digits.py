@@ -1,0 +1,9 @@
+"""Write the image store of the digits."""
+
+from get.data.digits import write_digits
+from get.runtime import logging_to
+
+with logging_to(snakemake.log[0]):
+    write_digits(
+        snakemake.output[0], test_fraction=snakemake.params.test_fraction, seed=snakemake.params.seed
+    )

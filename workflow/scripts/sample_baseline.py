@@ -1,0 +1,13 @@
+"""Write the real test images, or pure noise, as samples: the ends of the scale."""
+
+from get.evaluation.samples import baseline_samples
+from get.runtime import logging_to
+
+with logging_to(snakemake.log[0]):
+    baseline_samples(
+        store=snakemake.input[0],
+        kind=snakemake.wildcards.kind,
+        samples=snakemake.params.samples,
+        seed=snakemake.params.seed,
+        output=snakemake.output[0],
+    )

@@ -1,0 +1,13 @@
+"""Train the classifier whose features the scores compare."""
+
+from get.evaluation.features import train_classifier
+from get.runtime import logging_to
+
+with logging_to(snakemake.log[0]):
+    train_classifier(
+        store=snakemake.input[0],
+        **snakemake.params.settings,
+        seed=snakemake.params.seed,
+        device=snakemake.params.device,
+        output=snakemake.output[0],
+    )
