@@ -31,10 +31,8 @@ def train_student(args: argparse.Namespace) -> None:
     from get.student.training import train_student
 
     train_student(
+        settings=args.settings,
         manifest=args.manifest,
-        identity=args.identity,
-        model=args.model,
-        training=args.training,
         seed=args.seed,
         stop=args.steps,
         device=args.device,
@@ -131,11 +129,7 @@ def parser() -> argparse.ArgumentParser:
         "train-student", help="train a student to a milestone (the workflow calls this)"
     )
     three.add_argument("--manifest", type=Path, required=True, help="manifest of the pairs")
-    three.add_argument("--identity", required=True, help="fingerprint that the manifest must have")
-    three.add_argument(
-        "--model", type=json_object, required=True, help="JSON: model of a student in the config"
-    )
-    three.add_argument("--training", type=json_object, required=True, help="JSON: its training")
+    three.add_argument("--settings", type=Path, required=True, help="JSON file: model, training, pairs")
     three.add_argument("--steps", type=int, required=True, help="the milestone")
     three.add_argument("--start", type=Path, help="state of the milestone before")
 

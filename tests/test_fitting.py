@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from get import fitting
-from get.files import UserError
+from get.files import UserError, write_json
 from get.fitting import Diverged, Optimisation, Stopped, trained
 from get.student import checkpoint
 from get.student.training import mean_image_error, train_student
@@ -21,10 +21,13 @@ from get.teacher.training import train_teacher
 
 
 def student(
-    pairs: Path, output: Path, stop: int, start: Path | None = None, **change: Any
+    manifest: Path, output: Path, stop: int, start: Path | None = None, seed: int = 0, **change: Any
 ) -> dict[str, Tensor]:
-    settings = {"model": GET, "training": DISTILLATION, "seed": 0, "identity": "abc"} | change
-    train_student(manifest=pairs, stop=stop, start=start, output=output, device="cpu", **settings)
+    settings = output.with_name("settings.json")
+    write_json(settings, {"model": GET, "training": DISTILLATION, "pairs": "abc"} | change)
+    train_student(
+        settings=settings, manifest=manifest, seed=seed, stop=stop, device="cpu", start=start, output=output
+    )
     return load_file(output.with_suffix(".safetensors"))
 
 
@@ -136,7 +139,7 @@ def test_milestone_of_other_settings_is_refused(pairs: Path, tmp_path: Path) -> 
 
 def test_pairs_of_other_settings_are_refused(pairs: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="made with other settings"):
-        student(pairs, tmp_path / "10.pt", 10, identity="other")
+        student(pairs, tmp_path / "10.pt", 10, pairs="other")
 
 
 def test_teacher_resumes_too(

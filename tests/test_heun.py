@@ -18,7 +18,7 @@ def denoise(x: Tensor, sigma: Tensor) -> Tensor:
 
 
 def exact(noise: Tensor, sigma_max: float) -> Tensor:
-    """Where the ODE takes x(sigma_max) = sigma_max * noise: the distance to the mean scales with the spread."""
+    """Where the ODE takes sigma_max * noise: the distance to the mean scales with the spread."""
     start = sigma_max * noise.double() - MEAN
     return MEAN + start * DEVIATION / (DEVIATION**2 + sigma_max**2) ** 0.5
 

@@ -124,7 +124,7 @@ def test_shards_of_other_settings_are_refused(copy: Path) -> None:
 
 def test_damaged_manifest(copy: Path) -> None:
     copy.write_text("{")
-    with pytest.raises(UserError, match="manifest.json is no JSON"):
+    with pytest.raises(UserError, match=r"manifest.json is no JSON"):
         read_manifest(copy)
     copy.write_text(json.dumps({"identity": "abc"}))
     with pytest.raises(UserError, match="is no manifest of pairs"):

@@ -148,5 +148,5 @@ def baseline_samples(*, store: str | Path, kind: str, samples: int, seed: int, o
     else:
         noise: Tensor = normal(range(samples), data.images.shape[1:], seed, "evaluation", "noise")
         images, labels = to_bytes(noise).numpy(), np.arange(samples) % data.classes
-    info = {"nfe": 0, "conditional": False}
+    info = {"nfe": None, "conditional": None}
     write_samples(output, SampleFile({kind: images}, labels, info))

@@ -92,7 +92,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         value = row[f"fid_{split}"]
         if pd.isna(value):
             return "-"
-        return f"{value:.2f} ± {value - row[f'fid_{split}_low']:.2f}"
+        return f"{abs(value):.2f} ± {value - row[f'fid_{split}_low']:.2f}"
 
     def number(value: float, digits: int) -> str:
         return "-" if pd.isna(value) else f"{value:.{digits}f}"
@@ -101,8 +101,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     for _, row in table.iterrows():
         text = {
             "Method": row["method"],
-            "Classes": "given" if row["conditional"] else "none",
-            "NFE": str(int(row["nfe"])),
+            "Classes": "-" if pd.isna(row["conditional"]) else "given" if row["conditional"] else "none",
+            "NFE": number(row["nfe"], 0),
             "Parameters": "-" if pd.isna(row["parameters"]) else f"{int(row['parameters']):,}",
             "FID (train)": fid(row, "train"),
             "FID (test)": fid(row, "test"),

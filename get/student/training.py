@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from get.files import read_json
 from get.fitting import Optimisation, State, trained
 from get.pairs.dataset import Pairs
 from get.pairs.shards import read_manifest
@@ -35,10 +36,8 @@ class Distillation(Optimisation):
 
 def train_student(
     *,
+    settings: str | Path,
     manifest: str | Path,
-    identity: str,
-    model: dict[str, Any],
-    training: dict[str, Any],
     seed: int,
     stop: int,
     device: str,
@@ -51,17 +50,19 @@ def train_student(
     history of the loss so far (.json).
 
     Args:
-        manifest: of the pairs; identity: the fingerprint that it must have.
-        model: description of the model but for the shape of the images (see `models.build`).
-        training: keyword arguments of `Distillation`.
+        settings: JSON with the keys 'model' (the description but for the shape of the images, see
+            `models.build`), 'training' (keyword arguments of `Distillation`) and 'pairs' (the fingerprint
+            that the manifest must have).
+        manifest: of the pairs.
         seed: names every draw; stop: the milestone, in steps; device: see `runtime.pick_device`.
         start: state of the milestone before, None for the first.
         output: the state at the milestone.
     """
-    pairs, options = Pairs(read_manifest(manifest, identity)), Distillation(**training)
+    wanted = read_json(settings)
+    pairs, options = Pairs(read_manifest(manifest, wanted["pairs"])), Distillation(**wanted["training"])
     on = pick_device(device)
     channels, size = pairs.shape[:2]
-    description = {**model, "channels": channels, "size": size, "classes": pairs.classes}
+    description = {**wanted["model"], "channels": channels, "size": size, "classes": pairs.classes}
     torch.manual_seed(fold_in(seed, "student", "weights"))
     student = build(description).to(on)
     visits = Visits(len(pairs), options.batch, fold_in(seed, "student"))
@@ -73,10 +74,10 @@ def train_student(
         states = forward(noise, label, state, checkpointing=options.checkpointing)
         return distillation_loss(states, image, options.loss_decay)
 
-    settings = {"model": description, "training": training, "pairs": identity, "seed": seed}
-    with trained(student, loss, options, settings=settings, stop=stop, output=output, start=start) as state:
+    run = {**wanted, "model": description, "seed": seed}
+    with trained(student, loss, options, settings=run, stop=stop, output=output, start=start) as state:
         stuck = on_plateau(state, pairs, options.loss_decay, student.conditional)
-        header = {**settings, "step": stop, "threads": torch.get_num_threads(), "plateau": stuck}
+        header = {**run, "step": stop, "threads": torch.get_num_threads(), "plateau": stuck}
         write_weights(Path(output).with_suffix(".safetensors"), "student", state.ema_weights(), header)
         state.write_history(Path(output).with_suffix(".json"))
         state.save(Path(output))

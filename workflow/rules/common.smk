@@ -1,7 +1,7 @@
 # Helpers of the rules: paths, what a job asks for, and the checks that a JSON schema cannot express.
 import json
 
-from get.files import fingerprint
+from get.files import canonical_json, fingerprint
 from get.pairs.shards import HELD_OUT, shard_range
 from snakemake.exceptions import WorkflowError
 
@@ -90,9 +90,17 @@ def threads_of(kind):
 
 
 def as_json(path):
-    """A parameter for the command line: just this part of the config, so that no other edit re-runs the job."""
+    """A parameter that is just this part of the config, as text: no other edit, and no order of keys, re-runs."""
     found = lookup(path, within=config)
-    return lambda wildcards: json.dumps(found(wildcards) if callable(found) else found)
+    return lambda wildcards: canonical_json(
+        found(wildcards) if callable(found) else found
+    )
+
+
+def part_of_config(path):
+    """The same as a value, for scripts."""
+    text = as_json(path)
+    return lambda wildcards: json.loads(text(wildcards))
 
 
 def pairs_identity(name):
@@ -113,14 +121,93 @@ def pairs_identity(name):
     )
 
 
+def part_indices(wildcards):
+    """First and last + 1 of the pair indices of one part."""
+    pairs = PAIRS[wildcards.pairs]
+    if wildcards.part == "held-out":
+        return [HELD_OUT, HELD_OUT + pairs["held_out"]]
+    shard = int(wildcards.part.removeprefix("train-"))
+    check(
+        shard < pairs["shards"],
+        f"pairs.{wildcards.pairs}.shards is {pairs['shards']}: no shard {shard}",
+    )
+    indices = shard_range(
+        shard, pairs["shards"], pairs["count"], pairs["sampler"]["batch"]
+    )
+    return [indices.start, indices.stop]
+
+
+def parts(wildcards):
+    """The files of a set of pairs."""
+    names = [
+        f"train-{shard:05d}" for shard in range(PAIRS[wildcards.pairs]["shards"])
+    ] + ["held-out"]
+    return expand(
+        "<results>/pairs/{pairs}/{part}.h5", pairs=wildcards.pairs, part=names
+    )
+
+
 def student_pairs(wildcards):
     return STUDENTS[wildcards.student]["pairs"]
 
 
-def last_milestones():
-    """(student, seed, step) of every student at its last milestone."""
-    return [
-        (name, seed, student["milestones"][-1])
-        for name, student in STUDENTS.items()
-        for seed in student["seeds"]
+def student_settings(wildcards):
+    """All that decides what a student becomes, its seed apart: model, training, and the pairs by fingerprint."""
+    student = STUDENTS[wildcards.student]
+    settings = {"model": student["model"], "training": student["training"]}
+    return canonical_json({**settings, "pairs": pairs_identity(student["pairs"])})
+
+
+def sampling_settings():
+    """The part of the evaluation settings that decides what is sampled."""
+    return {
+        key: config["evaluation"][key]
+        for key in ("batch", "iterations", "precision", "samples")
+    }
+
+
+def student_manifest(wildcards):
+    """The manifest of a student's pairs; that it is newer re-runs nothing."""
+    return ancient(f"<results>/pairs/{student_pairs(wildcards)}/manifest.json")
+
+
+def milestone_before(wildcards):
+    """The state that training starts from, if this is not the first milestone."""
+    before = [
+        step
+        for step in STUDENTS[wildcards.student]["milestones"]
+        if step < int(wildcards.step)
     ]
+    folder = f"<results>/students/{wildcards.student}/seed{wildcards.seed}"
+    return ancient(f"{folder}/{before[-1]}.pt") if before else []
+
+
+def table1_entries():
+    """(method, score files) of each row: students, teachers, and the ends of the scale."""
+    rows = []
+    for name, student in STUDENTS.items():
+        step = student["milestones"][-1]
+        runs = [
+            f"<results>/scores/students/{name}/seed{seed}/{step}.json"
+            for seed in student["seeds"]
+        ]
+        rows.append((student["label"], runs))
+    for name in PAIRS:
+        rows.append(("EDM teacher", [f"<results>/scores/teachers/{name}.json"]))
+    rows.append(("real test images", ["<results>/scores/baselines/real.json"]))
+    rows.append(("pure noise", ["<results>/scores/baselines/noise.json"]))
+    return rows
+
+
+def figure4_labels():
+    return {
+        part: STUDENTS[name]["label"]
+        for part, name in config["paper"]["figure4"].items()
+    }
+
+
+def figure4_samples(part):
+    """The sample file that one part of Figure 4 shows: first seed, last milestone."""
+    name = config["paper"]["figure4"][part]
+    student = STUDENTS[name]
+    return f"<results>/samples/students/{name}/seed{student['seeds'][0]}/{student['milestones'][-1]}.h5"

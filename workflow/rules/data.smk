@@ -20,30 +20,28 @@ if config["data"]["name"] == "digits":
             "../scripts/make_digits.py"
 
 
-rule train_classifier:
-    input:
-        "<results>/data/images.h5",
-    output:
-        "<results>/features/classifier.safetensors",
-    log:
-        "<results>/logs/train_classifier.log",
-    benchmark:
-        "<results>/benchmarks/train_classifier.jsonl"
-    conda:
-        "../../envs/get.yaml"
-    threads: threads_of("classifier")
-    resources:
-        **asks("classifier"),
-    params:
-        settings={
-            key: value
-            for key, value in config["features"].items()
-            if key != "extractor"
-        },
-        seed=config["seed"],
-        device=config["device"],
-    script:
-        "../scripts/train_classifier.py"
+if config["features"]["extractor"] == "classifier":
+
+    rule train_classifier:
+        input:
+            "<results>/data/images.h5",
+        output:
+            "<results>/features/classifier.safetensors",
+        log:
+            "<results>/logs/train_classifier.log",
+        benchmark:
+            "<results>/benchmarks/train_classifier.jsonl"
+        conda:
+            "../../envs/get.yaml"
+        threads: threads_of("classifier")
+        resources:
+            **asks("classifier"),
+        params:
+            settings=part_of_config("features/classifier"),
+            seed=config["seed"],
+            device=config["device"],
+        script:
+            "../scripts/train_classifier.py"
 
 
 rule reference_statistics:

@@ -4,9 +4,8 @@
 rule sample_student:
     input:
         weights="<results>/students/{student}/seed{seed}/{step}.safetensors",
-        manifest=lambda wildcards: ancient(
-            f"<results>/pairs/{student_pairs(wildcards)}/manifest.json"
-        ),
+        manifest=student_manifest,
+        held_out=lambda wildcards: f"<results>/pairs/{student_pairs(wildcards)}/held-out.h5",
     output:
         "<results>/samples/students/{student}/seed{seed}/{step}.h5",
     log:
@@ -20,11 +19,7 @@ rule sample_student:
     resources:
         **asks("sample"),
     params:
-        settings={
-            key: config["evaluation"][key]
-            for key in ("samples", "batch", "iterations", "precision")
-        },
-        held_out=lambda wildcards: PAIRS[student_pairs(wildcards)]["held_out"],
+        settings=sampling_settings(),
         device=config["device"],
     script:
         "../scripts/sample_student.py"
@@ -32,7 +27,7 @@ rule sample_student:
 
 rule sample_teacher:
     input:
-        ancient("<results>/pairs/{pairs}/manifest.json"),
+        "<results>/pairs/{pairs}/manifest.json",
     output:
         "<results>/samples/teachers/{pairs}.h5",
     log:
@@ -46,7 +41,6 @@ rule sample_teacher:
     params:
         samples=config["evaluation"]["samples"],
         num_steps=lookup("pairs/{pairs}/sampler/num_steps", within=config),
-        identity=lambda wildcards: pairs_identity(wildcards.pairs),
     script:
         "../scripts/sample_teacher.py"
 
@@ -95,7 +89,7 @@ rule score:
     params:
         extractor=config["features"]["extractor"],
         batch=config["evaluation"]["batch"],
-        scoring=config["evaluation"]["scoring"],
+        scoring=part_of_config("evaluation/scoring"),
         seed=config["seed"],
         device=config["device"],
     script:

@@ -1,32 +1,6 @@
 # Pairs (noise, class, image) from the teachers, in shards, and a manifest that lists the shards.
 
 
-def part_indices(wildcards):
-    """First and last + 1 of the pair indices of one part."""
-    pairs = PAIRS[wildcards.pairs]
-    if wildcards.part == "held-out":
-        return [HELD_OUT, HELD_OUT + pairs["held_out"]]
-    shard = int(wildcards.part.removeprefix("train-"))
-    check(
-        shard < pairs["shards"],
-        f"pairs.{wildcards.pairs}.shards is {pairs['shards']}: no shard {shard}",
-    )
-    indices = shard_range(
-        shard, pairs["shards"], pairs["count"], pairs["sampler"]["batch"]
-    )
-    return [indices.start, indices.stop]
-
-
-def parts(wildcards):
-    """The files of a set of pairs."""
-    names = [
-        f"train-{shard:05d}" for shard in range(PAIRS[wildcards.pairs]["shards"])
-    ] + ["held-out"]
-    return expand(
-        "<results>/pairs/{pairs}/{part}.h5", pairs=wildcards.pairs, part=names
-    )
-
-
 rule generate_pairs:
     input:
         lambda wildcards: f"<results>/teachers/{PAIRS[wildcards.pairs]['teacher']}.safetensors",
@@ -44,7 +18,7 @@ rule generate_pairs:
         **asks("pairs"),
     params:
         indices=part_indices,
-        sampler=lookup("pairs/{pairs}/sampler", within=config),
+        sampler=part_of_config("pairs/{pairs}/sampler"),
         identity=lambda wildcards: pairs_identity(wildcards.pairs),
         seed=config["seed"],
         device=config["device"],
@@ -67,5 +41,6 @@ rule make_manifest:
         **asks("light"),
     params:
         identity=lambda wildcards: pairs_identity(wildcards.pairs),
+        shards=lambda wildcards: PAIRS[wildcards.pairs]["shards"],
     script:
         "../scripts/make_manifest.py"

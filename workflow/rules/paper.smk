@@ -1,23 +1,6 @@
 # The paper's tables and figures: functions of scores and samples alone.
 
 
-def table1_entries():
-    """(method, score files) of each row: students, teachers, and the ends of the scale."""
-    rows = []
-    for name, student in STUDENTS.items():
-        step = student["milestones"][-1]
-        runs = [
-            f"<results>/scores/students/{name}/seed{seed}/{step}.json"
-            for seed in student["seeds"]
-        ]
-        rows.append((student["label"], runs))
-    for name in PAIRS:
-        rows.append(("EDM teacher", [f"<results>/scores/teachers/{name}.json"]))
-    rows.append(("real test images", ["<results>/scores/baselines/real.json"]))
-    rows.append(("pure noise", ["<results>/scores/baselines/noise.json"]))
-    return rows
-
-
 rule table1:
     input:
         [path for _, paths in table1_entries() for path in paths],
@@ -35,17 +18,10 @@ rule table1:
     resources:
         **asks("light"),
     params:
-        entries=[[method, len(paths)] for method, paths in table1_entries()],
+        entries=table1_entries(),
         data=config["data"]["name"],
     script:
         "../scripts/table1.py"
-
-
-def figure4_samples(part):
-    """The sample file that one part of Figure 4 shows: first seed, last milestone."""
-    name = config["paper"]["figure4"][part]
-    student = STUDENTS[name]
-    return f"<results>/samples/students/{name}/seed{student['seeds'][0]}/{student['milestones'][-1]}.h5"
 
 
 rule figure4:
@@ -71,9 +47,7 @@ rule figure4:
     resources:
         **asks("light"),
     params:
-        labels={
-            part: STUDENTS[name]["label"]
-            for part, name in config["paper"]["figure4"].items()
-        },
+        labels=figure4_labels(),
+        samples=[figure4_samples("unconditional"), figure4_samples("conditional")],
     script:
         "../scripts/figure4.py"

@@ -1,26 +1,32 @@
 # Students: a chain of milestones, each made from the one before.
 #
-# A milestone depends on its own settings and on the fingerprint of the pairs, not on the list of milestones
-# or on when its inputs were written. So a new milestone, seed or student re-runs nothing, and a shard that
-# was made again re-trains nothing.
+# A milestone depends on the student's settings, which name the pairs by their fingerprint; not on the list of
+# milestones, nor on when the manifest or the milestone before was written. So a new milestone, seed or student
+# re-runs nothing, and a shard that was made again re-trains nothing. The settings are a file, and no parameter
+# of the training job: Snakemake does not look at the parameters of a job below one that has to run when all
+# that lies between is ancient().
 
 
-def milestone_before(wildcards):
-    """The state that training starts from, if this is not the first milestone."""
-    before = [
-        step
-        for step in STUDENTS[wildcards.student]["milestones"]
-        if step < int(wildcards.step)
-    ]
-    folder = f"<results>/students/{wildcards.student}/seed{wildcards.seed}"
-    return ancient(f"{folder}/{before[-1]}.pt") if before else []
+rule student_settings:
+    output:
+        "<results>/students/{student}/settings.json",
+    log:
+        "<results>/logs/student_settings/{student}.log",
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("light")
+    resources:
+        **asks("light"),
+    params:
+        settings=student_settings,
+    shell:
+        "printf '%s\\n' {params.settings:q} > {output} 2> {log}"
 
 
 rule train_student:
     input:
-        manifest=lambda wildcards: ancient(
-            f"<results>/pairs/{student_pairs(wildcards)}/manifest.json"
-        ),
+        settings="<results>/students/{student}/settings.json",
+        manifest=student_manifest,
         start=milestone_before,
     output:
         state="<results>/students/{student}/seed{seed}/{step}.pt",
@@ -37,14 +43,11 @@ rule train_student:
     resources:
         **asks("student"),
     params:
-        identity=lambda wildcards: pairs_identity(student_pairs(wildcards)),
-        model=as_json("students/{student}/model"),
-        training=as_json("students/{student}/training"),
         start=lambda wildcards, input: (
             f"--start {input.start}" if input.get("start") else ""
         ),
         device=config["device"],
     shell:
-        "python -m get train-student --manifest {input.manifest} --identity {params.identity}"
-        " --model {params.model:q} --training {params.training:q} --seed {wildcards.seed}"
-        " --steps {wildcards.step} {params.start} --device {params.device} --output {output.state} --log {log}"
+        "python -m get train-student --settings {input.settings} --manifest {input.manifest}"
+        " --seed {wildcards.seed} --steps {wildcards.step} {params.start} --device {params.device}"
+        " --output {output.state} --log {log}"

@@ -20,8 +20,8 @@ CAPTIONS = {
 
 with logging_to(snakemake.log[0]):
     files, entries = iter(snakemake.input), []
-    for method, count in snakemake.params.entries:
-        entries.append(Entry(method, [read_json(next(files)) for _ in range(count)]))
+    for method, paths in snakemake.params.entries:
+        entries.append(Entry(method, [read_json(next(files)) for _ in paths]))
     data = snakemake.params.data
     table = table1(entries, with_published=data == "cifar10")
     write_table(table, readable(table), CAPTIONS[data], "tab:one-step", dict(snakemake.output.items()))

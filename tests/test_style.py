@@ -1,0 +1,41 @@
+"""Format, lint, types and import layers, as a reader of the project may expect them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+BIN = Path(sys.executable).parent
+FILES = ["get", "tests", "workflow/scripts"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ruff", "check", *FILES],
+        ["ruff", "format", "--check", *FILES],
+        ["mypy"],
+        ["lint-imports"],
+        ["snakefmt", "--check", "Snakefile", "workflow"],
+        ["snakemake", "--lint"],
+        ["snakemake", "--lint", "--configfile", "workflow/config/cifar10.yaml"],
+    ],
+    ids=lambda command: "-".join(command[:2]),
+)
+def test_clean(command: list[str]) -> None:
+    done = subprocess.run([BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_package_imports_without_snakemake() -> None:
+    code = """
+import sys, pkgutil, importlib, get
+sys.modules['snakemake'] = None
+for module in pkgutil.walk_packages(get.__path__, 'get.'):
+    if not module.name.endswith('__main__'):
+        importlib.import_module(module.name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,272 @@
+"""The workflow itself: a tiny experiment end to end, and what an edit re-runs."""
+
+import copy
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+
+pytestmark = pytest.mark.xdist_group("workflow")
+Config = dict[str, Any]
+
+
+def snakemake(folder: Path, config: Config | Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake in `folder`, whose results it makes, on a config that is given as a dict or a file."""
+    if isinstance(config, dict):
+        path = folder / "config.yaml"
+        path.write_text(yaml.safe_dump(config))
+    else:
+        path = config
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        *arguments,
+        "--cores",
+        "2",
+        "--snakefile",
+        ROOT / "Snakefile",
+    ]
+    command += ["--directory", folder, "--configfile", path]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+def planned(folder: Path, config: Config, *targets: str) -> list[str]:
+    """Return what a dry run would do: a line 'rule first-output' per job."""
+    done = snakemake(folder, config, *targets, "--dry-run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = done.stdout + done.stderr
+    jobs = re.findall(r"^(?:local)?rule (\w+):.*?^    output: ([^\s,]+)", text, re.MULTILINE | re.DOTALL)
+    if not jobs:
+        assert "Nothing to be done" in text
+    return [f"{rule} {output.removeprefix('results/')}" for rule, output in jobs]
+
+
+def rules(jobs: list[str]) -> set[str]:
+    return {job.split()[0] for job in jobs}
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    loaded = yaml.safe_load((Path(__file__).parent / "config.yaml").read_text())
+    return json.loads(json.dumps(loaded))  # parts that YAML anchors share become separate
+
+
+@pytest.fixture(scope="module")
+def finished(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the tiny experiment has run. Tests that change it work on a copy."""
+    folder = tmp_path_factory.mktemp("tiny")
+    done = snakemake(folder, config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def edit(config: Config) -> Callable[..., Config]:
+    """Return a copy of the config with the value at a path of keys replaced."""
+
+    def change(value: Any, *keys: str) -> Config:
+        edited = copy.deepcopy(config)
+        part = edited
+        for key in keys[:-1]:
+            part = part[key]
+        part[keys[-1]] = value
+        return edited
+
+    return change
+
+
+def test_everything_is_made(finished: Path) -> None:
+    table = pd.read_csv(finished / "results/table1.csv")
+    assert table["method"].tolist() == [
+        "GET", "ViT", "EDM teacher", "EDM teacher", "real test images", "pure noise",
+    ]  # fmt: skip
+    assert table["nfe"].dropna().tolist() == [1, 1, 11, 11]
+    assert table["fid_train"].notna().all()
+    assert table["l1_held_out"].notna().sum() == 2
+    assert (table["source"] == "measured").all()
+    for name in ("table1.md", "table1.tex", "figures/figure4a.pdf", "figures/figure4b.png"):
+        assert (finished / "results" / name).stat().st_size > 100
+    logs = [path for path in (finished / "results/logs").rglob("*.log") if "error" in path.read_text()]
+    assert not logs
+
+
+def test_a_second_run_has_nothing_to_do(finished: Path, config: Config) -> None:
+    assert planned(finished, config) == []
+
+
+def test_scoring_settings_train_and_sample_nothing(finished: Path, edit: Callable[..., Config]) -> None:
+    jobs = planned(finished, edit(4, "evaluation", "scoring", "bootstrap"))
+    assert rules(jobs) == {"score", "table1"}
+
+
+def test_sampling_settings_train_nothing(finished: Path, edit: Callable[..., Config]) -> None:
+    jobs = planned(finished, edit(30, "evaluation", "samples"))
+    assert rules(jobs) == {
+        "sample_student",
+        "sample_teacher",
+        "sample_baseline",
+        "score",
+        "table1",
+        "figure4",
+    }
+
+
+def test_one_students_learning_rate_re_runs_its_chain_alone(
+    finished: Path, edit: Callable[..., Config]
+) -> None:
+    jobs = planned(finished, edit(2e-3, "students", "get", "training", "lr"))
+    assert sorted(jobs) == [
+        "figure4 figures/figure4a.pdf",
+        "sample_student samples/students/get/seed0/4.h5",
+        "score scores/students/get/seed0/4.json",
+        "student_settings students/get/settings.json",
+        "table1 table1.csv",
+        "train_student students/get/seed0/2.pt",
+        "train_student students/get/seed0/4.pt",
+    ]
+
+
+def test_a_teacher_re_runs_what_it_taught_alone(finished: Path, edit: Callable[..., Config]) -> None:
+    jobs = planned(finished, edit(4, "teachers", "unconditional", "steps"))
+    assert not [job for job in jobs if "students/get" in job or "/conditional" in job]
+    assert {"train_teacher", "generate_pairs", "make_manifest", "train_student"} <= rules(jobs)
+
+
+def test_a_later_milestone_continues(finished: Path, edit: Callable[..., Config]) -> None:
+    jobs = planned(finished, edit([2, 4, 6], "students", "get", "milestones"))
+    assert [job for job in jobs if job.startswith("train_student")] == [
+        "train_student students/get/seed0/6.pt"
+    ]
+    assert rules(jobs) == {"train_student", "sample_student", "score", "table1", "figure4"}
+
+
+def test_a_milestone_in_between_re_runs_nothing(
+    finished: Path, edit: Callable[..., Config], tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    edited = edit([2, 3, 4], "students", "get", "milestones")
+    assert planned(folder, edited) == []
+    target = "results/students/get/seed0/3.safetensors"
+    assert planned(folder, edited, target) == ["train_student students/get/seed0/3.pt"]
+    assert snakemake(folder, edited, target).returncode == 0
+    assert planned(folder, edited) == []
+
+
+def test_a_seed_adds_its_own_run(finished: Path, edit: Callable[..., Config]) -> None:
+    jobs = planned(finished, edit([0, 1], "students", "vit", "seeds"))
+    assert sorted(jobs) == [
+        "sample_student samples/students/vit/seed1/3.h5",
+        "score scores/students/vit/seed1/3.json",
+        "table1 table1.csv",
+        "train_student students/vit/seed1/3.pt",
+    ]
+
+
+def test_a_student_adds_its_own_chain(finished: Path, config: Config, edit: Callable[..., Config]) -> None:
+    jobs = planned(finished, edit({**config["students"]["vit"], "label": "new"}, "students", "vit-2"))
+    assert all("vit-2" in job for job in jobs if not job.startswith("table1"))
+    assert rules(jobs) == {"student_settings", "train_student", "sample_student", "score", "table1"}
+
+
+def test_a_shard_made_again_trains_nothing(finished: Path, config: Config, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    shard = "results/pairs/conditional/train-00001.h5"
+    before = (folder / shard).read_bytes()
+    (folder / shard).unlink()
+    assert snakemake(folder, config, shard).returncode == 0
+    assert (folder / shard).read_bytes() == before
+    assert "train_student" not in rules(planned(folder, config))
+    assert snakemake(folder, config).returncode == 0
+    assert planned(folder, config) == []
+
+
+def test_more_shards_train_nothing(finished: Path, edit: Callable[..., Config]) -> None:
+    jobs = planned(finished, edit(4, "pairs", "conditional", "shards"))
+    assert "train_student" not in rules(jobs)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (("students", "get", "training", "bacth"), 3, "bacth"),
+        (("students", "get", "model", "depht"), 3, "depht"),
+        (("evaluatoin",), {}, "evaluatoin"),
+        (("students", "get", "training", "lr"), -1.0, "students.*get.*training.*lr"),
+        (("students", "get", "training", "lr"), "1e-4", "'1e-4' is not of type 'number'"),
+        (("evaluation", "samples"), 50, "evaluation.samples is larger than pairs.conditional.count"),
+        (("students", "get", "pairs"), "none", "students.get.pairs: no pairs 'none'"),
+        (("students", "get", "model", "heads"), 3, "students.get.model.heads must divide"),
+        (("students", "get", "model", "patch"), 3, "students.get.model.patch must divide the image size 8"),
+        (("students", "vit", "model", "conditioning"), "injection", "its teacher is unconditional"),
+        (("students", "get", "milestones"), [4, 2], "students.get.milestones must increase"),
+        (("paper", "figure4", "conditional"), "vit", "paper.figure4.conditional: vit is unconditional"),
+        (("pairs", "conditional", "teacher"), "x", "pairs.conditional.teacher: no teacher 'x'"),
+    ],
+)
+def test_errors_name_the_key(
+    keys: tuple[str, ...], value: Any, message: str, edit: Callable[..., Config], tmp_path: Path
+) -> None:
+    done = snakemake(tmp_path, edit(value, *keys), "--dry-run")
+    assert done.returncode != 0
+    assert re.search(message, done.stdout + done.stderr, re.DOTALL), done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_cifar_config_is_its_own_yaml_plus_defaults(cifar_config: Config, tmp_path: Path) -> None:
+    """No key of the default experiment leaks in, and what the file says is what is loaded."""
+    dump = tmp_path / "Snakefile"
+    loaded = tmp_path / "loaded.json"
+    dump.write_text(
+        f"import json\ninclude: {str(ROOT / 'Snakefile')!r}\njson.dump(config, open({str(loaded)!r}, 'w'))\n"
+    )
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--snakefile", dump, "--cores", "1"]
+    command += ["--configfile", ROOT / "workflow/config/cifar10.yaml"]
+    subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    config = json.loads(loaded.read_text())
+
+    def assert_holds(found: Any, written: Any, where: str) -> None:
+        if isinstance(written, dict):
+            assert set(written) <= set(found), where
+            for key in written:
+                assert_holds(found[key], written[key], f"{where}.{key}")
+        else:
+            assert found == written, where
+
+    assert_holds(config, cifar_config, "config")
+    for part in ("students", "teachers", "pairs"):
+        assert set(config[part]) == set(cifar_config[part])
+    assert config["students"]["get-tiny"]["training"]["clip"] is None
+    assert config["students"]["get-tiny"]["training"]["loss_decay"] == 0.8
+
+
+def test_the_schema_describes_every_key() -> None:
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+    def undescribed(node: Any, where: str) -> list[str]:
+        if not isinstance(node, dict):
+            return []
+        found = []
+        for key, part in node.get("properties", {}).items():
+            known = isinstance(part, dict) and ("description" in part or "$ref" in part)
+            refined = where.endswith((".then", ".else", ".if"))  # a second look at a key described before
+            found += [] if known or refined else [f"{where}.{key}"]
+        for key in ("properties", "$defs"):
+            for name, part in node.get(key, {}).items():
+                found += undescribed(part, f"{where}.{name}")
+        for key in ("additionalProperties", "then", "else", "items"):
+            found += undescribed(node.get(key), f"{where}.{key}")
+        return found
+
+    assert undescribed(schema, "config") == []
