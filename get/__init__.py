@@ -3,6 +3,4 @@
 Each stage reads files and writes files; `README.md` shows the chain, `docs/` the formats.
 """
 
-from importlib.metadata import version
-
-__version__ = version("get-distillation")
+__version__ = "0.1.0"

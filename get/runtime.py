@@ -57,7 +57,9 @@ class Progress:
 
     def __init__(self, name: str, total: int, done: int = 0, interval: float = 15.0) -> None:
         self.name, self.total, self.done, self.interval = name, total, done, interval
-        self._bar = tqdm(total=total, initial=done, desc=name, disable=not sys.stderr.isatty())
+        in_file = any(isinstance(handler, logging.FileHandler) for handler in log.handlers)
+        hidden = in_file or not sys.stderr.isatty()  # jobs that share a terminal would draw over each other
+        self._bar = tqdm(total=total, initial=done, desc=name, disable=hidden)
         self._begun = self._told = time.monotonic()
         self._first = done
 

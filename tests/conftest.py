@@ -88,7 +88,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, start, count in (("train-00000", 0, 120), ("train-00001", 120, 80), ("held-out", HELD_OUT, 30)):
         noise, image = (source.standard_normal((count, 1, 8, 8)).astype(np.float16) for _ in range(2))
         label = (start + np.arange(count)) % 10
-        attributes = {"identity": "abc", "classes": 10}
+        attributes = {"identity": "abc", "classes": 10, "teacher": "t"}
         write_shard(folder / f"{name}.h5", start, noise, np.tanh(image), label, attributes)
     write_manifest(folder / "manifest.json", sorted(folder.glob("*.h5")), "abc")
     return folder / "manifest.json"

@@ -122,6 +122,13 @@ def test_shards_of_other_settings_are_refused(copy: Path) -> None:
         read_manifest(copy, "other")
 
 
+def test_shards_of_two_teachers_are_refused(copy: Path) -> None:
+    with h5py.File(copy.parent / "train-00001.h5", "r+") as file:
+        file.attrs["teacher"] = "another"
+    with pytest.raises(UserError, match="different teachers"):
+        write_manifest(copy, sorted(copy.parent.glob("*.h5")), "abc")
+
+
 def test_damaged_manifest(copy: Path) -> None:
     copy.write_text("{")
     with pytest.raises(UserError, match=r"manifest.json is no JSON"):

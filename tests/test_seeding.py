@@ -1,12 +1,19 @@
 """Every draw is a function of names."""
 
+from typing import Any
+
+import conftest
 import torch
+from conftest import SHAPE
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from get.pairs.shards import HELD_OUT
 from get.seeding import BLOCK, Visits, fold_in, normal
-from get.student.sampling import _initial_state
+from get.student.models import GET, Generated
+from get.student.sampling import Sampling, _initial_state, sample
+from get.teacher.generation import draw
 
 
 def test_fold_in_is_fixed() -> None:
@@ -31,12 +38,28 @@ def test_draws_are_standard_normal_and_distinct() -> None:
     assert len(draws.unique(dim=0)) == len(draws)
 
 
+class Recorder(GET):
+    """A student that keeps what it was given."""
+
+    def generate(self, noise: Tensor, label: Any, state: Any, *rest: Any) -> Generated:
+        self.noise, self.state = noise, state
+        return super().generate(noise, label, state, *rest)
+
+
 def test_evaluation_noise_is_no_pair() -> None:
-    """Same seed, same indices: training, held-out and evaluation noise have no row in common."""
-    train = normal(range(500), (8,), 0, "pairs")
-    held_out = normal(range(HELD_OUT, HELD_OUT + 500), (8,), 0, "pairs")
-    evaluation = normal(range(500), (8,), 0, "evaluation", "noise")
-    assert len(torch.cat([train, held_out, evaluation]).unique(dim=0)) == 1500
+    """Same seed, same indices: evaluation, training and held-out noise have no row in common."""
+    student = Recorder(**{k: v for k, v in {**SHAPE, **conftest.GET}.items() if k != "family"})
+    labels = torch.zeros(500, dtype=torch.int64)
+    options = Sampling(batch=500)
+    (samples,) = sample(
+        student, (1, 8, 8), range(500), labels, seed=0, options=options, device=torch.device("cpu")
+    )
+    assert len(samples.images) == 500
+    train, _ = draw(range(500), (1, 8, 8), 0, 10)
+    held_out, _ = draw(range(HELD_OUT, HELD_OUT + 500), (1, 8, 8), 0, 10)
+    rows = torch.cat([student.noise.half(), train, held_out])
+    assert len(rows.flatten(1).unique(dim=0)) == 1500
+    assert not torch.equal(student.state[:, :4].flatten(1), student.noise.flatten(1))
 
 
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 3))

@@ -76,7 +76,7 @@ def write_shard(
     label: NDArray[np.int64],
     attributes: dict[str, Any],
 ) -> None:
-    """Write one shard; `attributes` name the teacher and the sampler, with keys 'identity' and 'classes'.
+    """Write one shard; `attributes` name sampler and teacher; keys 'identity', 'teacher', 'classes'.
 
     Raises:
         UserError: an image is not finite or far out of range.
@@ -105,10 +105,12 @@ def write_manifest(path: str | Path, shards: Sequence[str | Path], identity: str
     lines, kinds = [], set()
     for shard in map(Path, shards):
         with _open(shard, identity) as file:
-            kinds.add((*file["image"].shape[1:], int(file.attrs["classes"])))
+            kinds.add((*file["image"].shape[1:], int(file.attrs["classes"]), str(file.attrs["teacher"])))
             start, count = int(file.attrs["start"]), len(file["image"])
         lines.append(Shard(shard.name, start, count, shard.stat().st_size, sha256(shard)))
-    ((*shape, classes),) = kinds
+    if len(kinds) != 1:
+        raise UserError(f"{path}: the shards are of different teachers or shapes; make them again")
+    ((*shape, classes, _),) = kinds
     content = {"identity": identity, "shape": shape, "classes": classes}
     write_json(path, {**content, "shards": [asdict(line) for line in lines]})
 

@@ -98,7 +98,7 @@ def on_plateau(state: State, pairs: Pairs, decay: float, conditional: bool) -> b
     if not state.history:
         return False
     states = getattr(state.model, "iterations", 1)
-    loss = state.history[-1][1] / sum(state_weights(states, decay))
+    loss = state.history[-1][1] / state_weights(states, decay).sum().item()
     baseline = mean_image_error(pairs, conditional)
     stuck = loss > PLATEAU * baseline
     told = "never left the mean-image plateau: lower training.lr or train longer" if stuck else "fine"

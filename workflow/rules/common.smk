@@ -1,9 +1,15 @@
 # Helpers of the rules: paths, what a job asks for, and the checks that a JSON schema cannot express.
 import json
+import os
 
 from get.files import canonical_json, fingerprint
 from get.pairs.shards import HELD_OUT, shard_range
 from snakemake.exceptions import WorkflowError
+
+# jobs in a conda environment, where the package is not installed, find it too
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(workflow.basedir), os.environ.get("PYTHONPATH")])
+)
 
 RESULTS = config["results"].rstrip("/")
 STUDENTS, TEACHERS, PAIRS = config["students"], config["teachers"], config["pairs"]
