@@ -5,9 +5,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from get.files import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STOPPED, WRONG_INPUT, DIVERGED = 75, 2, 3  # exit codes; 75 is EX_TEMPFAIL: the same command goes on
 
@@ -18,7 +21,7 @@ def train_teacher(args: argparse.Namespace) -> None:
 
     train_teacher(
         store=args.store,
-        **args.settings,
+        settings=args.settings,
         seed=args.seed,
         device=args.device,
         output=args.output,
@@ -53,25 +56,23 @@ def sample(args: argparse.Namespace) -> None:
 
     student, header = checkpoint.load(args.checkpoint)
     model, device = header["model"], pick_device(args.device)
-    labels = torch.tensor(_labels(args, student.conditional, model["classes"]))
+    labels = _labels(args, model["classes"] if student.conditional else 0)
     options = Sampling(args.batch, args.iterations, args.rule, args.initial)
-    shape = (model["channels"], model["size"], model["size"])
-    batches = sample(
-        student.to(device), shape, args.seeds, labels, seed=args.seed, options=options, device=device
-    )
+    batches = sample(student.to(device), args.seeds, labels, seed=args.seed, options=options, device=device)
     images = torch.cat([to_bytes(batch.images) for batch in batches]).numpy()
     write_grid(args.out, images, columns=args.columns)
     print(f"{len(images)} samples in {args.out}")
 
 
-def _labels(args: argparse.Namespace, conditional: bool, classes: int) -> list[int]:
+def _labels(args: argparse.Namespace, classes: int) -> "Tensor":
+    from get.seeding import classes_of
+
     if args.label is None:
-        return [seed % classes if conditional else 0 for seed in args.seeds]
-    if not conditional:
-        raise UserError("--label: this student is unconditional")
+        return classes_of(args.seeds, classes)
     if not 0 <= args.label < classes:
-        raise UserError(f"--label {args.label}: the classes are 0 to {classes - 1}")
-    return [args.label] * len(args.seeds)
+        known = f"the classes are 0 to {classes - 1}" if classes else "this student is unconditional"
+        raise UserError(f"--label {args.label}: {known}")
+    return classes_of([args.label] * len(args.seeds), classes)
 
 
 def seed_list(text: str) -> list[int]:
@@ -83,6 +84,21 @@ def seed_list(text: str) -> list[int]:
     if not seeds:
         raise ValueError(text)
     return seeds
+
+
+def positive(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    if (value := int(text)) < 1:
+        raise ValueError(text)
+    return value
+
+
+def png(text: str) -> Path:
+    """Parse the path of a PNG to be written."""
+    path = Path(text)
+    if path.suffix != ".png":
+        raise argparse.ArgumentTypeError(f"{text} does not end in .png")
+    return path
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -105,15 +121,17 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("checkpoint", type=Path, help="weights of a student (.safetensors)")
     one.add_argument("--seeds", type=seed_list, default=list(range(64)), help="numbers of samples: 0-63,70")
-    one.add_argument("--out", type=Path, required=True, help="the grid to write (.png)")
-    one.add_argument("--columns", type=int, default=None, help="images in a row; as square as can be")
+    one.add_argument("--out", type=png, required=True, help="the grid to write (.png)")
+    one.add_argument("--columns", type=positive, help="images in a row; as square as can be")
     one.add_argument(
         "--label", type=int, help="class of all samples; left out, sample i has class i mod classes"
     )
-    one.add_argument("--iterations", type=int, help="fixed-point iterations; left out, those trained with")
+    one.add_argument(
+        "--iterations", type=positive, help="fixed-point iterations; left out, those trained with"
+    )
     one.add_argument("--rule", default="lowest-residual", help="state to decode: lowest-residual or last")
     one.add_argument("--initial", default="independent", help="z_0: independent, shared or zeros")
-    one.add_argument("--batch", type=int, default=64, help="samples per call")
+    one.add_argument("--batch", type=positive, default=64, help="samples per call")
     one.add_argument("--seed", type=int, default=0, help="names the noise, with the numbers of the samples")
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
     one.set_defaults(run=sample, log=None)
@@ -130,7 +148,7 @@ def parser() -> argparse.ArgumentParser:
     )
     three.add_argument("--manifest", type=Path, required=True, help="manifest of the pairs")
     three.add_argument("--settings", type=Path, required=True, help="JSON file: model, training, pairs")
-    three.add_argument("--steps", type=int, required=True, help="the milestone")
+    three.add_argument("--steps", type=positive, required=True, help="the milestone")
     three.add_argument("--start", type=Path, help="state of the milestone before")
 
     for command, run in ((two, train_teacher), (three, train_student)):

@@ -8,10 +8,13 @@ names the key or the file and says what to do.
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class UserError(Exception):
@@ -47,6 +50,20 @@ def sha256(path: str | Path) -> str:
     """Return the SHA-256 of the content of the file at `path`, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_keys(settings: Mapping[str, Any], keys: Iterable[str], name: str) -> None:
+    """Raise `UserError`, with the `name` of the settings, unless their keys are exactly `keys`."""
+    wanted = set(keys)
+    for problem, found in (("missing", wanted - settings.keys()), ("unknown", settings.keys() - wanted)):
+        if found:
+            raise UserError(f"{name}: {problem} key {', '.join(sorted(found))}")
+
+
+def from_settings(cls: type[T], settings: Mapping[str, Any], name: str) -> T:
+    """Return the dataclass `cls` made from `settings`; raises `UserError` as `require_keys`."""
+    require_keys(settings, (field.name for field in fields(cls)), name)  # type: ignore[arg-type]
+    return cls(**settings)
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -24,7 +24,10 @@ from get.runtime import Progress, autocast, log
 from get.seeding import fold_in
 
 RECORD_EVERY = 50  # steps averaged into one line of the history; the only time the host waits for the device
-SAVE_EVERY = 60.0  # seconds between saves of the state of an unfinished job
+SAVE_EVERY = 60.0  # seconds between saves of the state of an unfinished job, at least
+SAVE_SHARE = 0.02  # and at most this share of the time goes into saving
+
+STATE_KEYS = {"identity", "step", "model", "ema", "optimizer", "history", "window"}
 
 Loss = Callable[[Callable[..., Tensor], int], Tensor]
 
@@ -108,24 +111,36 @@ class State:
         with atomic(path) as temporary:
             torch.save(content, temporary)
 
-    def load(self, path: Path) -> bool:
-        """Continue from `path`; returns False where it belongs to a run with other settings.
+    def load(self, path: Path, stop: int) -> bool:
+        """Continue from `path`; returns False where it is of other settings or of a step beyond `stop`.
 
         Raises:
-            UserError: the file is damaged.
+            UserError: the file is missing or damaged.
         """
         device = self.parameters[0].device
         try:
             content = torch.load(path, map_location=device, weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
-            raise UserError(f"{path} is no training state or is damaged: delete it ({error})") from None
-        if content["identity"] != self.identity:
-            return False
-        self.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        torch._foreach_copy_(self.ema, content["ema"])
-        self.step, self.history = content["step"], [tuple(line) for line in content["history"]]
-        self.window = content["window"]
+            if missing := STATE_KEYS - content.keys():
+                raise KeyError(*missing)
+            if content["identity"] != self.identity or content["step"] > stop:
+                return False
+            self.model.load_state_dict(content["model"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            torch._foreach_copy_(self.ema, content["ema"])
+            self.step, self.history = content["step"], [tuple(line) for line in content["history"]]
+            self.window = content["window"]
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist; make it with: snakemake {path}") from None
+        except (
+            RuntimeError,
+            EOFError,
+            OSError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            pickle.UnpicklingError,
+        ) as error:
+            raise UserError(f"{path} is no training state or is damaged: delete it ({error!r})") from None
         return True
 
     def write_history(self, path: str | Path) -> None:
@@ -162,49 +177,54 @@ def trained(
     Raises:
         Stopped: a signal asked for it; the state is saved.
         Diverged: loss or gradient is no longer finite; the last good state stays saved.
-        UserError: `start` is damaged or of other settings.
+        UserError: `start` is damaged, of other settings, or of a later step.
     """
     state = State(model, options, fingerprint(settings))
     scratch = Path(output).with_suffix(".unfinished.pt")
-    _begin(state, start, scratch)
+    _begin(state, start, scratch, stop)
     _fit(state, loss, options, settings["seed"], stop, scratch)
     yield state
     scratch.unlink(missing_ok=True)
 
 
-def _begin(state: State, start: str | Path | None, scratch: Path) -> None:
+def _begin(state: State, start: str | Path | None, scratch: Path, stop: int) -> None:
     """Bring `state` to where its job goes on: its own unfinished work, else the milestone before, else 0."""
     if scratch.exists():
         try:
-            if state.load(scratch):
+            if state.load(scratch, stop):
                 log.info("resuming at step %d from %s", state.step, scratch)
                 return
             log.info("%s is of other settings: starting afresh", scratch)
         except UserError:
             log.info("%s is damaged: starting afresh", scratch)
         scratch.unlink()
-    if start is not None and not state.load(Path(start)):
-        raise UserError(f"{start} was trained with other settings; delete it and run snakemake again")
+    if start is not None and not state.load(Path(start), stop):
+        raise UserError(
+            f"{start} has other settings or is beyond step {stop}; delete it and run snakemake again"
+        )
 
 
 def _fit(state: State, loss: Loss, options: Optimisation, seed: int, stop: int, scratch: Path) -> None:
     model = state.model.train()
     forward = torch.compile(model) if options.compile else model
     progress = Progress("training", stop, state.step)
-    saved = time.monotonic()
+    next_save = time.monotonic() + SAVE_EVERY
     with _stop_requests() as stopping:
         while state.step < stop:
             _step(state, forward, loss, options, seed)
             if state.step % RECORD_EVERY == 0:
                 _record(state)
             progress.advance(note=f"loss {state.history[-1][1]:.4f}" if state.history else "")
-            if stopping.is_set() or time.monotonic() - saved > SAVE_EVERY:
-                if math.isfinite(state.window.sum().item()):
-                    state.save(scratch)
-                saved = time.monotonic()
+            if stopping.is_set() or time.monotonic() > next_save:
+                _check_finite(state)
+                begun = time.monotonic()
+                state.save(scratch)
+                now = time.monotonic()
+                next_save = now + max(SAVE_EVERY, (now - begun) / SAVE_SHARE)
             if stopping.is_set():
                 raise Stopped(f"stopped at step {state.step} of {stop}; the same command goes on from there")
     progress.close()
+    _check_finite(state)
 
 
 def _step(state: State, forward: Callable[..., Tensor], loss: Loss, options: Optimisation, seed: int) -> None:
@@ -215,23 +235,34 @@ def _step(state: State, forward: Callable[..., Tensor], loss: Loss, options: Opt
     with autocast(state.window.device, options.precision):
         value = loss(forward, state.step)
     value.backward()
-    norm = nn.utils.clip_grad_norm_(state.parameters, options.clip or math.inf)
+    norm = nn.utils.get_total_norm([p.grad for p in state.parameters if p.grad is not None])
+    if options.clip is not None:
+        nn.utils.clip_grads_with_norm_(state.parameters, options.clip, norm)
     state.optimizer.step()
     state.optimizer.zero_grad()
-    torch._foreach_lerp_(state.ema, state.parameters, 1 - options.ema_at(state.step))
-    state.window += torch.stack([value.detach(), norm])
+    with torch.no_grad():
+        torch._foreach_lerp_(state.ema, state.parameters, 1 - options.ema_at(state.step))
+        state.window += torch.stack([value, norm])
     state.step += 1
 
 
 def _record(state: State) -> None:
+    """Append the means of the last steps to the history."""
+    _check_finite(state)
     mean_loss, mean_norm = (state.window / RECORD_EVERY).tolist()
-    if not math.isfinite(mean_loss + mean_norm):
-        raise Diverged(
-            f"between steps {state.step - RECORD_EVERY} and {state.step} the loss ({mean_loss}) or the "
-            f"gradient norm ({mean_norm}) stopped being finite; lower training.lr or set training.clip"
-        )
     state.history.append((state.step, mean_loss, mean_norm))
     state.window.zero_()
+
+
+def _check_finite(state: State) -> None:
+    """Raise `Diverged` if loss or gradient norm has not been finite since the last line of the history."""
+    loss, norm = state.window.tolist()
+    if not math.isfinite(loss + norm):
+        last = state.history[-1][0] if state.history else 0
+        raise Diverged(
+            f"between steps {last} and {state.step} the loss or the norm of its gradient stopped being "
+            "finite; lower training.lr or set training.clip"
+        )
 
 
 @contextmanager

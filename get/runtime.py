@@ -21,7 +21,16 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("device is 'cuda' but torch sees no CUDA device; set device: auto or device: cpu")
+    if not name.startswith(("cpu", "cuda")):
+        raise UserError(f"device is {name!r}; it must be auto, cpu or cuda")
     return torch.device(name)
+
+
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return `tensor` on `device`, without waiting for the copy."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

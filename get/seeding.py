@@ -48,6 +48,11 @@ def normal(
     return out
 
 
+def classes_of(indices: Sequence[int], classes: int) -> Tensor:
+    """Return the labels (B,) int64 of the pairs or samples `indices`: i mod classes, 0 without classes."""
+    return torch.tensor([i % classes if classes else 0 for i in indices])
+
+
 class Visits:
     """The order in which training visits `count` examples: one seeded permutation per epoch.
 

@@ -57,7 +57,7 @@ def test_samples_do_not_depend_on_the_batch(student: Path, tmp_path: Path) -> No
         (["--label", "10"], "the classes are 0 to 9"),
         (["--rule", "best"], "it must be one of lowest-residual, last"),
         (["--initial", "ones"], "it must be one of independent, shared, zeros"),
-        (["--iterations", "0"], "must be at least 1"),
+        (["--device", "tpu"], "must be auto, cpu or cuda"),
     ],
 )
 def test_bad_arguments(
@@ -89,6 +89,30 @@ def test_help_is_quick_and_complete() -> None:
     assert "example: get sample" in done.stdout
     loaded = "import sys, get.cli; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--iterations", "0"], ["--batch", "-1"], ["--columns", "0"], ["--out", "x.jpg"], ["--seeds", "a"]],
+)
+def test_arguments_that_are_refused_at_once(
+    arguments: list[str], student: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["sample", str(student), "--out", "x.png", *arguments])
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_settings_with_a_wrong_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = tmp_path / "settings.json"
+    settings.write_text('{"model": {}, "trainig": {}, "pairs": ""}')
+    rest = ["--seed", "0", "--output", str(tmp_path / "out")]
+    code = cli.main(["train-student", "--settings", str(settings), "--manifest", "m", "--steps", "1", *rest])
+    assert code == cli.WRONG_INPUT
+    assert "settings.json: missing key training" in capsys.readouterr().err
+    code = cli.main(["train-teacher", "--settings", '{"stpes": 1}', "--store", "s", "--history", "h", *rest])
+    assert code == cli.WRONG_INPUT
+    assert "settings of the teacher: missing key conditional" in capsys.readouterr().err
 
 
 def test_seed_list() -> None:

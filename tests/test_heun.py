@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from get.teacher.heun import evaluations, heun, noise_levels
-from get.teacher.training import edm_loss
+from get.teacher.training import NoiseLevels, edm_loss
 
 MEAN, DEVIATION = 0.3, 0.5
 
@@ -60,6 +60,12 @@ def test_evaluations_are_counted() -> None:
     calls = []
     heun(lambda x, s: calls.append(s) or x, torch.randn(1, 1, 2, 2), noise_levels(18, 0.002, 80, 7))
     assert len(calls) == evaluations(18) == 35
+
+
+def test_training_noise_is_log_normal() -> None:
+    sigma = NoiseLevels(mean=-1.2, std=0.7).draw(20_000, torch.Generator().manual_seed(0))
+    assert sigma.log().mean().item() == pytest.approx(-1.2, abs=0.02)
+    assert sigma.log().std().item() == pytest.approx(0.7, abs=0.02)
 
 
 def test_edm_loss_is_minimal_at_the_true_denoiser() -> None:

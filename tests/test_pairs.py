@@ -109,10 +109,41 @@ def test_missing_shard_names_the_command(copy: Path) -> None:
 def test_truncated_shard(copy: Path, keep: int) -> None:
     shard = copy.parent / "train-00000.h5"
     shard.write_bytes(shard.read_bytes()[:keep])
-    with pytest.raises(UserError, match=r"train-00000.h5 has \d+ bytes, not"):
+    for read in (lambda: Pairs(read_manifest(copy)), lambda: write_manifest(copy, [shard], "abc")):
+        with pytest.raises(
+            UserError, match=r"train-00000.h5 is no shard of pairs or is damaged.*make it again"
+        ):
+            read()
+
+
+def test_a_longer_file_is_not_the_one_listed(copy: Path) -> None:
+    with open(copy.parent / "train-00000.h5", "ab") as file:
+        file.write(b"x")
+    with pytest.raises(UserError, match=r"train-00000.h5 is not the shard that the manifest lists"):
         Pairs(read_manifest(copy))
-    with pytest.raises(UserError, match=r"train-00000.h5 is no shard of pairs or is damaged"):
-        write_manifest(copy, [shard], "abc")
+
+
+def test_swapped_shards_are_noticed(copy: Path) -> None:
+    a, b = copy.parent / "train-00000.h5", copy.parent / "train-00001.h5"
+    a.replace(copy.parent / "x"), b.replace(a), (copy.parent / "x").replace(b)
+    with pytest.raises(UserError, match="is not the shard that the manifest lists"):
+        Pairs(read_manifest(copy))
+
+
+def test_shard_of_other_settings_is_noticed_when_read(copy: Path) -> None:
+    with h5py.File(copy.parent / "train-00001.h5", "r+") as file:
+        file.attrs["identity"] = "xyz"
+    with pytest.raises(UserError, match=r"train-00001.h5 belongs to pairs of other settings"):
+        Pairs(read_manifest(copy))
+
+
+def test_gaps_and_overlaps_are_refused(copy: Path) -> None:
+    with pytest.raises(UserError, match=r"train-00001.h5 starts at pair 120, not 0"):
+        write_manifest(copy, [copy.parent / "train-00001.h5"], "abc")
+    with h5py.File(copy.parent / "train-00001.h5", "r+") as file:
+        file.attrs["start"] = 110
+    with pytest.raises(UserError, match=r"train-00001.h5 starts at pair 110, not 120"):
+        write_manifest(copy, sorted(copy.parent.glob("*.h5")), "abc")
 
 
 def test_shards_of_other_settings_are_refused(copy: Path) -> None:
@@ -143,9 +174,7 @@ def test_bad_images_are_not_written(tmp_path: Path, value: float) -> None:
     noise, image = np.zeros((4, 1, 8, 8), np.float16), np.zeros((4, 1, 8, 8), np.float16)
     image[2, 0, 3, 3] = value
     with pytest.raises(UserError, match="image of pair 12 has pixels"):
-        write_shard(
-            tmp_path / "s.h5", 10, noise, image, np.zeros(4, np.int64), {"identity": "", "classes": 0}
-        )
+        write_shard(tmp_path / "s.h5", 10, noise, image, np.zeros(4, np.int64), {"identity": ""})
     assert not list(tmp_path.iterdir())
 
 

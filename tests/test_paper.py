@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from get.paper.figures import figure4a, figure4b, tile, write_grid
+from get.paper import figures
+from get.paper.figures import tile, write_grid
 from get.paper.published import published
 from get.paper.tables import AVERAGED, Entry, readable, table1, write_table
 
@@ -17,8 +18,7 @@ from get.paper.tables import AVERAGED, Entry, readable, table1, write_table
 def run(fid: float, **change: Any) -> dict[str, Any]:
     """One fabricated score file of a GET."""
     scores = dict.fromkeys(AVERAGED, 1.0) | {"samples": 5000, "fid_train": fid, "fid_test": fid + 5}
-    scores |= {"fid_train_low": fid - 1, "fid_train_high": fid + 1}
-    scores |= {"fid_test_low": fid + 3, "fid_test_high": fid + 7}
+    scores |= {"fid_train_sd": 1.0, "fid_test_sd": 2.0}
     content: dict[str, Any] = {
         "conditional": True,
         "nfe": 1,
@@ -31,20 +31,18 @@ def run(fid: float, **change: Any) -> dict[str, Any]:
     return content | change
 
 
-def test_one_seed_has_a_bootstrap_interval_and_no_spread() -> None:
+def test_one_seed_has_the_bootstraps_deviation() -> None:
     (row,) = table1([Entry("GET", [run(10.0)])], with_published=False).to_dict("records")
-    assert (row["fid_train"], row["fid_train_low"], row["fid_train_high"]) == (10.0, 9.0, 11.0)
-    assert row["seeds"] == 1
-    assert np.isnan(row["fid_train_seed_sd"])
+    assert (row["fid_train"], row["fid_train_sd"], row["fid_test_sd"]) == (10.0, 1.0, 2.0)
+    assert (row["seeds"], row["sd_over"]) == (1, "bootstrap")
     assert row["fid_train_last"] == 10.5
 
 
-def test_several_seeds_have_mean_and_spread() -> None:
+def test_several_seeds_have_mean_and_deviation_over_seeds() -> None:
     (row,) = table1([Entry("GET", [run(10.0), run(12.0)])], with_published=False).to_dict("records")
     assert row["fid_train"] == 11.0
-    assert row["fid_train_seed_sd"] == pytest.approx(2**0.5)
-    assert row["fid_train_high"] == pytest.approx(11 + 1.96 * 2**0.5)
-    assert row["seeds"] == 2
+    assert row["fid_train_sd"] == pytest.approx(2**0.5)
+    assert (row["seeds"], row["sd_over"]) == (2, "seeds")
 
 
 def test_a_stuck_run_is_marked() -> None:
@@ -116,14 +114,24 @@ def test_grid_png_is_exact(tmp_path: Path) -> None:
     np.testing.assert_array_equal(picture[:64:8, :64:8, 0], images[0, 0])
 
 
-def test_figure4(tmp_path: Path) -> None:
-    images = np.zeros((130, 1, 8, 8), np.uint8)
-    labels = np.arange(130) % 10
-    for part in ("a", "b"):
-        paths = [tmp_path / f"{part}.pdf", tmp_path / f"{part}.png"]
-        if part == "a":
-            figure4a(images, "title", paths)
-        else:
-            figure4b(images, labels, "title", paths)
-        assert paths[0].read_bytes().startswith(b"%PDF")
-        assert matplotlib.image.imread(paths[1]).shape[1] > 500
+@pytest.mark.parametrize("count", [200, 57])
+def test_figure4b_has_a_row_per_class(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images whose grey is their class: each row of the drawn mosaic has one grey."""
+    labels = np.arange(count) % 10
+    images = np.broadcast_to(20 * labels[:, None, None, None], (count, 1, 8, 8)).astype(np.uint8)
+    drawn = []
+    monkeypatch.setattr(figures, "tile", lambda *args: drawn.append(tile(*args)) or drawn[-1])
+    paths = [tmp_path / "b.pdf", tmp_path / "b.png"]
+    figures.figure4b(images, labels, "title", paths)
+    for row in range(10):
+        assert set(drawn[0][9 * row, :, 0].tolist()) == {20 * row, 255}
+    assert paths[0].read_bytes().startswith(b"%PDF")
+    assert matplotlib.image.imread(paths[1]).shape[1] > 500
+
+
+def test_figure4a(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (130, 1, 8, 8), dtype=np.uint8)
+    paths = [tmp_path / "a.pdf", tmp_path / "a.png"]
+    figures.figure4a(images, "title", paths)
+    assert paths[0].read_bytes().startswith(b"%PDF")
+    assert matplotlib.image.imread(paths[1]).shape[1] > 500

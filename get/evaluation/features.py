@@ -17,8 +17,9 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
 from get.data.store import Images, read_split, to_unit
+from get.files import from_settings
 from get.fitting import Optimisation, trained
-from get.runtime import log, pick_device
+from get.runtime import log, pick_device, send
 from get.seeding import Visits, fold_in, generator
 from get.weights import load_weights, read_header, write_weights
 
@@ -75,19 +76,25 @@ def train_classifier(
         steps: optimisation steps; seed: names every draw; device: see `runtime.pick_device`.
         output: safetensors with the model's description in the header.
     """
-    train, test, options = read_split(store, "train"), read_split(store, "test"), Optimisation(**training)
+    train, test, options = (
+        read_split(store, "train"),
+        read_split(store, "test"),
+        from_settings(Optimisation, training, "training"),
+    )
     channels, size = train.images.shape[1:3]
     description = {**model, "channels": channels, "size": size, "classes": train.classes}
     torch.manual_seed(fold_in(seed, "classifier", "weights"))
     on = pick_device(device)
     classifier = Classifier(**description).to(on)
-    images, labels = to_unit(train.images), torch.from_numpy(train.labels)
+    images, labels = to_unit(train.images).to(on), torch.from_numpy(train.labels).to(on)
     visits = Visits(len(images), options.batch, fold_in(seed, "classifier"))
 
     def loss(forward: Any, step: int) -> Tensor:
-        chosen, source = visits(step), generator(seed, "classifier", "noise", step)
-        x = images[chosen] + noise * torch.randn((len(chosen), *images.shape[1:]), generator=source)
-        return F.cross_entropy(forward(x.to(on)), labels[chosen].to(on))
+        chosen, source = send(visits(step), on), generator(seed, "classifier", "noise", step, device=on)
+        x = images[chosen] + noise * torch.randn(
+            (len(chosen), *images.shape[1:]), generator=source, device=on
+        )
+        return F.cross_entropy(forward(x), labels[chosen])
 
     settings = {"model": description, "training": training, "noise": noise, "seed": seed}
     with trained(classifier, loss, options, settings=settings, stop=steps, output=output) as state:

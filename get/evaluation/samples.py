@@ -19,8 +19,8 @@ from get.data.store import read_split, to_bytes
 from get.files import UserError, atomic
 from get.pairs.dataset import Pairs
 from get.pairs.shards import read_manifest
-from get.runtime import pick_device
-from get.seeding import normal
+from get.runtime import autocast, pick_device
+from get.seeding import classes_of, normal
 from get.student import checkpoint
 from get.student.models import GET, Student, parameter_count
 from get.student.sampling import Sampling, sample
@@ -83,19 +83,17 @@ def sample_student(
     student, header = checkpoint.load(weights)
     held_out, on = Pairs(read_manifest(manifest), held_out=True), pick_device(device)
     student.to(on)
-    classes = header["model"]["classes"] if student.conditional else 0
-    labels = torch.arange(samples) % classes if classes else torch.zeros(samples, dtype=torch.int64)
+    labels = classes_of(range(samples), header["model"]["classes"] if student.conditional else 0)
     variants, errors = {}, {}
     residuals: list[float] = []
     for name, (count, rule) in _variants(student, iterations).items():
         options = Sampling(batch=batch, iterations=count, rule=rule, precision=precision)
-        drawn = list(
-            sample(student, held_out.shape, range(samples), labels, seed=seed, options=options, device=on)
-        )
-        variants[name] = torch.cat([to_bytes(part.images) for part in drawn]).numpy()
+        batches = sample(student, range(samples), labels, seed=seed, options=options, device=on)
+        drawn = [(to_bytes(images), steps) for images, _, steps in batches]
+        variants[name] = torch.cat([images for images, _ in drawn]).numpy()
         errors[name] = held_out_error(student, held_out, options, on)
         if not residuals:  # of the headline variant
-            residuals = torch.cat([part.residuals for part in drawn], dim=1).mean(dim=1).tolist()
+            residuals = torch.cat([steps for _, steps in drawn], dim=1).mean(dim=1).tolist()
     info = {key: header[key] for key in ("model", "step", "seed", "plateau")}
     info |= {"nfe": 1, "conditional": student.conditional, "parameters": parameter_count(student)}
     info |= {"l1_held_out": errors, "residuals": residuals}
@@ -121,8 +119,9 @@ def held_out_error(student: Student, pairs: Pairs, options: Sampling, device: to
         state = student.state_shape and normal(
             positions.tolist(), student.state_shape, 0, "held-out", "state", device=device
         )
-        guess = student.generate(noise, label, state, options.iterations, options.rule).images
-        total += (guess - image).abs().sum().item()
+        with autocast(device, options.precision):
+            guess = student.generate(noise, label, state, options.iterations, options.rule).images
+        total += (guess.float() - image).abs().sum().item()
     return total / (len(pairs) * int(np.prod(pairs.shape)))
 
 
@@ -147,6 +146,6 @@ def baseline_samples(*, store: str | Path, kind: str, samples: int, seed: int, o
         images, labels = data.images, data.labels
     else:
         noise: Tensor = normal(range(samples), data.images.shape[1:], seed, "evaluation", "noise")
-        images, labels = to_bytes(noise).numpy(), np.arange(samples) % data.classes
+        images, labels = to_bytes(noise).numpy(), classes_of(range(samples), data.classes).numpy()
     info = {"nfe": None, "conditional": None}
     write_samples(output, SampleFile({kind: images}, labels, info))

@@ -21,7 +21,7 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 from get.data.store import SPLITS, read_split
 from get.evaluation.features import Extractor, Features
 from get.evaluation.samples import read_samples
-from get.files import UserError, atomic, write_json
+from get.files import UserError, atomic, from_settings, write_json
 from get.seeding import fold_in
 
 Z95 = 1.96  # standard deviations to either side of a 95% interval
@@ -177,7 +177,8 @@ def score_samples(
     """
     content, train = read_samples(samples), read_split(store, "train").images
     real = {split: read_reference(references[split]) for split in SPLITS}
-    extract, options = Extractor(extractor, weights, device, batch), Scoring(**scoring)
+    extract = Extractor(extractor, weights, device, batch)
+    options = from_settings(Scoring, scoring, "evaluation.scoring")
     errors = content.info.pop("l1_held_out", {})
     scores = {}
     for name, images in content.variants.items():

@@ -7,7 +7,8 @@ exact: it was rounded to float16 before the teacher saw it. Pair i is a function
 Training pairs have the indices 0 .. count - 1; held-out pairs start at `HELD_OUT`, out of reach.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -99,17 +100,26 @@ def write_manifest(path: str | Path, shards: Sequence[str | Path], identity: str
     """Write the manifest of the files `shards` after checking that they belong together.
 
     Raises:
-        UserError: a shard is damaged or belongs to other settings.
+        UserError: a shard is damaged, belongs to other settings or another teacher, or the index ranges leave
+            a gap or overlap.
     """
     path = Path(path)
     lines, kinds = [], set()
     for shard in map(Path, shards):
-        with _open(shard, identity) as file:
+        with open_shard(shard, identity) as file:
             kinds.add((*file["image"].shape[1:], int(file.attrs["classes"]), str(file.attrs["teacher"])))
             start, count = int(file.attrs["start"]), len(file["image"])
         lines.append(Shard(shard.name, start, count, shard.stat().st_size, sha256(shard)))
     if len(kinds) != 1:
         raise UserError(f"{path}: the shards are of different teachers or shapes; make them again")
+    for first, held_out in ((0, False), (HELD_OUT, True)):
+        for line in sorted((s for s in lines if s.held_out == held_out), key=lambda s: s.start):
+            if line.start != first:
+                raise UserError(
+                    f"{path.with_name(line.file)} starts at pair {line.start}, not {first}; "
+                    f"{remedy(path.with_name(line.file))}"
+                )
+            first += line.count
     ((*shape, classes, _),) = kinds
     content = {"identity": identity, "shape": shape, "classes": classes}
     write_json(path, {**content, "shards": [asdict(line) for line in lines]})
@@ -135,15 +145,32 @@ def read_manifest(path: str | Path, identity: str | None = None) -> Manifest:
     return manifest
 
 
-def _open(path: Path, identity: str) -> h5py.File:
+@contextmanager
+def open_shard(path: Path, identity: str) -> Iterator[h5py.File]:
+    """Open a shard and check that it is whole and of the pairs named `identity`; else raise `UserError`."""
     try:
         file = h5py.File(path, "r")
-        lengths = {len(file[name]) for name in DATASETS}
-    except (OSError, KeyError) as error:
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; make it again with: snakemake {path}") from None
+    except OSError as error:
         raise UserError(f"{path} is no shard of pairs or is damaged ({error}); {remedy(path)}") from None
-    if file.attrs.get("identity") != identity or len(lengths) != 1:
-        raise UserError(f"{path} belongs to pairs of other settings; {remedy(path)}")
-    return file
+    with file:
+        if file.attrs.get("identity") != identity:
+            raise UserError(f"{path} belongs to pairs of other settings; {remedy(path)}")
+        if not _is_whole(file):
+            raise UserError(f"{path} is no shard of pairs or is damaged; {remedy(path)}")
+        yield file
+
+
+def _is_whole(file: h5py.File) -> bool:
+    """Return True if the datasets have the types, the common length and the layout that readers rely on."""
+    if not all(isinstance(file.get(name), h5py.Dataset) for name in DATASETS):
+        return False
+    noise, image, label = (file[name] for name in DATASETS)
+    types = [part.dtype for part in (noise, image, label)]
+    mapped = all(part.id.get_offset() is not None for part in (noise, image, label))
+    shapes = noise.shape == image.shape and label.shape == image.shape[:1]
+    return mapped and shapes and types == [np.float16, np.float16, np.int64]
 
 
 def remedy(path: Path) -> str:

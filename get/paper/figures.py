@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from get.files import atomic
 from get.paper import style
 from get.paper.style import plt
 
@@ -30,7 +31,8 @@ def write_grid(path: str | Path, images: NDArray[np.uint8], columns: int | None 
     """Write images (N, C, H, W) as one PNG, small images enlarged by a whole factor without smoothing."""
     picture = tile(images, columns)
     factor = max(1, 64 // images.shape[-1])
-    plt.imsave(path, picture.repeat(factor, axis=0).repeat(factor, axis=1))
+    with atomic(path) as temporary:
+        plt.imsave(temporary, picture.repeat(factor, axis=0).repeat(factor, axis=1), format="png")
 
 
 def figure4a(images: NDArray[np.uint8], title: str, paths: Iterable[str | Path], side: int = 10) -> None:
@@ -49,8 +51,9 @@ def figure4b(
     paths: Iterable[str | Path],
     columns: int = 12,
 ) -> None:
-    """Draw the first `columns` images (N, C, H, W) of each class (labels (N,)), a row per class."""
-    classes = np.unique(labels)
+    """Draw the first `columns` (or fewer) images (N, C, H, W) of each class, a row per class; labels (N,)."""
+    classes, counts = np.unique(labels, return_counts=True)
+    columns = min(columns, int(counts.min()))
     chosen = np.concatenate([np.flatnonzero(labels == c)[:columns] for c in classes])
     pitch = images.shape[2] + GAP
     figure, axes = plt.subplots(figsize=(style.COLUMN, style.COLUMN * len(classes) / columns + 0.2))

@@ -10,6 +10,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from get.files import atomic
+
 COLUMN = 3.25  # inches, the width of a column of text
 DPI = 300
 
@@ -29,7 +31,9 @@ plt.rcParams.update(
 
 def save(figure: Figure, paths: Iterable[str | Path]) -> None:
     """Save the figure under each name (.pdf, .png), without a time stamp, and close it."""
-    for path in paths:
-        stamp = {"CreationDate": None} if str(path).endswith(".pdf") else None
-        figure.savefig(path, dpi=DPI, metadata=stamp)
+    for path in map(Path, paths):
+        kind = path.suffix.removeprefix(".")
+        stamp = {"CreationDate": None} if kind == "pdf" else None
+        with atomic(path) as temporary:
+            figure.savefig(temporary, format=kind, dpi=DPI, metadata=stamp)
     plt.close(figure)

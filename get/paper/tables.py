@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from get.files import atomic
 from get.paper.published import published
 
 Scores = Mapping[str, Any]  # the JSON of one score file
@@ -22,20 +23,20 @@ class Entry:
 
 
 AVERAGED = (
-    "fid_train", "fid_train_low", "fid_train_high", "fid_test", "fid_test_low", "fid_test_high",
-    "is", "is_sd", "kid_train", "kid_test", "precision", "recall", "l1_held_out", "nearest_train",
+    "fid_train", "fid_test", "is", "is_sd", "kid_train", "kid_test",
+    "precision", "recall", "l1_held_out", "nearest_train",
 )  # fmt: skip
 
 
 def measured_row(entry: Entry) -> dict[str, Any]:
-    """Return one row: means over seeds of the headline scores, spread over seeds, and what the row is.
+    """Return one row: means over seeds of the headline scores, how sure they are, and what the row is.
 
-    `fid_train_low` and `_high` bound the 95% interval: of the bootstrap for one seed; for several, the mean
-    plus and minus 1.96 standard deviations over seeds. `fid_train_seed_sd` is empty for one seed.
+    `fid_train_sd` and `fid_test_sd` are one standard deviation: over bootstrap resamples of the samples where
+    there is one seed, over seeds where there are several; `sd_over` says which.
     """
     first = entry.runs[0]
     headlines = pd.DataFrame([run["scores"][run["headline"]] for run in entry.runs])
-    means = headlines.reindex(columns=list(AVERAGED)).mean()
+    several = len(entry.runs) > 1
     row: dict[str, Any] = {
         "method": entry.method,
         "conditional": first["conditional"],
@@ -44,16 +45,13 @@ def measured_row(entry: Entry) -> dict[str, Any]:
         "steps": first.get("step"),
         "seeds": len(entry.runs),
         "samples": headlines["samples"].min(),
-        **means,
+        **headlines.reindex(columns=list(AVERAGED)).mean(),
         "fid_train_last": _variant(entry.runs, "last", "fid_train"),
     }
-    for split in ("train", "test"):
-        name = f"fid_{split}"
-        row[f"{name}_seed_sd"] = headlines[name].std() if len(entry.runs) > 1 else np.nan
-        if len(entry.runs) > 1:
-            row[f"{name}_low"] = row[name] - 1.96 * row[f"{name}_seed_sd"]
-            row[f"{name}_high"] = row[name] + 1.96 * row[f"{name}_seed_sd"]
+    for name in ("fid_train", "fid_test"):
+        row[f"{name}_sd"] = headlines[name].std() if several else headlines[f"{name}_sd"].item()
     stuck = any(run.get("plateau") for run in entry.runs)
+    row["sd_over"] = "seeds" if several else "bootstrap"
     return {**row, "note": "never left the mean-image plateau" if stuck else "", "source": "measured"}
 
 
@@ -86,13 +84,12 @@ def table1(entries: Sequence[Entry], with_published: bool) -> pd.DataFrame:
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of Table 1 that a reader wants, as text: 95% intervals as plus-minus."""
+    """Return the columns of Table 1 that a reader wants, as text: one standard deviation as plus-minus."""
 
     def fid(row: pd.Series, split: str) -> str:
-        value = row[f"fid_{split}"]
-        if pd.isna(value):
-            return "-"
-        return f"{abs(value):.2f} ± {value - row[f'fid_{split}_low']:.2f}"
+        value, sd = row[f"fid_{split}"], row[f"fid_{split}_sd"]
+        # a set against itself comes out as -0.00
+        return "-" if pd.isna(value) else f"{abs(value):.2f} ± {sd:.2f}"
 
     def number(value: float, digits: int) -> str:
         return "-" if pd.isna(value) else f"{value:.{digits}f}"
@@ -130,13 +127,16 @@ def write_table(
         caption, label: of the readable ones.
         paths: the three files.
     """
-    table.to_csv(paths["csv"], index=False, float_format="%.6g")
+    texts = {"csv": table.to_csv(index=False, float_format="%.6g")}
     right = ["left" if column == "Method" else "right" for column in shown]
     markdown = shown.to_markdown(index=False, disable_numparse=True, colalign=right)
-    Path(paths["md"]).write_text(f"{markdown}\n\n{caption}\n")
-    style = shown.style.hide(axis="index").format(escape="latex")
+    texts["md"] = f"{markdown}\n\n{caption}\n"
+    styler = shown.style.hide(axis="index").format(escape="latex")
     columns = "".join("l" if column == "Method" else "r" for column in shown)
-    latex = style.to_latex(
+    latex = styler.to_latex(
         hrules=True, caption=caption, label=label, column_format=columns, position_float="centering"
     )
-    Path(paths["tex"]).write_text(latex.replace("±", r"$\pm$"))
+    texts["tex"] = latex.replace("±", r"$\pm$")
+    for kind, text in texts.items():
+        with atomic(paths[kind]) as temporary:
+            temporary.write_text(text)

@@ -20,8 +20,8 @@ def iterate(
     *,
     damping: float = 1.0,
     checkpointing: bool = False,
-) -> Tensor:
-    """Return the states z_0, ..., z_K (K + 1, B, N, D) of z <- (1 - damping) z + damping f(z).
+) -> list[Tensor]:
+    """Return the states z_0, ..., z_K, each (B, N, D), of z <- (1 - damping) z + damping f(z).
 
     Args:
         f: map of states (B, N, D) to states.
@@ -35,16 +35,16 @@ def iterate(
         z = states[-1]
         new = checkpoint(f, z, use_reentrant=False, preserve_rng_state=False) if checkpointing else f(z)
         states.append(new if damping == 1.0 else torch.lerp(z, new, damping))
-    return torch.stack(states)
+    return states
 
 
 def residuals(states: Tensor, damping: float = 1.0) -> Tensor:
-    """Return ||f(z_k) - z_k|| for k = 0..K-1 as (K, B), given the states (K + 1, B, N, D) of `iterate`."""
+    """Return ||f(z_k) - z_k||, k = 0..K-1, as (K, B), of the stacked states (K + 1, B, N, D) of `iterate`."""
     return (states[1:] - states[:-1]).flatten(2).norm(dim=2) / damping
 
 
 def choose(states: Tensor, rule: str, damping: float = 1.0) -> Tensor:
-    """Return one state per sample (B, N, D) of the states (K + 1, B, N, D) of `iterate`.
+    """Return one state per sample (B, N, D) of the states of `iterate`, stacked (K + 1, B, N, D).
 
     Rule 'lowest-residual' is the published one: z_{k+1} for the k at which ||f(z_k) - z_k|| was smallest,
     per sample, without synchronising with the host. Rule 'last' is z_K.

@@ -8,7 +8,9 @@ Paper, Section 3; what its text leaves open follows the published code.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from get.files import UserError
 from get.student import equilibrium
@@ -43,6 +45,7 @@ class Student(nn.Module):
         if conditioning != "none" and not classes:
             raise UserError(f"model.conditioning is {conditioning!r}, but the pairs have no classes")
         self.tokens, self.width = (size // patch) ** 2, width
+        self.shape = (channels, size, size)
         self.conditional = conditioning != "none"
         adaln = conditioning == "adaln-zero"
         self.patch_embedding = nn.Conv2d(channels, width, patch, stride=patch)
@@ -139,8 +142,10 @@ class GET(Student):
         self, noise: Tensor, label: Tensor | None, state: Tensor | None, checkpointing: bool = False
     ) -> Tensor:
         """Return the decoded states z_1..z_K (K, B, C, H, W); see `Student.forward`."""
-        states = self._solve(noise, label, state, self.iterations, checkpointing)
-        return self.decoder(states[1:])
+        states = self._solve(noise, label, state, self.iterations, checkpointing)[1:]
+        if checkpointing:  # one by one, so that nothing but the states themselves is kept
+            return torch.stack([checkpoint(self.decoder, z, use_reentrant=False) for z in states])
+        return self.decoder(torch.stack(states))
 
     def generate(
         self,
@@ -151,7 +156,7 @@ class GET(Student):
         rule: str = "lowest-residual",
     ) -> Generated:
         """Return images of the state chosen by `rule`, and the residuals (K, B); see `Student.generate`."""
-        states = self._solve(noise, label, state, iterations or self.iterations)
+        states = torch.stack(self._solve(noise, label, state, iterations or self.iterations))
         return Generated(self.decoder(equilibrium.choose(states, rule)), equilibrium.residuals(states))
 
     def _solve(
@@ -161,8 +166,8 @@ class GET(Student):
         state: Tensor | None,
         iterations: int,
         checkpointing: bool = False,
-    ) -> Tensor:
-        """Return the states z_0..z_K (K + 1, B, N, D)."""
+    ) -> list[Tensor]:
+        """Return the states z_0..z_K, each (B, N, D)."""
         assert state is not None, "GET starts from a state z_0"
         h, c = self._embed(noise, label)
         for block in self.injection_blocks:

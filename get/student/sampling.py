@@ -39,6 +39,8 @@ class Sampling:
             raise UserError(f"rule is {self.rule!r}; it must be one of {', '.join(RULES)}")
         if self.initial not in INITIAL:
             raise UserError(f"initial is {self.initial!r}; it must be one of {', '.join(INITIAL)}")
+        if self.batch < 1:
+            raise UserError(f"batch is {self.batch}; it must be at least 1")
         if self.iterations is not None and self.iterations < 1:
             raise UserError(f"iterations is {self.iterations}; it must be at least 1")
 
@@ -53,7 +55,6 @@ class Samples(NamedTuple):
 
 def sample(
     student: Student,
-    shape: Sequence[int],
     indices: Sequence[int],
     labels: Tensor,
     *,
@@ -68,7 +69,6 @@ def sample(
 
     Args:
         student: in evaluation mode, on `device`.
-        shape: (C, H, W) of an image.
         indices: the numbers of the samples.
         labels: their classes (len(indices),) int64; an unconditional student does not read them.
         seed: names the noise.
@@ -78,7 +78,7 @@ def sample(
     for start in range(0, len(indices), options.batch):
         chosen = indices[start : start + options.batch]
         label = labels[start : start + options.batch]
-        noise = normal(chosen, shape, seed, "evaluation", "noise").to(device)
+        noise = normal(chosen, student.shape, seed, "evaluation", "noise").to(device)
         state = _initial_state(student.state_shape, chosen, seed, options.initial, device)
         with torch.no_grad(), autocast(device, options.precision):
             images, residuals = student.generate(

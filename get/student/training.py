@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from get.files import read_json
+from get.files import from_settings, read_json, require_keys
 from get.fitting import Optimisation, State, trained
 from get.pairs.dataset import Pairs
 from get.pairs.shards import read_manifest
-from get.runtime import log, pick_device
+from get.runtime import log, pick_device, send
 from get.seeding import Visits, fold_in, generator
 from get.student.losses import distillation_loss, state_weights
 from get.student.models import build
@@ -57,9 +57,14 @@ def train_student(
         seed: names every draw; stop: the milestone, in steps; device: see `runtime.pick_device`.
         start: state of the milestone before, None for the first.
         output: the state at the milestone.
+
+    Raises:
+        UserError: settings, pairs or `start` are wrong. Stopped, Diverged: see `fitting.trained`.
     """
     wanted = read_json(settings)
-    pairs, options = Pairs(read_manifest(manifest, wanted["pairs"])), Distillation(**wanted["training"])
+    require_keys(wanted, ("model", "pairs", "training"), str(settings))
+    options = from_settings(Distillation, wanted["training"], f"{settings}: training")
+    pairs = Pairs(read_manifest(manifest, wanted["pairs"]))
     on = pick_device(device)
     channels, size = pairs.shape[:2]
     description = {**wanted["model"], "channels": channels, "size": size, "classes": pairs.classes}
@@ -69,7 +74,7 @@ def train_student(
 
     def loss(forward: Any, step: int) -> Tensor:
         batch = pairs.batch(visits(step))
-        noise, image, label = (t.to(on, non_blocking=True) for t in batch)
+        noise, image, label = (send(t, on) for t in batch)
         state = initial_state(student.state_shape, len(noise), seed, step, on)
         states = forward(noise, label, state, checkpointing=options.checkpointing)
         return distillation_loss(states, image, options.loss_decay)
@@ -94,14 +99,17 @@ def initial_state(
 
 
 def on_plateau(state: State, pairs: Pairs, decay: float, conditional: bool) -> bool:
-    """Return True (and say so) if the loss is still near that of the mean image (per class)."""
+    """Return True (and say so) if the loss is still near that of the mean image (per class).
+
+    The loss is that of the last `fitting.RECORD_EVERY` steps; before there have been as many, False.
+    """
     if not state.history:
         return False
     states = getattr(state.model, "iterations", 1)
     loss = state.history[-1][1] / state_weights(states, decay).sum().item()
     baseline = mean_image_error(pairs, conditional)
     stuck = loss > PLATEAU * baseline
-    told = "never left the mean-image plateau: lower training.lr or train longer" if stuck else "fine"
+    told = "still on the mean-image plateau: lower training.lr or train longer" if stuck else "fine"
     log.info("L1 per state %.4f, of the mean image %.4f: %s", loss, baseline, told)
     return stuck
 

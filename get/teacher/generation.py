@@ -10,7 +10,7 @@ from torch import Tensor
 from get.files import sha256
 from get.pairs.shards import write_shard
 from get.runtime import Progress, autocast, pick_device
-from get.seeding import normal
+from get.seeding import classes_of, normal
 from get.teacher.heun import heun, noise_levels
 from get.teacher.network import Denoiser
 from get.teacher.training import load
@@ -92,5 +92,4 @@ def write_pairs(
 
 def draw(indices: range, shape: tuple[int, ...], seed: int, classes: int) -> tuple[Tensor, Tensor]:
     """Return the noise (B, *shape) float16 and the labels (B,) int64 (0 if `classes` is 0) of pairs."""
-    label = torch.tensor([i % classes if classes else 0 for i in indices])
-    return normal(indices, shape, seed, "pairs").half(), label
+    return normal(indices, shape, seed, "pairs").half(), classes_of(indices, classes)

@@ -218,5 +218,5 @@ def build(description: Mapping[str, Any]) -> Denoiser:
         )
     try:
         return Denoiser(**description)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"teacher network: {error}") from None

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from get.data.store import Images, read_split, to_unit
+from get.files import from_settings, require_keys
 from get.fitting import Optimisation, trained
-from get.runtime import pick_device
+from get.runtime import pick_device, send
 from get.seeding import Visits, fold_in, generator
 from get.teacher.network import Denoiser, build
 from get.weights import load_weights, read_header, write_weights
@@ -21,6 +22,10 @@ class NoiseLevels:
 
     mean: float
     std: float
+
+    def draw(self, count: int, source: torch.Generator) -> Tensor:
+        """Return `count` values of sigma (count,) on the generator's device."""
+        return (torch.randn(count, generator=source, device=source.device) * self.std + self.mean).exp()
 
 
 def edm_loss(denoise: Any, image: Tensor, noise: Tensor, sigma: Tensor, label: Tensor | None) -> Tensor:
@@ -39,11 +44,7 @@ def edm_loss(denoise: Any, image: Tensor, noise: Tensor, sigma: Tensor, label: T
 def train_teacher(
     *,
     store: str | Path,
-    network: dict[str, Any],
-    noise_levels: dict[str, float],
-    training: dict[str, Any],
-    steps: int,
-    conditional: bool,
+    settings: dict[str, Any],
     seed: int,
     device: str,
     output: str | Path,
@@ -53,30 +54,39 @@ def train_teacher(
 
     Args:
         store: the image store.
-        network: arguments of `network.build` but for the shape of the images.
-        noise_levels, training: keyword arguments of `NoiseLevels` and `fitting.Optimisation`.
-        steps: optimisation steps; conditional: whether the teacher sees labels.
+        settings: 'network' (arguments of `network.build` but for the shape of the images), 'noise_levels' and
+            'training' (see `NoiseLevels` and `fitting.Optimisation`), 'steps', and 'conditional': whether the
+            teacher sees labels.
         seed: names every draw; device: see `runtime.pick_device`.
         output: safetensors with the model's description in the header; history: JSON.
+
+    Raises:
+        UserError: settings or store are wrong. Stopped, Diverged: see `fitting.trained`.
     """
-    data, levels, options = read_split(store, "train"), NoiseLevels(**noise_levels), Optimisation(**training)
-    description = describe(network, data, conditional)
+    keys = ("conditional", "network", "noise_levels", "steps", "training")
+    require_keys(settings, keys, "settings of the teacher")
+    conditional, steps = settings["conditional"], settings["steps"]
+    levels = from_settings(NoiseLevels, settings["noise_levels"], "noise_levels")
+    options = from_settings(Optimisation, settings["training"], "training")
+    data = read_split(store, "train")
+    description = describe(settings["network"], data, conditional)
     torch.manual_seed(fold_in(seed, "teacher", "weights"))
     on = pick_device(device)
     model = build(description).to(on)
-    images, labels = to_unit(data.images), torch.from_numpy(data.labels)
+    images, labels = to_unit(data.images).to(on), torch.from_numpy(data.labels).to(on)
     visits = Visits(len(images), options.batch, fold_in(seed, "teacher"))
 
     def loss(denoise: Any, step: int) -> Tensor:
-        chosen, source = visits(step), generator(seed, "teacher", "noise", step)
-        sigma = (torch.randn(len(chosen), generator=source) * levels.std + levels.mean).exp()
-        noise = torch.randn((len(chosen), *images.shape[1:]), generator=source)
-        label = labels[chosen].to(on) if conditional else None
-        return edm_loss(denoise, images[chosen].to(on), noise.to(on), sigma.to(on), label)
+        chosen, source = send(visits(step), on), generator(seed, "teacher", "noise", step, device=on)
+        sigma = levels.draw(len(chosen), source)
+        noise = torch.randn((len(chosen), *images.shape[1:]), generator=source, device=on)
+        return edm_loss(denoise, images[chosen], noise, sigma, labels[chosen] if conditional else None)
 
-    settings = {"model": description, "noise_levels": noise_levels, "training": training, "seed": seed}
-    with trained(model, loss, options, settings=settings, stop=steps, output=output) as state:
-        write_weights(output, "teacher", state.ema_weights(), {**settings, "steps": steps})
+    # without the number of steps: a longer run goes on from a shorter one that was cut off
+    run = {"noise_levels": settings["noise_levels"], "training": settings["training"]}
+    run |= {"model": description, "seed": seed}
+    with trained(model, loss, options, settings=run, stop=steps, output=output) as state:
+        write_weights(output, "teacher", state.ema_weights(), {**run, "steps": steps})
         state.write_history(history)
 
 

@@ -1,15 +1,13 @@
 # Helpers of the rules: paths, what a job asks for, and the checks that a JSON schema cannot express.
 import json
-import os
 
 from get.files import canonical_json, fingerprint
 from get.pairs.shards import HELD_OUT, shard_range
 from snakemake.exceptions import WorkflowError
 
-# jobs in a conda environment, where the package is not installed, find it too
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(workflow.basedir), os.environ.get("PYTHONPATH")])
-)
+# jobs in a conda environment, where the package is not installed, find it in the checkout
+# (the braces: doubled once for the f-string and once more for Snakemake's own formatting)
+shell.prefix(f"export PYTHONPATH='{workflow.basedir}':${{{{PYTHONPATH-}}}}; ")
 
 RESULTS = config["results"].rstrip("/")
 STUDENTS, TEACHERS, PAIRS = config["students"], config["teachers"], config["pairs"]
@@ -32,6 +30,10 @@ wildcard_constraints:
     part=r"held-out|train-\d{5}",
 
 
+# shape and number of classes of each data set
+DATA_SETS = {"digits": ([1, 8, 8], 10), "cifar10": ([3, 32, 32], 10)}
+
+
 def check(condition, message):
     if not condition:
         raise WorkflowError(f"Error in the config: {message}")
@@ -39,18 +41,36 @@ def check(condition, message):
 
 def check_config():
     """Refuse what each key allows but the keys together do not."""
-    channels, height, width = config["data"]["shape"]
-    check(height == width, "data.shape: height and width must be equal")
+    data, evaluation = config["data"], config["evaluation"]
+    shape, classes = DATA_SETS[data["name"]]
+    check(
+        data["shape"] == shape,
+        f"data.shape: {data['name']} has images of shape {shape}",
+    )
+    check(
+        data["classes"] == classes,
+        f"data.classes: {data['name']} has {classes} classes",
+    )
+    size = shape[-1]
+    check(
+        evaluation["scoring"]["splits"] <= evaluation["samples"],
+        "evaluation.scoring.splits is larger than evaluation.samples",
+    )
     for name, pairs in PAIRS.items():
         check(
             pairs["teacher"] in TEACHERS,
             f"pairs.{name}.teacher: no teacher {pairs['teacher']!r}",
         )
         check(
-            config["evaluation"]["samples"] <= pairs["count"],
+            evaluation["samples"] <= pairs["count"],
             f"evaluation.samples is larger than pairs.{name}.count, and the teacher is scored on its pairs",
         )
         sampler = pairs["sampler"]
+        batches = -(-pairs["count"] // sampler["batch"])
+        check(
+            pairs["shards"] <= batches,
+            f"pairs.{name}.shards: there are only {batches} batches of {sampler['batch']} pairs to share",
+        )
         check(
             sampler["sigma_min"] < sampler["sigma_max"],
             f"pairs.{name}.sampler: sigma_min must be below sigma_max",
@@ -59,8 +79,8 @@ def check_config():
         model, key = student["model"], f"students.{name}"
         check(student["pairs"] in PAIRS, f"{key}.pairs: no pairs {student['pairs']!r}")
         check(
-            height % model["patch"] == 0,
-            f"{key}.model.patch must divide the image size {height}",
+            size % model["patch"] == 0,
+            f"{key}.model.patch must divide the image size {size}",
         )
         check(
             model["width"] % model["heads"] == 0,
@@ -93,6 +113,11 @@ def asks(kind):
 
 def threads_of(kind):
     return config["jobs"][kind]["threads"]
+
+
+def device(wildcards, input):
+    """Where to compute; it reads `input` so that Snakemake, which then takes it for derived, re-runs nothing."""
+    return config["device"]
 
 
 def as_json(path):

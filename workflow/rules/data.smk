@@ -39,7 +39,7 @@ if config["features"]["extractor"] == "classifier":
         params:
             settings=part_of_config("features/classifier"),
             seed=config["seed"],
-            device=config["device"],
+            device=device,
         script:
             "../scripts/train_classifier.py"
 
@@ -61,6 +61,6 @@ rule reference_statistics:
     params:
         extractor=config["features"]["extractor"],
         batch=config["evaluation"]["batch"],
-        device=config["device"],
+        device=device,
     script:
         "../scripts/reference_statistics.py"

@@ -20,7 +20,7 @@ rule sample_student:
         **asks("sample"),
     params:
         settings=sampling_settings(),
-        device=config["device"],
+        device=device,
     script:
         "../scripts/sample_student.py"
 
@@ -91,6 +91,6 @@ rule score:
         batch=config["evaluation"]["batch"],
         scoring=part_of_config("evaluation/scoring"),
         seed=config["seed"],
-        device=config["device"],
+        device=device,
     script:
         "../scripts/score.py"

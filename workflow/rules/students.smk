@@ -46,7 +46,7 @@ rule train_student:
         start=lambda wildcards, input: (
             f"--start {input.start}" if input.get("start") else ""
         ),
-        device=config["device"],
+        device=device,
     shell:
         "python -m get train-student --settings {input.settings} --manifest {input.manifest}"
         " --seed {wildcards.seed} --steps {wildcards.step} {params.start} --device {params.device}"

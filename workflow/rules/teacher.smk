@@ -20,7 +20,7 @@ rule train_teacher:
     params:
         settings=as_json("teachers/{teacher}"),
         seed=config["seed"],
-        device=config["device"],
+        device=device,
     shell:
         "python -m get train-teacher --store {input} --settings {params.settings:q} --seed {params.seed}"
         " --device {params.device} --output {output.weights} --history {output.history} --log {log}"

@@ -1,5 +1,6 @@
 """Let the teacher write one shard of pairs."""
 
+from get.files import from_settings
 from get.runtime import logging_to
 from get.teacher.generation import Sampler, write_pairs
 
@@ -7,7 +8,7 @@ with logging_to(snakemake.log[0]):
     write_pairs(
         teacher=snakemake.input[0],
         indices=range(*snakemake.params.indices),
-        sampler=Sampler(**snakemake.params.sampler),
+        sampler=from_settings(Sampler, snakemake.params.sampler, "sampler"),
         seed=snakemake.params.seed,
         identity=snakemake.params.identity,
         device=snakemake.params.device,

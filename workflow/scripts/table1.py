@@ -7,13 +7,14 @@ from get.runtime import logging_to
 CAPTIONS = {
     "digits": (
         "One-step generation, digits 8x8 (the embedded experiment: no number here compares with CIFAR-10). "
-        "FID in the features of a small classifier, against the train and the test split; ± is a 95% "
-        "interval: bootstrap over samples for one seed, 1.96 standard deviations over several. "
-        "The test split has few images, which lifts every FID against it."
+        "FID in the features of a small classifier, against the train and the test split; ± is one standard "
+        "deviation, over bootstrap resamples of the samples for one seed, over seeds for several. The test "
+        "split has few images, which lifts every FID against it; digits are too few for good unconditional "
+        "students."
     ),
     "cifar10": (
-        "One-step generation, CIFAR-10. FID against the train and the test split; ± is a 95% interval: "
-        "bootstrap over samples for one seed, 1.96 standard deviations over several. "
+        "One-step generation, CIFAR-10. FID against the train and the test split; ± is one standard "
+        "deviation, over bootstrap resamples of the samples for one seed, over seeds for several. "
         "The paper does not say against which split its FID is."
     ),
 }
