@@ -14,6 +14,7 @@ from get.files import UserError
 from get.pairs.dataset import Pairs
 from get.pairs.shards import HELD_OUT, read_manifest, shard_range, write_manifest, write_shard
 from get.seeding import normal
+from get.teacher import generation
 from get.teacher.generation import Sampler, write_pairs
 from get.teacher.network import build
 from get.weights import write_weights
@@ -59,10 +60,18 @@ def test_bit_equal_for_any_number_of_shards(teacher: Path, tmp_path: Path) -> No
     assert batches[0].label.tolist() == [i % 10 for i in range(60)]
 
 
-def test_a_pair_does_not_depend_on_the_count(teacher: Path, tmp_path: Path) -> None:
+def test_a_pair_does_not_depend_on_the_count(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last batch of a shard is computed whole: arithmetic may depend on the size of a batch."""
+    sizes, real = set(), generation.sample
+    monkeypatch.setattr(
+        generation, "sample", lambda model, noise, *rest: sizes.add(len(noise)) or real(model, noise, *rest)
+    )
     few, many = generate(teacher, tmp_path / "a", 1, 13), generate(teacher, tmp_path / "b", 1, 60)
     for a, b in zip(few.batch(torch.arange(13)), many.batch(torch.arange(13)), strict=True):
         assert a.equal(b)
+    assert sizes == {SAMPLER.batch}
 
 
 @pytest.mark.parametrize(("count", "batch", "shards"), [(60, 8, 3), (5, 8, 4), (6000, 250, 7), (10, 1, 10)])

@@ -7,6 +7,7 @@ from conftest import Reference
 from get.student.checkpoint import from_published, to_published
 from get.student.losses import distillation_loss
 from get.student.models import Student, build
+from get.student.transformer import sincos_positions
 from get.teacher import network
 from get.teacher.heun import heun, noise_levels
 
@@ -53,6 +54,11 @@ def test_evaluation(name: str) -> None:
     reference = Reference(name)
     images = student(name, reference).generate(*inputs(reference)).images
     torch.testing.assert_close(images, reference["output/eval"], atol=TOLERANCE, rtol=TOLERANCE)
+
+
+def test_positions() -> None:
+    positions = Reference("get_uncond")["state/pos_embed"]
+    torch.testing.assert_close(sincos_positions(24, 4), positions, atol=1e-7, rtol=0)
 
 
 def test_lowest_residual_is_not_always_the_last() -> None:

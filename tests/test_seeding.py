@@ -71,6 +71,12 @@ def test_every_epoch_visits_everything_once(count: int, batch: int, seed: int) -
         assert epoch.sort().values.tolist() == list(range(count))
 
 
+def test_epochs_have_orders_of_their_own() -> None:
+    visits = Visits(100, 100, 0)
+    assert visits(0).tolist() != visits(1).tolist()
+    assert visits(0).tolist() != Visits(100, 100, 1)(0).tolist()
+
+
 def test_a_batch_is_a_function_of_the_step() -> None:
     forward, jumping = Visits(100, 16, 5), Visits(100, 16, 5)
     batches = [forward(step) for step in range(20)]
