@@ -3,7 +3,7 @@
 #   snakemake --cores all                                             the embedded experiment (config.yaml)
 #   snakemake --cores all --configfile workflow/config/cifar10.yaml   the paper's experiment
 #   snakemake --cores all results/table1.csv                          one target, with what it needs
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
 
 min_version("9.27")
 
@@ -14,13 +14,11 @@ if not workflow.config_settings.configfiles:
     configfile: "config.yaml"
 
 
-validate(config, "workflow/schemas/config.schema.yaml")
-
-
 report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/settings.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/teacher.smk"
 include: "workflow/rules/pairs.smk"

@@ -134,7 +134,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--batch", type=positive, default=64, help="samples per call")
     one.add_argument("--seed", type=int, default=0, help="names the noise, with the numbers of the samples")
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    one.set_defaults(run=sample, log=None)
+    one.set_defaults(run=sample)
 
     two = commands.add_parser("train-teacher", help="train a teacher (the workflow calls this)")
     two.add_argument("--store", type=Path, required=True, help="image store")
@@ -155,7 +155,6 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--seed", type=int, required=True, help="names every draw")
         command.add_argument("--device", default="auto", help="auto, cpu or cuda")
         command.add_argument("--output", type=Path, required=True, help="file to write")
-        command.add_argument("--log", type=Path, help="log file; left out, standard error")
         command.set_defaults(run=run)
     return top
 
@@ -170,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from get.runtime import logging_to
 
     try:
-        with logging_to(args.log):
+        with logging_to():
             args.run(args)
     except UserError as error:
         return _fail(error, WRONG_INPUT)

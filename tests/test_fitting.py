@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from get import fitting
+from get.data.digits import write_digits
+from get.evaluation.features import train_classifier
 from get.files import UserError, write_json
 from get.fitting import Diverged, Optimisation, Stopped, trained
 from get.student import checkpoint, training
@@ -210,6 +212,33 @@ def test_a_checkpoint_needs_no_config(pairs: Path, tmp_path: Path) -> None:
     assert header["step"] == 10
     assert header["pairs"] == "abc"
     assert header["training"]["lr"] == DISTILLATION["lr"]
+    assert header["teacher"] == "t"
+
+
+def test_unfinished_work_on_other_images_is_discarded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Callable[[int], None]
+) -> None:
+    def classifier(store: Path, name: str) -> dict[str, Tensor]:
+        output = tmp_path / name
+        train_classifier(
+            store=store, model={"width": 2, "features": 4}, training=TRAINING, noise=0.1, steps=9, seed=0,
+            device="cpu", output=output,
+        )  # fmt: skip
+        return load_file(output)
+
+    stores = tmp_path / "a.h5", tmp_path / "b.h5"
+    for store, fraction in zip(stores, (0.2, 0.3), strict=True):
+        write_digits(store, test_fraction=fraction, seed=0)
+    whole = [classifier(store, "whole.safetensors") for store in stores]
+    save_every_step(monkeypatch)
+    kill_at(4)
+    with pytest.raises(Killed):
+        classifier(stores[0], "cut.safetensors")
+    monkeypatch.undo()
+    unfinished = (tmp_path / "cut.unfinished.pt").read_bytes()
+    assert_same(classifier(stores[0], "cut.safetensors"), whole[0])
+    (tmp_path / "cut.unfinished.pt").write_bytes(unfinished)
+    assert_same(classifier(stores[1], "cut.safetensors"), whole[1])
 
 
 class Quadratic(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from conftest import NETWORK, SHAPE
 
 from get.files import UserError
-from get.pairs.dataset import Pairs
+from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
 from get.pairs.shards import HELD_OUT, read_manifest, shard_range, write_manifest, write_shard
 from get.seeding import normal
 from get.teacher import generation
@@ -46,7 +46,7 @@ def generate(teacher: Path, folder: Path, shards: int, count: int = 60) -> Pairs
             output=files[-1],
         )
     write_manifest(folder / "manifest.json", files, "x")
-    return Pairs(read_manifest(folder / "manifest.json", "x"))
+    return training_pairs(read_manifest(folder / "manifest.json", "x"))
 
 
 def test_bit_equal_for_any_number_of_shards(teacher: Path, tmp_path: Path) -> None:
@@ -83,9 +83,9 @@ def test_shards_cover_the_indices(count: int, batch: int, shards: int) -> None:
 
 def test_batches_cross_shards_and_keep_order(pairs: Path) -> None:
     manifest = read_manifest(pairs)
-    data = Pairs(manifest)
+    data = training_pairs(manifest)
     assert len(data) == 200
-    assert len(Pairs(manifest, held_out=True)) == 30
+    assert len(held_out_pairs(pairs.parent / "held-out.h5", "abc")) == 30
     positions = torch.tensor([199, 0, 119, 120, 0])
     batch = data.batch(positions)
     with h5py.File(pairs.parent / "train-00001.h5") as file:
@@ -96,7 +96,7 @@ def test_batches_cross_shards_and_keep_order(pairs: Path) -> None:
 
 
 def test_reading_maps_instead_of_loading(pairs: Path) -> None:
-    data = Pairs(read_manifest(pairs))
+    data = training_pairs(read_manifest(pairs))
     assert all(isinstance(array, np.memmap) for shard in data._maps for array in shard.values())
 
 
@@ -111,14 +111,14 @@ def test_missing_shard_names_the_command(copy: Path) -> None:
     with pytest.raises(
         UserError, match=r"train-00001.h5 is missing; make it again with: snakemake .*train-00001"
     ):
-        Pairs(read_manifest(copy))
+        training_pairs(read_manifest(copy))
 
 
 @pytest.mark.parametrize("keep", [0, 100, 20_000])
 def test_truncated_shard(copy: Path, keep: int) -> None:
     shard = copy.parent / "train-00000.h5"
     shard.write_bytes(shard.read_bytes()[:keep])
-    for read in (lambda: Pairs(read_manifest(copy)), lambda: write_manifest(copy, [shard], "abc")):
+    for read in (lambda: training_pairs(read_manifest(copy)), lambda: write_manifest(copy, [shard], "abc")):
         with pytest.raises(
             UserError, match=r"train-00000.h5 is no shard of pairs or is damaged.*make it again"
         ):
@@ -129,21 +129,21 @@ def test_a_longer_file_is_not_the_one_listed(copy: Path) -> None:
     with open(copy.parent / "train-00000.h5", "ab") as file:
         file.write(b"x")
     with pytest.raises(UserError, match=r"train-00000.h5 is not the shard that the manifest lists"):
-        Pairs(read_manifest(copy))
+        training_pairs(read_manifest(copy))
 
 
 def test_swapped_shards_are_noticed(copy: Path) -> None:
     a, b = copy.parent / "train-00000.h5", copy.parent / "train-00001.h5"
     a.replace(copy.parent / "x"), b.replace(a), (copy.parent / "x").replace(b)
     with pytest.raises(UserError, match="is not the shard that the manifest lists"):
-        Pairs(read_manifest(copy))
+        training_pairs(read_manifest(copy))
 
 
 def test_shard_of_other_settings_is_noticed_when_read(copy: Path) -> None:
     with h5py.File(copy.parent / "train-00001.h5", "r+") as file:
         file.attrs["identity"] = "xyz"
     with pytest.raises(UserError, match=r"train-00001.h5 belongs to pairs of other settings"):
-        Pairs(read_manifest(copy))
+        training_pairs(read_manifest(copy))
 
 
 def test_gaps_and_overlaps_are_refused(copy: Path) -> None:

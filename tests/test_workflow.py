@@ -106,12 +106,13 @@ def test_a_second_run_has_nothing_to_do(finished: Path, config: Config) -> None:
 
 def test_scoring_settings_train_and_sample_nothing(finished: Path, edit: Callable[..., Config]) -> None:
     jobs = planned(finished, edit(4, "evaluation", "scoring", "bootstrap"))
-    assert rules(jobs) == {"score", "table1"}
+    assert rules(jobs) == {"settings", "score", "table1"}
 
 
 def test_sampling_settings_train_nothing(finished: Path, edit: Callable[..., Config]) -> None:
     jobs = planned(finished, edit(30, "evaluation", "samples"))
     assert rules(jobs) == {
+        "settings",
         "sample_student",
         "sample_teacher",
         "sample_baseline",
@@ -129,7 +130,7 @@ def test_one_students_learning_rate_re_runs_its_chain_alone(
         "figure4 figures/figure4a.pdf",
         "sample_student samples/students/get/seed0/4.h5",
         "score scores/students/get/seed0/4.json",
-        "student_settings students/get/settings.json",
+        "settings settings/students/get.json",
         "table1 table1.csv",
         "train_student students/get/seed0/2.pt",
         "train_student students/get/seed0/4.pt",
@@ -157,10 +158,10 @@ def test_a_milestone_in_between_re_runs_nothing(
     shutil.copytree(finished, folder)
     edited = edit([2, 3, 4], "students", "get", "milestones")
     assert planned(folder, edited) == []
-    target = "results/students/get/seed0/3.safetensors"
-    assert planned(folder, edited, target) == ["train_student students/get/seed0/3.pt"]
-    assert snakemake(folder, edited, target).returncode == 0
-    assert planned(folder, edited) == []
+    targets = "all", "results/students/get/seed0/3.safetensors"
+    assert planned(folder, edited, *targets) == ["train_student students/get/seed0/3.pt"]
+    assert snakemake(folder, edited, *targets).returncode == 0
+    assert planned(folder, edited, *targets) == []
 
 
 def test_a_seed_adds_its_own_run(finished: Path, edit: Callable[..., Config]) -> None:
@@ -176,7 +177,7 @@ def test_a_seed_adds_its_own_run(finished: Path, edit: Callable[..., Config]) ->
 def test_a_student_adds_its_own_chain(finished: Path, config: Config, edit: Callable[..., Config]) -> None:
     jobs = planned(finished, edit({**config["students"]["vit"], "label": "new"}, "students", "vit-2"))
     assert all("vit-2" in job for job in jobs if not job.startswith("table1"))
-    assert rules(jobs) == {"student_settings", "train_student", "sample_student", "score", "table1"}
+    assert rules(jobs) == {"settings", "train_student", "sample_student", "score", "table1"}
 
 
 def test_a_shard_made_again_trains_nothing(finished: Path, config: Config, tmp_path: Path) -> None:
@@ -192,6 +193,35 @@ def test_a_shard_made_again_trains_nothing(finished: Path, config: Config, tmp_p
     assert planned(folder, config) == []
 
 
+def test_two_edits_at_once_leave_nothing_stale(finished: Path, edit: Callable[..., Config]) -> None:
+    """Below a manifest that is made again, settings of sampling and scoring are still seen."""
+    edited = edit(4, "pairs", "conditional", "shards")
+    edited["evaluation"]["scoring"]["nearest"] = 6
+    jobs = planned(finished, edited)
+    assert {job for job in jobs if job.startswith("score")} >= {
+        "score scores/students/get/seed0/4.json",
+        "score scores/students/vit/seed0/3.json",
+    }
+    assert "train_student" not in rules(jobs)
+
+
+def test_students_of_another_teacher_are_noticed(
+    finished: Path, edit: Callable[..., Config], tmp_path: Path
+) -> None:
+    """A teacher that was made again by force, with other weights, cannot be mixed up with the one before."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    targets = ["results/teachers/conditional.safetensors", "results/pairs/conditional/manifest.json"]
+    other = edit(9, "teachers", "conditional", "steps")
+    assert snakemake(folder, other, *targets).returncode == 0  # stands for a teacher that new code made
+    done = snakemake(folder, other, "results/pairs/conditional/held-out.h5", "--dry-run")
+    assert "Nothing to be done" in done.stdout + done.stderr
+    sample = "results/samples/students/get/seed0/4.h5"
+    done = snakemake(folder, other, sample, "--allowed-rules", "sample_student", "settings")
+    assert done.returncode != 0
+    assert re.search("pairs of (other settings|another teacher)", done.stdout + done.stderr)
+
+
 def test_more_shards_train_nothing(finished: Path, edit: Callable[..., Config]) -> None:
     jobs = planned(finished, edit(4, "pairs", "conditional", "shards"))
     assert "train_student" not in rules(jobs)
@@ -203,7 +233,17 @@ def test_more_shards_train_nothing(finished: Path, edit: Callable[..., Config]) 
         (("students", "get", "training", "bacth"), 3, "bacth"),
         (("students", "get", "model", "depht"), 3, "depht"),
         (("evaluatoin",), {}, "evaluatoin"),
-        (("students", "get", "training", "lr"), -1.0, "students.*get.*training.*lr"),
+        (("students", "get", "training", "lr"), -1.0, "config: students.get.training.lr: -1.0 is less than"),
+        (
+            ("evaluation", "scoring", "splits"),
+            30,
+            "evaluation.scoring.splits is larger than evaluation.samples",
+        ),
+        (("pairs", "conditional", "shards"), 5, "pairs.conditional.shards: there are only 4 batches"),
+        (("data", "classes"), 9, "data.classes: digits has 10 classes"),
+        (("teachers", "conditional", "network", "channel_mult"), [1] * 5, "cannot be halved 4 times"),
+        (("teachers", "conditional", "network", "attention_resolutions"), [3], "3 is none of"),
+        (("results",), "a//b", "config: results: 'a//b' does not match"),
         (("students", "get", "training", "lr"), "1e-4", "'1e-4' is not of type 'number'"),
         (("evaluation", "samples"), 50, "evaluation.samples is larger than pairs.conditional.count"),
         (("students", "get", "pairs"), "none", "students.get.pairs: no pairs 'none'"),
@@ -222,6 +262,7 @@ def test_errors_name_the_key(
     assert done.returncode != 0
     assert re.search(message, done.stdout + done.stderr, re.DOTALL), done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+    assert len((done.stdout + done.stderr).splitlines()) < 10
 
 
 def test_the_cifar_config_is_its_own_yaml_plus_defaults(cifar_config: Config, tmp_path: Path) -> None:

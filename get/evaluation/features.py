@@ -17,7 +17,7 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
 from get.data.store import Images, read_split, to_unit
-from get.files import from_settings
+from get.files import from_settings, sha256
 from get.fitting import Optimisation, trained
 from get.runtime import log, pick_device, send
 from get.seeding import Visits, fold_in, generator
@@ -97,6 +97,7 @@ def train_classifier(
         return F.cross_entropy(forward(x), labels[chosen])
 
     settings = {"model": description, "training": training, "noise": noise, "seed": seed}
+    settings |= {"data": sha256(store)}
     with trained(classifier, loss, options, settings=settings, stop=steps, output=output) as state:
         classifier.load_state_dict(state.ema_weights())
         accuracy = _accuracy(classifier, test, on)

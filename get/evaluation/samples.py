@@ -17,7 +17,7 @@ from torch import Tensor
 
 from get.data.store import read_split, to_bytes
 from get.files import UserError, atomic
-from get.pairs.dataset import Pairs
+from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
 from get.pairs.shards import read_manifest
 from get.runtime import autocast, pick_device
 from get.seeding import classes_of, normal
@@ -61,7 +61,7 @@ def read_samples(path: str | Path) -> SampleFile:
 def sample_student(
     *,
     weights: str | Path,
-    manifest: str | Path,
+    held_out: str | Path,
     samples: int,
     batch: int,
     iterations: list[int],
@@ -74,14 +74,22 @@ def sample_student(
 
     Args:
         weights: the student's checkpoint.
-        manifest: of the pairs whose held-out part is compared with.
+        held_out: the shard of held-out pairs.
         samples, batch: number of samples, and of those per call; sample i has class i mod classes.
         iterations: other numbers of fixed-point iterations to sample a GET with.
         precision, seed, device: see `Sampling`, `sampling.sample`, `runtime.pick_device`.
         output: the sample file.
+
+    Raises:
+        UserError: a file is damaged, or the held-out pairs are of another teacher than the student's.
     """
     student, header = checkpoint.load(weights)
-    held_out, on = Pairs(read_manifest(manifest), held_out=True), pick_device(device)
+    pairs, on = held_out_pairs(held_out, header["pairs"]), pick_device(device)
+    if pairs.teacher != header["teacher"]:
+        raise UserError(
+            f"{weights} was trained on pairs of another teacher than those in {held_out}; "
+            "train the students again with: snakemake --forcerun train_student"
+        )
     student.to(on)
     labels = classes_of(range(samples), header["model"]["classes"] if student.conditional else 0)
     variants, errors = {}, {}
@@ -91,7 +99,7 @@ def sample_student(
         batches = sample(student, range(samples), labels, seed=seed, options=options, device=on)
         drawn = [(to_bytes(images), steps) for images, _, steps in batches]
         variants[name] = torch.cat([images for images, _ in drawn]).numpy()
-        errors[name] = held_out_error(student, held_out, options, on)
+        errors[name] = held_out_error(student, pairs, options, on)
         if not residuals:  # of the headline variant
             residuals = torch.cat([steps for _, steps in drawn], dim=1).mean(dim=1).tolist()
     info = {key: header[key] for key in ("model", "step", "seed", "plateau")}
@@ -131,7 +139,7 @@ def teacher_samples(*, manifest: str | Path, samples: int, nfe: int, output: str
     Raises:
         UserError: there are fewer pairs than samples.
     """
-    pairs = Pairs(read_manifest(manifest))
+    pairs = training_pairs(read_manifest(manifest))
     if len(pairs) < samples:
         raise UserError(f"{manifest} has {len(pairs)} pairs, fewer than evaluation.samples ({samples})")
     _, image, label = pairs.batch(torch.arange(samples))

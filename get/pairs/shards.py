@@ -47,19 +47,21 @@ class Manifest:
 
     Args:
         identity: fingerprint of all settings that decide what the pairs are.
+        teacher: SHA-256 of the teacher's weights.
         shape: (C, H, W) of an image; classes: number of classes, 0 where the teacher is unconditional.
         shards, folder: the files, and where they are.
     """
 
     identity: str
+    teacher: str
     shape: list[int]
     classes: int
     shards: list[Shard]
     folder: Path
 
-    def part(self, held_out: bool) -> list[Shard]:
-        """Return the shards of the training or the held-out pairs, by index."""
-        return sorted((s for s in self.shards if s.held_out == held_out), key=lambda s: s.start)
+    def training(self) -> list[Shard]:
+        """Return the shards of the training pairs, by index."""
+        return sorted((shard for shard in self.shards if not shard.held_out), key=lambda shard: shard.start)
 
 
 def shard_range(shard: int, shards: int, count: int, batch: int) -> range:
@@ -120,8 +122,8 @@ def write_manifest(path: str | Path, shards: Sequence[str | Path], identity: str
                     f"{remedy(path.with_name(line.file))}"
                 )
             first += line.count
-    ((*shape, classes, _),) = kinds
-    content = {"identity": identity, "shape": shape, "classes": classes}
+    ((*shape, classes, teacher),) = kinds
+    content = {"identity": identity, "teacher": teacher, "shape": shape, "classes": classes}
     write_json(path, {**content, "shards": [asdict(line) for line in lines]})
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from get.files import from_settings, read_json, require_keys
 from get.fitting import Optimisation, State, trained
-from get.pairs.dataset import Pairs
+from get.pairs.dataset import Pairs, training_pairs
 from get.pairs.shards import read_manifest
 from get.runtime import log, pick_device, send
 from get.seeding import Visits, fold_in, generator
@@ -64,7 +64,7 @@ def train_student(
     wanted = read_json(settings)
     require_keys(wanted, ("model", "pairs", "training"), str(settings))
     options = from_settings(Distillation, wanted["training"], f"{settings}: training")
-    pairs = Pairs(read_manifest(manifest, wanted["pairs"]))
+    pairs = training_pairs(read_manifest(manifest, wanted["pairs"]))
     on = pick_device(device)
     channels, size = pairs.shape[:2]
     description = {**wanted["model"], "channels": channels, "size": size, "classes": pairs.classes}
@@ -79,7 +79,7 @@ def train_student(
         states = forward(noise, label, state, checkpointing=options.checkpointing)
         return distillation_loss(states, image, options.loss_decay)
 
-    run = {**wanted, "model": description, "seed": seed}
+    run = {**wanted, "model": description, "teacher": pairs.teacher, "seed": seed}
     with trained(student, loss, options, settings=run, stop=stop, output=output, start=start) as state:
         stuck = on_plateau(state, pairs, options.loss_decay, student.conditional)
         header = {**run, "step": stop, "threads": torch.get_num_threads(), "plateau": stuck}

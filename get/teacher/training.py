@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from get.data.store import Images, read_split, to_unit
-from get.files import from_settings, require_keys
+from get.files import from_settings, require_keys, sha256
 from get.fitting import Optimisation, trained
 from get.runtime import pick_device, send
 from get.seeding import Visits, fold_in, generator
@@ -84,7 +84,7 @@ def train_teacher(
 
     # without the number of steps: a longer run goes on from a shorter one that was cut off
     run = {"noise_levels": settings["noise_levels"], "training": settings["training"]}
-    run |= {"model": description, "seed": seed}
+    run |= {"model": description, "seed": seed, "data": sha256(store)}
     with trained(model, loss, options, settings=run, stop=steps, output=output) as state:
         write_weights(output, "teacher", state.ema_weights(), {**run, "steps": steps})
         state.write_history(history)

@@ -1,15 +1,36 @@
 # Helpers of the rules: paths, what a job asks for, and the checks that a JSON schema cannot express.
 import json
+import os
+import sys
 
 from get.files import canonical_json, fingerprint
 from get.pairs.shards import HELD_OUT, shard_range
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
 
-# jobs in a conda environment, where the package is not installed, find it in the checkout
-# (the braces: doubled once for the f-string and once more for Snakemake's own formatting)
-shell.prefix(f"export PYTHONPATH='{workflow.basedir}':${{{{PYTHONPATH-}}}}; ")
 
-RESULTS = config["results"].rstrip("/")
+def validate_config():
+    """Check the config against its schema and fill in defaults; an error names the key and nothing else."""
+    try:
+        validate(config, "../schemas/config.schema.yaml")
+    except WorkflowError as error:
+        cause = error.__context__
+        key = ".".join(str(part) for part in cause.absolute_path) or "top level"
+        raise WorkflowError(f"Error in the config: {key}: {cause.message}") from None
+
+
+validate_config()
+
+# jobs run with the Python that runs Snakemake, activated or not, and find the package in the checkout even in a
+# conda environment, where it is not installed
+os.environ.update(
+    PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]),
+    PYTHONPATH=os.pathsep.join(
+        filter(None, [str(workflow.basedir), os.getenv("PYTHONPATH")])
+    ),
+)
+
+RESULTS = os.path.normpath(config["results"])
 STUDENTS, TEACHERS, PAIRS = config["students"], config["teachers"], config["pairs"]
 EXTRACTOR_WEIGHTS = {
     "classifier": "<results>/features/classifier.safetensors",
@@ -25,8 +46,8 @@ wildcard_constraints:
     student="|".join(STUDENTS),
     teacher="|".join(TEACHERS),
     pairs="|".join(PAIRS),
-    seed=r"\d+",
-    step=r"\d+",
+    seed=r"0|[1-9]\d*",
+    step=r"[1-9]\d*",
     part=r"held-out|train-\d{5}",
 
 
@@ -56,6 +77,19 @@ def check_config():
         evaluation["scoring"]["splits"] <= evaluation["samples"],
         "evaluation.scoring.splits is larger than evaluation.samples",
     )
+    for name, teacher in TEACHERS.items():
+        network, key = teacher["network"], f"teachers.{name}.network"
+        levels = len(network["channel_mult"])
+        check(
+            size % 2 ** (levels - 1) == 0,
+            f"{key}.channel_mult: an image of size {size} cannot be halved {levels - 1} times",
+        )
+        resolutions = [size >> level for level in range(levels)]
+        for resolution in network["attention_resolutions"]:
+            check(
+                resolution in resolutions,
+                f"{key}.attention_resolutions: {resolution} is none of {resolutions}",
+            )
     for name, pairs in PAIRS.items():
         check(
             pairs["teacher"] in TEACHERS,
@@ -182,19 +216,21 @@ def student_pairs(wildcards):
     return STUDENTS[wildcards.student]["pairs"]
 
 
-def student_settings(wildcards):
-    """All that decides what a student becomes, its seed apart: model, training, and the pairs by fingerprint."""
-    student = STUDENTS[wildcards.student]
-    settings = {"model": student["model"], "training": student["training"]}
-    return canonical_json({**settings, "pairs": pairs_identity(student["pairs"])})
-
-
-def sampling_settings():
-    """The part of the evaluation settings that decides what is sampled."""
-    return {
-        key: config["evaluation"][key]
-        for key in ("batch", "iterations", "precision", "samples")
-    }
+def settings_of(wildcards):
+    """What a settings file says: see workflow/rules/settings.smk."""
+    kind, _, name = wildcards.settings.partition("/")
+    if kind == "students":
+        student = STUDENTS[name]
+        content = {key: student[key] for key in ("model", "training")}
+        content["pairs"] = pairs_identity(student["pairs"])
+    elif kind == "sampling":
+        content = {
+            key: config["evaluation"][key]
+            for key in ("batch", "iterations", "precision", "samples")
+        }
+    else:
+        content = config["evaluation"]["scoring"]
+    return canonical_json(content)
 
 
 def student_manifest(wildcards):
@@ -203,14 +239,19 @@ def student_manifest(wildcards):
 
 
 def milestone_before(wildcards):
-    """The state that training starts from, if this is not the first milestone."""
-    before = [
+    """The state that training starts from, if this is not the first milestone; that it is newer re-runs nothing.
+
+    For a milestone that is made, only those count that are made: one put in between later comes too late for it.
+    """
+    folder = f"{RESULTS}/students/{wildcards.student}/seed{wildcards.seed}"
+    steps = [
         step
         for step in STUDENTS[wildcards.student]["milestones"]
         if step < int(wildcards.step)
     ]
-    folder = f"<results>/students/{wildcards.student}/seed{wildcards.seed}"
-    return ancient(f"{folder}/{before[-1]}.pt") if before else []
+    if os.path.exists(f"{folder}/{wildcards.step}.pt") or not workflow.is_main_process:
+        steps = [step for step in steps if os.path.exists(f"{folder}/{step}.pt")]
+    return ancient(f"{folder}/{steps[-1]}.pt") if steps else []
 
 
 def table1_entries():

@@ -53,6 +53,8 @@ rule reference_statistics:
         test="<results>/features/reference-test.npz",
     log:
         "<results>/logs/reference_statistics.log",
+    benchmark:
+        "<results>/benchmarks/reference_statistics.jsonl"
     conda:
         "../../envs/get.yaml"
     threads: threads_of("score")

@@ -4,7 +4,7 @@
 rule sample_student:
     input:
         weights="<results>/students/{student}/seed{seed}/{step}.safetensors",
-        manifest=student_manifest,
+        settings="<results>/settings/sampling.json",
         held_out=lambda wildcards: f"<results>/pairs/{student_pairs(wildcards)}/held-out.h5",
     output:
         "<results>/samples/students/{student}/seed{seed}/{step}.h5",
@@ -19,7 +19,6 @@ rule sample_student:
     resources:
         **asks("sample"),
     params:
-        settings=sampling_settings(),
         device=device,
     script:
         "../scripts/sample_student.py"
@@ -69,6 +68,7 @@ rule sample_baseline:
 
 rule score:
     input:
+        settings="<results>/settings/scoring.json",
         samples="<results>/samples/{source}.h5",
         store="<results>/data/images.h5",
         weights=EXTRACTOR_WEIGHTS,
@@ -89,7 +89,6 @@ rule score:
     params:
         extractor=config["features"]["extractor"],
         batch=config["evaluation"]["batch"],
-        scoring=part_of_config("evaluation/scoring"),
         seed=config["seed"],
         device=device,
     script:

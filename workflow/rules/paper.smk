@@ -6,7 +6,10 @@ rule table1:
         [path for _, paths in table1_entries() for path in paths],
     output:
         csv=report(
-            "<results>/table1.csv", caption="../report/table1.rst", category="Tables"
+            "<results>/table1.csv",
+            caption="../report/table1.rst",
+            category="Tables",
+            labels={"table": "1"},
         ),
         md="<results>/table1.md",
         tex="<results>/table1.tex",
@@ -29,15 +32,19 @@ rule figure4:
         unconditional=figure4_samples("unconditional"),
         conditional=figure4_samples("conditional"),
     output:
-        a=report(
-            multiext("<results>/figures/figure4a", ".pdf", ".png"),
+        a_pdf="<results>/figures/figure4a.pdf",
+        a_png=report(
+            "<results>/figures/figure4a.png",
             caption="../report/figure4a.rst",
             category="Figures",
+            labels={"figure": "4a"},
         ),
-        b=report(
-            multiext("<results>/figures/figure4b", ".pdf", ".png"),
+        b_pdf="<results>/figures/figure4b.pdf",
+        b_png=report(
+            "<results>/figures/figure4b.png",
             caption="../report/figure4b.rst",
             category="Figures",
+            labels={"figure": "4b"},
         ),
     log:
         "<results>/logs/figure4.log",

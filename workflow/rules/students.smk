@@ -2,30 +2,12 @@
 #
 # A milestone depends on the student's settings, which name the pairs by their fingerprint; not on the list of
 # milestones, nor on when the manifest or the milestone before was written. So a new milestone, seed or student
-# re-runs nothing, and a shard that was made again re-trains nothing. The settings are a file, and no parameter
-# of the training job: Snakemake does not look at the parameters of a job below one that has to run when all
-# that lies between is ancient().
-
-
-rule student_settings:
-    output:
-        "<results>/students/{student}/settings.json",
-    log:
-        "<results>/logs/student_settings/{student}.log",
-    conda:
-        "../../envs/get.yaml"
-    threads: threads_of("light")
-    resources:
-        **asks("light"),
-    params:
-        settings=student_settings,
-    shell:
-        "printf '%s\\n' {params.settings:q} > {output} 2> {log}"
+# re-runs nothing, and a shard that was made again re-trains nothing.
 
 
 rule train_student:
     input:
-        settings="<results>/students/{student}/settings.json",
+        settings="<results>/settings/students/{student}.json",
         manifest=student_manifest,
         start=milestone_before,
     output:
@@ -50,4 +32,4 @@ rule train_student:
     shell:
         "python -m get train-student --settings {input.settings} --manifest {input.manifest}"
         " --seed {wildcards.seed} --steps {wildcards.step} {params.start} --device {params.device}"
-        " --output {output.state} --log {log}"
+        " --output {output.state} > {log} 2>&1"

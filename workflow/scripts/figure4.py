@@ -9,8 +9,9 @@ with logging_to(snakemake.log[0]):
     content = read_samples(snakemake.input.unconditional)
     headline = content.info["variants"][0]
     title = f"{labels['unconditional']}, unconditional: one evaluation"
-    figure4a(content.variants[headline], title, snakemake.output.a)
+    figure4a(content.variants[headline], title, [snakemake.output.a_pdf, snakemake.output.a_png])
     content = read_samples(snakemake.input.conditional)
     headline = content.info["variants"][0]
     title = f"{labels['conditional']}, class-conditional: one evaluation"
-    figure4b(content.variants[headline], content.labels, title, snakemake.output.b)
+    paths = [snakemake.output.b_pdf, snakemake.output.b_png]
+    figure4b(content.variants[headline], content.labels, title, paths)

@@ -1,13 +1,14 @@
 """Sample a student and measure its error on held-out pairs."""
 
 from get.evaluation.samples import sample_student
+from get.files import read_json
 from get.runtime import logging_to
 
 with logging_to(snakemake.log[0]):
     sample_student(
         weights=snakemake.input.weights,
-        manifest=snakemake.input.manifest,
-        **snakemake.params.settings,
+        held_out=snakemake.input.held_out,
+        **read_json(snakemake.input.settings),
         seed=int(snakemake.wildcards.seed),
         device=snakemake.params.device,
         output=snakemake.output[0],

@@ -1,6 +1,7 @@
 """Score a sample file."""
 
 from get.evaluation.scores import score_samples
+from get.files import read_json
 from get.runtime import logging_to
 
 with logging_to(snakemake.log[0]):
@@ -11,7 +12,7 @@ with logging_to(snakemake.log[0]):
         extractor=snakemake.params.extractor,
         weights=snakemake.input.weights,
         batch=snakemake.params.batch,
-        scoring=snakemake.params.scoring,
+        scoring=read_json(snakemake.input.settings),
         seed=snakemake.params.seed,
         device=snakemake.params.device,
         output=snakemake.output[0],

@@ -1,0 +1,100 @@
+"""Sample files: what is in them, and the error on held-out pairs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import GET, SHAPE, VIT
+
+from get.data.store import read_split, to_bytes
+from get.evaluation.samples import (
+    baseline_samples,
+    held_out_error,
+    read_samples,
+    sample_student,
+    teacher_samples,
+)
+from get.files import UserError
+from get.pairs.dataset import held_out_pairs, training_pairs
+from get.pairs.shards import read_manifest
+from get.student.models import build
+from get.student.sampling import Sampling
+from get.weights import write_weights
+
+
+def student(path: Path, model: dict[str, Any], **header: Any) -> Path:
+    torch.manual_seed(0)
+    network = build({**SHAPE, **model})
+    for p in network.parameters():
+        p.data += 0.1 * torch.randn_like(p)
+    content = {"model": {**SHAPE, **model}, "pairs": "abc", "teacher": "t", "step": 5, "seed": 0}
+    write_weights(path, "student", network.state_dict(), {**content, "plateau": False, **header})
+    return path
+
+
+def draw(weights: Path, pairs: Path, output: Path, **change: Any) -> Any:
+    settings = {"samples": 25, "batch": 10, "iterations": [1], "precision": "float32", "seed": 0} | change
+    held_out = pairs.parent / "held-out.h5"
+    sample_student(weights=weights, held_out=held_out, device="cpu", output=output, **settings)
+    return read_samples(output)
+
+
+def test_a_get_has_a_variant_per_rule_and_number_of_iterations(pairs: Path, tmp_path: Path) -> None:
+    content = draw(student(tmp_path / "s.safetensors", GET), pairs, tmp_path / "x.h5")
+    assert list(content.variants) == ["lowest-residual-3", "last-3", "lowest-residual-1"]
+    assert all(images.shape == (25, 1, 8, 8) for images in content.variants.values())
+    assert content.labels.tolist() == [i % 10 for i in range(25)]
+    assert content.info["nfe"] == 1
+    assert len(content.info["residuals"]) == 3
+    assert set(content.info["l1_held_out"]) == set(content.variants)
+    assert not np.array_equal(content.variants["last-3"], content.variants["lowest-residual-1"])
+
+
+def test_samples_do_not_depend_on_the_batch(pairs: Path, tmp_path: Path) -> None:
+    weights = student(tmp_path / "s.safetensors", VIT)
+    one, other = (draw(weights, pairs, tmp_path / f"{b}.h5", batch=b).variants["one-step"] for b in (25, 7))
+    assert np.abs(one.astype(int) - other.astype(int)).max() <= 1
+
+
+def test_students_of_another_teacher_are_refused(pairs: Path, tmp_path: Path) -> None:
+    weights = student(tmp_path / "s.safetensors", VIT, teacher="another")
+    with pytest.raises(UserError, match="pairs of another teacher"):
+        draw(weights, pairs, tmp_path / "x.h5")
+    weights = student(tmp_path / "s.safetensors", VIT, pairs="others")
+    with pytest.raises(UserError, match="pairs of other settings"):
+        draw(weights, pairs, tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("batch", [7, 30])
+def test_held_out_error(batch: int, pairs: Path) -> None:
+    """A fresh student answers zero: its error is the mean absolute pixel."""
+    data = held_out_pairs(pairs.parent / "held-out.h5", "abc")
+    image = data.batch(torch.arange(30)).image
+    error = held_out_error(build({**SHAPE, **VIT}), data, Sampling(batch=batch), torch.device("cpu"))
+    assert error == pytest.approx(image.abs().mean().item(), rel=1e-5)
+
+
+def test_teacher_samples_are_its_first_pairs(pairs: Path, tmp_path: Path) -> None:
+    teacher_samples(manifest=pairs, samples=150, nfe=35, output=tmp_path / "x.h5")
+    content = read_samples(tmp_path / "x.h5")
+    image = training_pairs(read_manifest(pairs)).batch(torch.arange(150)).image
+    np.testing.assert_array_equal(content.variants["teacher"], to_bytes(image).numpy())
+    with pytest.raises(UserError, match=r"has 200 pairs, fewer than evaluation.samples"):
+        teacher_samples(manifest=pairs, samples=201, nfe=35, output=tmp_path / "x.h5")
+
+
+def test_baselines(digits: Path, tmp_path: Path) -> None:
+    for kind in ("real", "noise"):
+        baseline_samples(store=digits, kind=kind, samples=64, seed=0, output=tmp_path / kind)
+    real, noise = (read_samples(tmp_path / kind).variants[kind] for kind in ("real", "noise"))
+    np.testing.assert_array_equal(real, read_split(digits, "test").images)
+    assert noise.shape == (64, 1, 8, 8)
+    assert 0.3 < ((noise == 0) | (noise == 255)).mean() < 0.35  # beyond one standard deviation
+
+
+def test_damaged_sample_file(tmp_path: Path) -> None:
+    (tmp_path / "x.h5").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"x.h5 is no sample file"):
+        read_samples(tmp_path / "x.h5")

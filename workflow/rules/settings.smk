@@ -1,0 +1,23 @@
+# Settings as files, for jobs below an ancient() input.
+#
+# ancient() says: that this input is newer re-runs nothing. So a shard that was made again re-trains nothing. But
+# Snakemake does not look at the parameters of a job below one that has to run where all that lies between is
+# ancient; two edits at once would leave stale results. A file is seen always.
+
+
+rule settings:
+    output:
+        "<results>/settings/{settings}.json",
+    log:
+        "<results>/logs/settings/{settings}.log",
+    wildcard_constraints:
+        settings=f"sampling|scoring|students/({'|'.join(STUDENTS)})",
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("light")
+    resources:
+        **asks("light"),
+    params:
+        content=settings_of,
+    shell:
+        "printf '%s\\n' {params.content:q} > {output} 2> {log}"
