@@ -1,33 +1,16 @@
-# Helpers of the rules: paths, what a job asks for, and the checks that a JSON schema cannot express.
+# Helpers of the rules: paths, settings as parameters, and what depends on what.
 import json
 import os
 import sys
 
 from get.files import canonical_json, fingerprint
 from get.pairs.shards import HELD_OUT, shard_range
-from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
-
-
-def validate_config():
-    """Check the config against its schema and fill in defaults; an error names the key and nothing else."""
-    try:
-        validate(config, "../schemas/config.schema.yaml")
-    except WorkflowError as error:
-        cause = error.__context__
-        key = ".".join(str(part) for part in cause.absolute_path) or "top level"
-        raise WorkflowError(f"Error in the config: {key}: {cause.message}") from None
-
-
-validate_config()
 
 # jobs run with the Python that runs Snakemake, activated or not, and find the package in the checkout even in a
 # conda environment, where it is not installed
 os.environ.update(
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]),
-    PYTHONPATH=os.pathsep.join(
-        filter(None, [str(workflow.basedir), os.getenv("PYTHONPATH")])
-    ),
+    PYTHONPATH=os.pathsep.join(filter(None, [str(workflow.basedir), os.getenv("PYTHONPATH")])),
 )
 
 RESULTS = os.path.normpath(config["results"])
@@ -51,94 +34,6 @@ wildcard_constraints:
     part=r"held-out|train-\d{5}",
 
 
-# shape and number of classes of each data set
-DATA_SETS = {"digits": ([1, 8, 8], 10), "cifar10": ([3, 32, 32], 10)}
-
-
-def check(condition, message):
-    if not condition:
-        raise WorkflowError(f"Error in the config: {message}")
-
-
-def check_config():
-    """Refuse what each key allows but the keys together do not."""
-    data, evaluation = config["data"], config["evaluation"]
-    shape, classes = DATA_SETS[data["name"]]
-    check(
-        data["shape"] == shape,
-        f"data.shape: {data['name']} has images of shape {shape}",
-    )
-    check(
-        data["classes"] == classes,
-        f"data.classes: {data['name']} has {classes} classes",
-    )
-    size = shape[-1]
-    check(
-        evaluation["scoring"]["splits"] <= evaluation["samples"],
-        "evaluation.scoring.splits is larger than evaluation.samples",
-    )
-    for name, teacher in TEACHERS.items():
-        network, key = teacher["network"], f"teachers.{name}.network"
-        levels = len(network["channel_mult"])
-        check(
-            size % 2 ** (levels - 1) == 0,
-            f"{key}.channel_mult: an image of size {size} cannot be halved {levels - 1} times",
-        )
-        resolutions = [size >> level for level in range(levels)]
-        for resolution in network["attention_resolutions"]:
-            check(
-                resolution in resolutions,
-                f"{key}.attention_resolutions: {resolution} is none of {resolutions}",
-            )
-    for name, pairs in PAIRS.items():
-        check(
-            pairs["teacher"] in TEACHERS,
-            f"pairs.{name}.teacher: no teacher {pairs['teacher']!r}",
-        )
-        check(
-            evaluation["samples"] <= pairs["count"],
-            f"evaluation.samples is larger than pairs.{name}.count, and the teacher is scored on its pairs",
-        )
-        sampler = pairs["sampler"]
-        batches = -(-pairs["count"] // sampler["batch"])
-        check(
-            pairs["shards"] <= batches,
-            f"pairs.{name}.shards: there are only {batches} batches of {sampler['batch']} pairs to share",
-        )
-        check(
-            sampler["sigma_min"] < sampler["sigma_max"],
-            f"pairs.{name}.sampler: sigma_min must be below sigma_max",
-        )
-    for name, student in STUDENTS.items():
-        model, key = student["model"], f"students.{name}"
-        check(student["pairs"] in PAIRS, f"{key}.pairs: no pairs {student['pairs']!r}")
-        check(
-            size % model["patch"] == 0,
-            f"{key}.model.patch must divide the image size {size}",
-        )
-        check(
-            model["width"] % model["heads"] == 0,
-            f"{key}.model.heads must divide {key}.model.width",
-        )
-        labelled = TEACHERS[PAIRS[student["pairs"]]["teacher"]]["conditional"]
-        check(
-            labelled or model["conditioning"] == "none",
-            f"{key}.model.conditioning must be none: its teacher is unconditional",
-        )
-        steps = student["milestones"]
-        check(steps == sorted(steps), f"{key}.milestones must increase")
-    for part, name in config["paper"]["figure4"].items():
-        check(name in STUDENTS, f"paper.figure4.{part}: no student {name!r}")
-        conditional = STUDENTS[name]["model"]["conditioning"] != "none"
-        check(
-            conditional == (part == "conditional"),
-            f"paper.figure4.{part}: {name} is {'' if conditional else 'un'}conditional",
-        )
-
-
-check_config()
-
-
 def asks(kind):
     """What a job of this kind asks for, as resources."""
     job = config["jobs"][kind]
@@ -146,6 +41,7 @@ def asks(kind):
 
 
 def threads_of(kind):
+    """How many threads a job of this kind asks for."""
     return config["jobs"][kind]["threads"]
 
 
@@ -157,9 +53,7 @@ def device(wildcards, input):
 def as_json(path):
     """A parameter that is just this part of the config, as text: no other edit, and no order of keys, re-runs."""
     found = lookup(path, within=config)
-    return lambda wildcards: canonical_json(
-        found(wildcards) if callable(found) else found
-    )
+    return lambda wildcards: canonical_json(found(wildcards) if callable(found) else found)
 
 
 def part_of_config(path):
@@ -170,11 +64,7 @@ def part_of_config(path):
 
 def pairs_identity(name):
     """Name everything that decides which pairs there are to train on; how many files hold them does not."""
-    pairs = {
-        key: value
-        for key, value in PAIRS[name].items()
-        if key not in ("shards", "held_out")
-    }
+    pairs = {key: value for key, value in PAIRS[name].items() if key not in ("shards", "held_out")}
     teacher = TEACHERS[pairs["teacher"]]
     return fingerprint(
         {
@@ -196,23 +86,18 @@ def part_indices(wildcards):
         shard < pairs["shards"],
         f"pairs.{wildcards.pairs}.shards is {pairs['shards']}: no shard {shard}",
     )
-    indices = shard_range(
-        shard, pairs["shards"], pairs["count"], pairs["sampler"]["batch"]
-    )
+    indices = shard_range(shard, pairs["shards"], pairs["count"], pairs["sampler"]["batch"])
     return [indices.start, indices.stop]
 
 
 def parts(wildcards):
     """The files of a set of pairs."""
-    names = [
-        f"train-{shard:05d}" for shard in range(PAIRS[wildcards.pairs]["shards"])
-    ] + ["held-out"]
-    return expand(
-        "<results>/pairs/{pairs}/{part}.h5", pairs=wildcards.pairs, part=names
-    )
+    names = [f"train-{shard:05d}" for shard in range(PAIRS[wildcards.pairs]["shards"])] + ["held-out"]
+    return expand("<results>/pairs/{pairs}/{part}.h5", pairs=wildcards.pairs, part=names)
 
 
 def student_pairs(wildcards):
+    """The name of the pairs that a student learns from."""
     return STUDENTS[wildcards.student]["pairs"]
 
 
@@ -224,10 +109,7 @@ def settings_of(wildcards):
         content = {key: student[key] for key in ("model", "training")}
         content["pairs"] = pairs_identity(student["pairs"])
     elif kind == "sampling":
-        content = {
-            key: config["evaluation"][key]
-            for key in ("batch", "iterations", "precision", "samples")
-        }
+        content = {key: config["evaluation"][key] for key in ("batch", "iterations", "precision", "samples")}
     else:
         content = config["evaluation"]["scoring"]
     return canonical_json(content)
@@ -244,11 +126,7 @@ def milestone_before(wildcards):
     For a milestone that is made, only those count that are made: one put in between later comes too late for it.
     """
     folder = f"{RESULTS}/students/{wildcards.student}/seed{wildcards.seed}"
-    steps = [
-        step
-        for step in STUDENTS[wildcards.student]["milestones"]
-        if step < int(wildcards.step)
-    ]
+    steps = [step for step in STUDENTS[wildcards.student]["milestones"] if step < int(wildcards.step)]
     if os.path.exists(f"{folder}/{wildcards.step}.pt") or not workflow.is_main_process:
         steps = [step for step in steps if os.path.exists(f"{folder}/{step}.pt")]
     return ancient(f"{folder}/{steps[-1]}.pt") if steps else []
@@ -259,10 +137,7 @@ def table1_entries():
     rows = []
     for name, student in STUDENTS.items():
         step = student["milestones"][-1]
-        runs = [
-            f"<results>/scores/students/{name}/seed{seed}/{step}.json"
-            for seed in student["seeds"]
-        ]
+        runs = [f"<results>/scores/students/{name}/seed{seed}/{step}.json" for seed in student["seeds"]]
         rows.append((student["label"], runs))
     for name in PAIRS:
         rows.append(("EDM teacher", [f"<results>/scores/teachers/{name}.json"]))
@@ -272,10 +147,8 @@ def table1_entries():
 
 
 def figure4_labels():
-    return {
-        part: STUDENTS[name]["label"]
-        for part, name in config["paper"]["figure4"].items()
-    }
+    shown = config["paper"]["figure4"]
+    return {part: STUDENTS[shown[part]]["label"] for part in ("conditional", "unconditional")}
 
 
 def figure4_samples(part):

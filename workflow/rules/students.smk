@@ -25,9 +25,7 @@ rule train_student:
     resources:
         **asks("student"),
     params:
-        start=lambda wildcards, input: (
-            f"--start {input.start}" if input.get("start") else ""
-        ),
+        start=lambda wildcards, input: (f"--start {input.start}" if input.get("start") else ""),
         device=device,
     shell:
         "python -m get train-student --settings {input.settings} --manifest {input.manifest}"
