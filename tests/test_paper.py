@@ -18,7 +18,8 @@ from get.paper.tables import AVERAGED, Entry, readable, table1, write_table
 def run(fid: float, **change: Any) -> dict[str, Any]:
     """One fabricated score file of a GET."""
     scores = dict.fromkeys(AVERAGED, 1.0) | {"samples": 5000, "fid_train": fid, "fid_test": fid + 5}
-    scores |= {"fid_train_sd": 1.0, "fid_test_sd": 2.0}
+    scores |= {"fid_train_sd": 1.0, "fid_train_low": fid - 1.96, "fid_train_high": fid + 1.96}
+    scores |= {"fid_test_sd": 2.0, "fid_test_low": fid + 1.08, "fid_test_high": fid + 8.92}
     content: dict[str, Any] = {
         "conditional": True,
         "nfe": 1,
@@ -35,6 +36,7 @@ def test_one_seed_has_the_bootstraps_deviation() -> None:
     (row,) = table1([Entry("GET", [run(10.0)])], with_published=False).to_dict("records")
     assert (row["fid_train"], row["fid_train_sd"], row["fid_test_sd"]) == (10.0, 1.0, 2.0)
     assert (row["seeds"], row["sd_over"]) == (1, "bootstrap")
+    assert (row["fid_train_low"], row["fid_train_high"]) == (8.04, 11.96)
     assert row["fid_train_last"] == 10.5
 
 
@@ -43,6 +45,7 @@ def test_several_seeds_have_mean_and_deviation_over_seeds() -> None:
     assert row["fid_train"] == 11.0
     assert row["fid_train_sd"] == pytest.approx(2**0.5)
     assert (row["seeds"], row["sd_over"]) == (2, "seeds")
+    assert np.isnan(row["fid_train_low"])
 
 
 def test_a_stuck_run_is_marked() -> None:

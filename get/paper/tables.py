@@ -32,7 +32,8 @@ def measured_row(entry: Entry) -> dict[str, Any]:
     """Return one row: means over seeds of the headline scores, how sure they are, and what the row is.
 
     `fid_train_sd` and `fid_test_sd` are one standard deviation: over bootstrap resamples of the samples where
-    there is one seed, over seeds where there are several; `sd_over` says which.
+    there is one seed, over seeds where there are several; `sd_over` says which. `_low` and `_high` bound the
+    95% interval of the bootstrap, for one seed.
     """
     first = entry.runs[0]
     headlines = pd.DataFrame([run["scores"][run["headline"]] for run in entry.runs])
@@ -50,6 +51,8 @@ def measured_row(entry: Entry) -> dict[str, Any]:
     }
     for name in ("fid_train", "fid_test"):
         row[f"{name}_sd"] = headlines[name].std() if several else headlines[f"{name}_sd"].item()
+        for end in ("low", "high"):
+            row[f"{name}_{end}"] = np.nan if several else headlines[f"{name}_{end}"].item()
     stuck = any(run.get("plateau") for run in entry.runs)
     row["sd_over"] = "seeds" if several else "bootstrap"
     return {**row, "note": "never left the mean-image plateau" if stuck else "", "source": "measured"}
