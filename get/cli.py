@@ -12,8 +12,6 @@ from get.files import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-STOPPED, WRONG_INPUT, DIVERGED = 75, 2, 3  # exit codes; 75 is EX_TEMPFAIL: the same command goes on
-
 
 def train_teacher(args: argparse.Namespace) -> None:
     """Run `get train-teacher`."""
@@ -56,6 +54,8 @@ def sample(args: argparse.Namespace) -> None:
 
     student, header = checkpoint.load(args.checkpoint)
     model, device = header["model"], pick_device(args.device)
+    if args.iterations and student.state_shape is None:
+        raise UserError("--iterations: this student has no fixed-point iterations")
     labels = _labels(args, model["classes"] if student.conditional else 0)
     options = Sampling(args.batch, args.iterations, args.rule, args.initial)
     batches = sample(student.to(device), args.seeds, labels, seed=args.seed, options=options, device=device)
@@ -82,14 +82,14 @@ def seed_list(text: str) -> list[int]:
         first, _, last = part.partition("-")
         seeds.extend(range(int(first), int(last or first) + 1))
     if not seeds:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text} names no numbers; write them as 0-63,70")
     return seeds
 
 
 def positive(text: str) -> int:
     """Parse a whole number of at least 1."""
     if (value := int(text)) < 1:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return value
 
 
@@ -134,7 +134,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--batch", type=positive, default=64, help="samples per call")
     one.add_argument("--seed", type=int, default=0, help="names the noise, with the numbers of the samples")
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    one.set_defaults(run=sample)
+    one.set_defaults(run=sample, threads=None)
 
     two = commands.add_parser("train-teacher", help="train a teacher (the workflow calls this)")
     two.add_argument("--store", type=Path, required=True, help="image store")
@@ -154,32 +154,26 @@ def parser() -> argparse.ArgumentParser:
     for command, run in ((two, train_teacher), (three, train_student)):
         command.add_argument("--seed", type=int, required=True, help="names every draw")
         command.add_argument("--device", default="auto", help="auto, cpu or cuda")
+        command.add_argument("--threads", type=positive, default=1, help="CPU threads; part of the last bits")
         command.add_argument("--output", type=Path, required=True, help="file to write")
         command.set_defaults(run=run)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0, or one that says what went wrong."""
+    """Run the command line and return the exit code: 0, or the one of the error."""
     args = parser().parse_args(arguments)
-    from get.fitting import (
-        Diverged,
-        Stopped,
-    )  # torch is imported only after the arguments are known to be fine
+    # torch takes seconds to import: only once the arguments are known to be fine
+    import torch
+
     from get.runtime import logging_to
 
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
     try:
         with logging_to():
             args.run(args)
     except UserError as error:
-        return _fail(error, WRONG_INPUT)
-    except Diverged as error:
-        return _fail(error, DIVERGED)
-    except Stopped as error:
-        return _fail(error, STOPPED)
+        print(f"get: {error}", file=sys.stderr)
+        return error.exit_code
     return 0
-
-
-def _fail(error: Exception, code: int) -> int:
-    print(f"get: {error}", file=sys.stderr)
-    return code

@@ -20,6 +20,8 @@ T = TypeVar("T")
 class UserError(Exception):
     """Something outside the program is wrong; the message says what, where, and the remedy."""
 
+    exit_code = 2
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
@@ -31,6 +33,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
+        os.umask(umask := os.umask(0))
+        temporary.chmod(0o666 & ~umask)  # some writers make files that others cannot read
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -27,17 +27,21 @@ RECORD_EVERY = 50  # steps averaged into one line of the history; the only time 
 SAVE_EVERY = 60.0  # seconds between saves of the state of an unfinished job, at least
 SAVE_SHARE = 0.02  # and at most this share of the time goes into saving
 
-STATE_KEYS = {"identity", "step", "model", "ema", "optimizer", "history", "window"}
+STATE_KEYS = {"identity", "threads", "step", "model", "ema", "optimizer", "history", "window"}
 
 Loss = Callable[[Callable[..., Tensor], int], Tensor]
 
 
-class Stopped(Exception):
+class Stopped(UserError):
     """Training was asked to stop (SIGTERM, Ctrl-C); its state is saved and the same command goes on."""
 
+    exit_code = 75  # EX_TEMPFAIL
 
-class Diverged(Exception):
+
+class Diverged(UserError):
     """The loss or a gradient is no longer finite."""
+
+    exit_code = 3
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ class State:
         """Write everything to `path`, atomically; readable with weights_only=True."""
         content = {
             "identity": self.identity,
+            "threads": torch.get_num_threads(),
             "step": self.step,
             "model": self.model.state_dict(),
             "ema": self.ema,
@@ -124,6 +129,8 @@ class State:
                 raise KeyError(*missing)
             if content["identity"] != self.identity or content["step"] > stop:
                 return False
+            if content["threads"] != torch.get_num_threads():
+                log.info("%s was made with %d threads: the last bits may differ", path, content["threads"])
             self.model.load_state_dict(content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
             torch._foreach_copy_(self.ema, content["ema"])
@@ -182,6 +189,9 @@ def trained(
     state = State(model, options, fingerprint(settings))
     scratch = Path(output).with_suffix(".unfinished.pt")
     _begin(state, start, scratch, stop)
+    size, threads = sum(p.numel() for p in state.parameters), torch.get_num_threads()
+    log.info("%s: steps %d to %d, %d parameters, on %s", output, state.step, stop, size, state.window.device)
+    log.info("seed %s, %d threads, %s", settings["seed"], threads, options)
     _fit(state, loss, options, settings["seed"], stop, scratch)
     yield state
     scratch.unlink(missing_ok=True)

@@ -52,7 +52,8 @@ def logging_to(path: str | Path | None = None) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        log.error("error: %s", error)
+        if path:  # who logs to standard error prints it there
+            log.error("error: %s", error)
         raise
     except Exception:
         log.exception("failed")

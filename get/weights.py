@@ -37,11 +37,15 @@ def read_header(path: str | Path, kind: str) -> Header:
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return json.loads((file.metadata() or {})[kind])
+            metadata = file.metadata() or {}
+        return json.loads(metadata[kind])
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; make it with: snakemake {path}") from None
-    except (safetensors.SafetensorError, KeyError, ValueError, OSError) as error:
-        raise UserError(f"{path} holds no {kind} or is damaged ({error}); delete it") from None
+        raise UserError(f"{path} does not exist") from None
+    except KeyError:
+        found = ", ".join(metadata) or "something else"
+        raise UserError(f"{path} holds no {kind}, but {found}") from None
+    except (safetensors.SafetensorError, ValueError, OSError) as error:
+        raise UserError(f"{path} is damaged or no .safetensors file ({error})") from None
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:

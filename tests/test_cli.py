@@ -10,6 +10,7 @@ import torch
 from conftest import GET, SHAPE, VIT
 
 from get import cli
+from get.files import UserError
 from get.student.models import build
 from get.weights import write_weights
 
@@ -63,7 +64,10 @@ def test_samples_do_not_depend_on_the_batch(student: Path, tmp_path: Path) -> No
 def test_bad_arguments(
     arguments: list[str], message: str, student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["sample", str(student), "--out", str(tmp_path / "x.png"), *arguments]) == cli.WRONG_INPUT
+    assert (
+        cli.main(["sample", str(student), "--out", str(tmp_path / "x.png"), *arguments])
+        == UserError.exit_code
+    )
     assert message in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()
 
@@ -73,15 +77,15 @@ def test_bad_checkpoints(content: bytes | None, tmp_path: Path, capsys: pytest.C
     path = tmp_path / "student.safetensors"
     if content is not None:
         path.write_bytes(content)
-    assert cli.main(["sample", str(path), "--out", str(tmp_path / "x.png")]) == cli.WRONG_INPUT
+    assert cli.main(["sample", str(path), "--out", str(tmp_path / "x.png")]) == UserError.exit_code
     assert str(path) in capsys.readouterr().err
 
 
 def test_a_teacher_is_no_student(student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "teacher.safetensors"
     write_weights(path, "teacher", {"w": torch.zeros(1)}, {"model": {}})
-    assert cli.main(["sample", str(path), "--out", str(tmp_path / "x.png")]) == cli.WRONG_INPUT
-    assert "holds no student" in capsys.readouterr().err
+    assert cli.main(["sample", str(path), "--out", str(tmp_path / "x.png")]) == UserError.exit_code
+    assert "holds no student, but teacher" in capsys.readouterr().err
 
 
 def test_help_is_quick_and_complete() -> None:
@@ -108,10 +112,10 @@ def test_settings_with_a_wrong_key(tmp_path: Path, capsys: pytest.CaptureFixture
     settings.write_text('{"model": {}, "trainig": {}, "pairs": ""}')
     rest = ["--seed", "0", "--output", str(tmp_path / "out")]
     code = cli.main(["train-student", "--settings", str(settings), "--manifest", "m", "--steps", "1", *rest])
-    assert code == cli.WRONG_INPUT
+    assert code == UserError.exit_code
     assert "settings.json: missing key training" in capsys.readouterr().err
     code = cli.main(["train-teacher", "--settings", '{"stpes": 1}', "--store", "s", "--history", "h", *rest])
-    assert code == cli.WRONG_INPUT
+    assert code == UserError.exit_code
     assert "settings of the teacher: missing key conditional" in capsys.readouterr().err
 
 

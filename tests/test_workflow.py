@@ -148,7 +148,7 @@ def test_a_later_milestone_continues(finished: Path, edit: Callable[..., Config]
     assert [job for job in jobs if job.startswith("train_student")] == [
         "train_student students/get/seed0/6.pt"
     ]
-    assert rules(jobs) == {"train_student", "sample_student", "score", "table1", "figure4"}
+    assert rules(jobs) == {"train_student", "sample_student", "score", "table1", "settings", "figure4"}
 
 
 def test_a_milestone_in_between_re_runs_nothing(
@@ -203,6 +203,8 @@ def test_two_edits_at_once_leave_nothing_stale(finished: Path, edit: Callable[..
         "score scores/students/vit/seed0/3.json",
     }
     assert "train_student" not in rules(jobs)
+    edited["students"]["get"]["label"] = "another"
+    assert {"figure4", "table1"} <= rules(planned(finished, edited))
 
 
 def test_students_of_another_teacher_are_noticed(
@@ -244,7 +246,7 @@ def test_more_shards_train_nothing(finished: Path, edit: Callable[..., Config]) 
         (("teachers", "conditional", "network", "channel_mult"), [1] * 5, "cannot be halved 4 times"),
         (("teachers", "conditional", "network", "attention_resolutions"), [3], "3 is none of"),
         (("results",), "a//b", "config: results: 'a//b' does not match"),
-        (("students", "get", "training", "lr"), "1e-4", "'1e-4' is not of type 'number'"),
+        (("students", "get", "training", "lr"), "1e-4", "'1e-4' is not of type 'number' .YAML reads"),
         (("evaluation", "samples"), 50, "evaluation.samples is larger than pairs.conditional.count"),
         (("students", "get", "pairs"), "none", "students.get.pairs: no pairs 'none'"),
         (("students", "get", "model", "heads"), 3, "students.get.model.heads must divide"),

@@ -18,8 +18,8 @@ DPI = 300
 plt.rcParams.update(
     {
         "font.family": "DejaVu Sans",
-        "font.size": 8,
-        "axes.titlesize": 8,
+        "font.size": 7,
+        "axes.titlesize": 7,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "pdf.fonttype": 42,  # embedded TrueType: text stays text

@@ -23,7 +23,7 @@ class Entry:
 
 
 AVERAGED = (
-    "fid_train", "fid_test", "is", "is_sd", "kid_train", "kid_test",
+    "fid_train", "fid_test", "is", "is_sd", "kid_train", "kid_train_sd", "kid_test", "kid_test_sd",
     "precision", "recall", "l1_held_out", "nearest_train",
 )  # fmt: skip
 
@@ -131,11 +131,12 @@ def write_table(
         paths: the three files.
     """
     texts = {"csv": table.to_csv(index=False, float_format="%.6g")}
-    right = ["left" if column == "Method" else "right" for column in shown]
+    words = ("Method", "Classes")
+    right = ["left" if column in words else "right" for column in shown]
     markdown = shown.to_markdown(index=False, disable_numparse=True, colalign=right)
     texts["md"] = f"{markdown}\n\n{caption}\n"
     styler = shown.style.hide(axis="index").format(escape="latex")
-    columns = "".join("l" if column == "Method" else "r" for column in shown)
+    columns = "".join("l" if column in words else "r" for column in shown)
     latex = styler.to_latex(
         hrules=True, caption=caption, label=label, column_format=columns, position_float="centering"
     )

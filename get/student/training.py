@@ -109,8 +109,9 @@ def on_plateau(state: State, pairs: Pairs, decay: float, conditional: bool) -> b
     loss = state.history[-1][1] / state_weights(states, decay).sum().item()
     baseline = mean_image_error(pairs, conditional)
     stuck = loss > PLATEAU * baseline
-    told = "still on the mean-image plateau: lower training.lr or train longer" if stuck else "fine"
-    log.info("L1 per state %.4f, of the mean image %.4f: %s", loss, baseline, told)
+    log.info("L1 error %.4f; answering with the mean image would give %.4f", loss, baseline)
+    if stuck:
+        log.info("still on the mean-image plateau: lower training.lr or train longer")
     return stuck
 
 

@@ -108,6 +108,10 @@ def settings_of(wildcards):
         student = STUDENTS[name]
         content = {key: student[key] for key in ("model", "training")}
         content["pairs"] = pairs_identity(student["pairs"])
+    elif kind == "figure4":
+        shown = config["paper"]["figure4"]
+        content = {"labels": {part: STUDENTS[name]["label"] for part, name in shown.items()}}
+        content["samples"] = [figure4_samples(part) for part in shown]
     elif kind == "sampling":
         content = {key: config["evaluation"][key] for key in ("batch", "iterations", "precision", "samples")}
     else:
@@ -144,11 +148,6 @@ def table1_entries():
     rows.append(("real test images", ["<results>/scores/baselines/real.json"]))
     rows.append(("pure noise", ["<results>/scores/baselines/noise.json"]))
     return rows
-
-
-def figure4_labels():
-    shown = config["paper"]["figure4"]
-    return {part: STUDENTS[shown[part]]["label"] for part in ("conditional", "unconditional")}
 
 
 def figure4_samples(part):

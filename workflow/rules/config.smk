@@ -18,7 +18,9 @@ def check_schema():
     except WorkflowError as error:
         cause = error.__context__
         key = ".".join(str(part) for part in cause.absolute_path) or "top level"
-        raise WorkflowError(f"Error in the config: {key}: {cause.message}") from None
+        text = isinstance(cause.instance, str) and cause.validator == "type"
+        hint = " (YAML reads 1e-4 as text; write 1.0e-4)" if text else ""
+        raise WorkflowError(f"Error in the config: {key}: {cause.message}{hint}") from None
 
 
 def check_data(data):

@@ -29,6 +29,7 @@ rule table1:
 
 rule figure4:
     input:
+        settings="<results>/settings/figure4.json",
         unconditional=figure4_samples("unconditional"),
         conditional=figure4_samples("conditional"),
     output:
@@ -53,8 +54,5 @@ rule figure4:
     threads: threads_of("light")
     resources:
         **asks("light"),
-    params:
-        labels=figure4_labels(),
-        samples=[figure4_samples("unconditional"), figure4_samples("conditional")],
     script:
         "../scripts/figure4.py"

@@ -11,7 +11,7 @@ rule settings:
     log:
         "<results>/logs/settings/{settings}.log",
     wildcard_constraints:
-        settings=f"sampling|scoring|students/({'|'.join(STUDENTS)})",
+        settings=f"figure4|sampling|scoring|students/({'|'.join(STUDENTS)})",
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")

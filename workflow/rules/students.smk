@@ -29,5 +29,5 @@ rule train_student:
         device=device,
     shell:
         "python -m get train-student --settings {input.settings} --manifest {input.manifest}"
-        " --seed {wildcards.seed} --steps {wildcards.step} {params.start} --device {params.device}"
+        " --seed {wildcards.seed} --steps {wildcards.step} {params.start} --device {params.device} --threads {threads}"
         " --output {output.state} > {log} 2>&1"

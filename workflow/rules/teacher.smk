@@ -23,4 +23,4 @@ rule train_teacher:
         device=device,
     shell:
         "python -m get train-teacher --store {input} --settings {params.settings:q} --seed {params.seed}"
-        " --device {params.device} --output {output.weights} --history {output.history} > {log} 2>&1"
+        " --device {params.device} --threads {threads} --output {output.weights} --history {output.history} > {log} 2>&1"

@@ -1,11 +1,12 @@
 """Draw Figure 4: uncurated samples, and a row per class."""
 
 from get.evaluation.samples import read_samples
+from get.files import read_json
 from get.paper.figures import figure4a, figure4b
 from get.runtime import logging_to
 
 with logging_to(snakemake.log[0]):
-    labels = snakemake.params.labels
+    labels = read_json(snakemake.input.settings)["labels"]
     content = read_samples(snakemake.input.unconditional)
     headline = content.info["variants"][0]
     title = f"{labels['unconditional']}, unconditional: one evaluation"
