@@ -23,6 +23,7 @@ from get.evaluation.scores import (
     score,
     write_reference,
 )
+from get.files import UserError
 
 SCORING = Scoring(splits=5, bootstrap=10, kid_subsets=20, kid_subset_size=100, nearest=50)
 
@@ -166,6 +167,13 @@ def test_nearest_distance_finds_copies(digits: Path) -> None:
     assert nearest_distance(train[:20], train) == pytest.approx(0, abs=0.01)
     shifted = np.clip(train[:20].astype(int) + 10, 0, 255).astype(np.uint8)
     assert 0 < nearest_distance(shifted, train) <= 10
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04 cut off"])
+def test_damaged_reference(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "r.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"r.npz holds no reference statistics"):
+        read_reference(tmp_path / "r.npz")
 
 
 def test_bytes_protocol() -> None:

@@ -207,23 +207,6 @@ def test_two_edits_at_once_leave_nothing_stale(finished: Path, edit: Callable[..
     assert {"figure4", "table1"} <= rules(planned(finished, edited))
 
 
-def test_students_of_another_teacher_are_noticed(
-    finished: Path, edit: Callable[..., Config], tmp_path: Path
-) -> None:
-    """A teacher that was made again by force, with other weights, cannot be mixed up with the one before."""
-    folder = tmp_path / "copy"
-    shutil.copytree(finished, folder)
-    targets = ["results/teachers/conditional.safetensors", "results/pairs/conditional/manifest.json"]
-    other = edit(9, "teachers", "conditional", "steps")
-    assert snakemake(folder, other, *targets).returncode == 0  # stands for a teacher that new code made
-    done = snakemake(folder, other, "results/pairs/conditional/held-out.h5", "--dry-run")
-    assert "Nothing to be done" in done.stdout + done.stderr
-    sample = "results/samples/students/get/seed0/4.h5"
-    done = snakemake(folder, other, sample, "--allowed-rules", "sample_student", "settings")
-    assert done.returncode != 0
-    assert re.search("pairs of (other settings|another teacher)", done.stdout + done.stderr)
-
-
 def test_more_shards_train_nothing(finished: Path, edit: Callable[..., Config]) -> None:
     jobs = planned(finished, edit(4, "pairs", "conditional", "shards"))
     assert "train_student" not in rules(jobs)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -76,7 +77,7 @@ def read_reference(path: str | Path) -> Reference:
     try:
         with np.load(path) as file:
             return Reference(file["features"], file["mu"], file["sigma"])
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise UserError(f"{path} holds no reference statistics ({error}); delete it") from None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from get.data.store import Images, read_split, to_unit
+from get.data.store import read_split, to_unit
 from get.files import from_settings, require_keys, sha256
 from get.fitting import Optimisation, trained
 from get.runtime import pick_device, send
@@ -69,7 +69,9 @@ def train_teacher(
     levels = from_settings(NoiseLevels, settings["noise_levels"], "noise_levels")
     options = from_settings(Optimisation, settings["training"], "training")
     data = read_split(store, "train")
-    description = describe(settings["network"], data, conditional)
+    channels, size = data.images.shape[1:3]
+    classes = data.classes if conditional else 0
+    description = {**settings["network"], "channels": channels, "size": size, "classes": classes}
     torch.manual_seed(fold_in(seed, "teacher", "weights"))
     on = pick_device(device)
     model = build(description).to(on)
@@ -88,12 +90,6 @@ def train_teacher(
     with trained(model, loss, options, settings=run, stop=steps, output=output) as state:
         write_weights(output, "teacher", state.ema_weights(), {**run, "steps": steps})
         state.write_history(history)
-
-
-def describe(network: dict[str, Any], data: Images, conditional: bool) -> dict[str, Any]:
-    """Return the full description of a teacher for images such as `data`."""
-    channels, size = data.images.shape[1:3]
-    return {**network, "channels": channels, "size": size, "classes": data.classes if conditional else 0}
 
 
 def load(path: str | Path) -> Denoiser:
