@@ -19,6 +19,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/config.smk"
 include: "workflow/rules/common.smk"
+include: "workflow/rules/contents.smk"
 include: "workflow/rules/settings.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/teacher.smk"
@@ -31,9 +32,10 @@ include: "workflow/rules/paper.smk"
 rule all:
     default_target: True
     input:
-        expand("<results>/table1.{format}", format=["csv", "md", "tex"]),
+        expand("<results>/table{number}.{format}", number=TABLES, format=["csv", "md", "tex"]),
         expand(
-            "<results>/figures/figure4{part}.{format}",
-            part=["a", "b"],
+            "<results>/figures/{figure}.{format}",
+            figure=[*FIGURES, "figure4a", "figure4b"],
             format=["pdf", "png"],
         ),
+        "<results>/reproduction.csv",

@@ -47,7 +47,7 @@ def sample(args: argparse.Namespace) -> None:
     import torch
 
     from get.data.store import to_bytes
-    from get.paper.figures import write_grid
+    from get.paper.grids import write_grid
     from get.runtime import pick_device
     from get.student import checkpoint
     from get.student.sampling import Sampling, sample

@@ -221,7 +221,7 @@ def _fit(state: State, loss: Loss, options: Optimisation, seed: int, stop: int, 
     next_save = time.monotonic() + SAVE_EVERY
     with _stop_requests() as stopping:
         while state.step < stop:
-            _step(state, forward, loss, options, seed)
+            take_step(state, forward, loss, options, seed)
             if state.step % RECORD_EVERY == 0:
                 _record(state)
             progress.advance(note=f"loss {state.history[-1][1]:.4f}" if state.history else "")
@@ -237,7 +237,9 @@ def _fit(state: State, loss: Loss, options: Optimisation, seed: int, stop: int, 
     _check_finite(state)
 
 
-def _step(state: State, forward: Callable[..., Tensor], loss: Loss, options: Optimisation, seed: int) -> None:
+def take_step(
+    state: State, forward: Callable[..., Tensor], loss: Loss, options: Optimisation, seed: int
+) -> None:
     """Take one optimisation step, without waiting for the device."""
     torch.manual_seed(fold_in(seed, "dropout", state.step))
     for group in state.optimizer.param_groups:

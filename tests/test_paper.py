@@ -1,6 +1,8 @@
-"""Tables and figures from small fabricated inputs; they compute no science."""
+"""Tables, figures and claims from small fabricated results; they compute no science."""
 
-import re
+import json
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -8,96 +10,466 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from pylatexenc.latexwalker import LatexEnvironmentNode, LatexWalker
 
-from get.paper import figures
-from get.paper.figures import tile, write_grid
-from get.paper.published import published
-from get.paper.tables import AVERAGED, Entry, readable, table1, write_table
+from get.paper import figures, grids, style
+from get.paper.claims import reproduction, write_reproduction
+from get.paper.grids import tile, write_grid
+from get.paper.published import details, published, quantity
+from get.paper.results import AVERAGED, Row, estimate, measured, over_iterations, read_rows
+from get.paper.tables import COLUMNS, TABLES, readable, write_table
+
+NAN = float("nan")
+GET = {"family": "get", "iterations": 6, "conditioning": "injection"}
+VIT = {"family": "vit", "conditioning": "injection"}
 
 
-def run(fid: float, **change: Any) -> dict[str, Any]:
-    """One fabricated score file of a GET."""
-    scores = dict.fromkeys(AVERAGED, 1.0) | {"samples": 5000, "fid_train": fid, "fid_test": fid + 5}
-    scores |= {"fid_train_sd": 1.0, "fid_train_low": fid - 1.96, "fid_train_high": fid + 1.96}
-    scores |= {"fid_test_sd": 2.0, "fid_test_low": fid + 1.08, "fid_test_high": fid + 8.92}
-    content: dict[str, Any] = {
-        "conditional": True,
-        "nfe": 1,
-        "step": 2000,
-        "parameters": 1234,
-        "plateau": False,
-    }
-    content |= {"model": {"iterations": 6}, "headline": "lowest-residual-6"}
-    content["scores"] = {"lowest-residual-6": scores, "last-6": scores | {"fid_train": fid + 0.5}}
-    return content | change
+def scores(fid: float) -> dict[str, float]:
+    found = dict.fromkeys(AVERAGED, 1.0) | {"samples": 5000, "fid_train": fid, "fid_test": fid + 5}
+    found |= {"fid_train_sd": 1.0, "fid_train_low": fid - 1.96, "fid_train_high": fid + 1.96}
+    found |= {"fid_test_sd": 2.0, "fid_test_low": fid + 1.08, "fid_test_high": fid + 8.92}
+    return found | {"is": 9.0, "is_sd": 0.1}
+
+
+def run(fid: float, model: dict[str, Any] = GET, **change: Any) -> dict[str, Any]:
+    """One fabricated score file."""
+    content: dict[str, Any] = {"conditional": True, "nfe": 1, "step": 2000, "parameters": 1000}
+    content |= {"plateau": False, "model": model}
+    if model["family"] == "get":
+        found = {f"lowest-residual-{k}": scores(fid + 6 - k) for k in (6, 1, 2, 10)}
+        found["last-6"] = scores(fid + 0.5)
+        content |= {"residuals": [9.0, 3.0, 2.0], "changes": [0.5, 0.1]}
+        content |= {"headline": "lowest-residual-6"}
+    else:
+        found = {"one-step": scores(fid)}
+        content |= {"headline": "one-step", "residuals": [], "changes": []}
+    return {**content, "scores": found, **change}
+
+
+def costs(factor: float = 1.0) -> dict[str, Any]:
+    spread = {"median": 10.0 / factor, "low": 9.0 / factor, "high": 11.0 / factor}
+    mode = {"iterations_per_second": spread, "peak_memory_bytes": 2e6 * factor}
+    saving = {"iterations_per_second": spread, "peak_memory_bytes": 1e6 * factor}
+    sampling = {str(k): {"median": 1e-4 * k * factor, "low": 0, "high": 0} for k in (1, 2, 6, 10)}
+    found: dict[str, Any] = {"parameters": 1000 * factor, "macs": 3e6 * factor, "training_flops": 1.8e7}
+    return found | {"training": {"plain": mode, "checkpointed": saving}, "sampling": sampling}
+
+
+def row(label: str, *runs: dict[str, Any], **rest: Any) -> Row:
+    return Row(label, runs, **{"student": label, "batch": 64, "costs": costs(), **rest})
+
+
+# -------------------------------------------------------------------------------------------------- rows
 
 
 def test_one_seed_has_the_bootstraps_deviation() -> None:
-    (row,) = table1([Entry("GET", [run(10.0)])], with_published=False).to_dict("records")
-    assert (row["fid_train"], row["fid_train_sd"], row["fid_test_sd"]) == (10.0, 1.0, 2.0)
-    assert (row["seeds"], row["sd_over"]) == (1, "bootstrap")
-    assert (row["fid_train_low"], row["fid_train_high"]) == (8.04, 11.96)
-    assert row["fid_train_last"] == 10.5
+    found = measured(row("GET", run(10.0)))
+    assert (found["fid_train"], found["fid_train_sd"], found["fid_test_sd"]) == (10.0, 1.0, 2.0)
+    assert (found["seeds"], found["sd_over"]) == (1, "bootstrap")
+    assert (found["fid_train_low"], found["fid_train_high"]) == (8.04, 11.96)
+    assert found["fid_train_last"] == 10.5
+    assert found["training_flops"] == 1.8e7 * 64 * 2000
 
 
 def test_several_seeds_have_mean_and_deviation_over_seeds() -> None:
-    (row,) = table1([Entry("GET", [run(10.0), run(12.0)])], with_published=False).to_dict("records")
-    assert row["fid_train"] == 11.0
-    assert row["fid_train_sd"] == pytest.approx(2**0.5)
-    assert (row["seeds"], row["sd_over"]) == (2, "seeds")
-    assert np.isnan(row["fid_train_low"])
+    found = measured(row("GET", run(10.0), run(12.0)))
+    assert found["fid_train"] == 11.0
+    assert found["fid_train_sd"] == pytest.approx(2**0.5)
+    assert (found["seeds"], found["sd_over"]) == (2, "seeds")
+    assert np.isnan(found["fid_train_low"])
+
+
+def test_an_estimate_is_no_surer_than_its_bootstrap() -> None:
+    assert estimate(row("x", run(10.0), run(10.0)), "fid_train").error == pytest.approx(1 / 2**0.5)
+    assert estimate(row("x", run(10.0), run(14.0)), "fid_train").error == pytest.approx(2.0)
+    assert estimate(row("x", run(10.0)), "fid_train").error == 1.0
 
 
 def test_a_stuck_run_is_marked() -> None:
-    table = table1([Entry("GET", [run(10.0), run(99.0, plateau=True)])], with_published=False)
-    assert "plateau" in table["note"][0]
+    assert "plateau" in measured(row("GET", run(10.0), run(99.0, plateau=True)))["note"]
 
 
-def test_not_a_number_stays_visible() -> None:
-    shown = readable(table1([Entry("GET", [run(float("nan"))])], with_published=False))
-    assert shown["FID (train)"][0] == "-"
+def test_iterations_are_in_order_and_have_their_times() -> None:
+    found = over_iterations([row("GET", run(10.0)), row("ViT", run(8.0, VIT))])
+    get = found[found["method"] == "GET"]
+    assert get["iterations"].tolist() == [1, 2, 6, 10]
+    assert get["fid_train"].tolist() == [15.0, 14.0, 10.0, 6.0]
+    np.testing.assert_allclose(get["seconds"], [1e-4, 2e-4, 6e-4, 1e-3])
+    assert found[found["method"] == "ViT"]["iterations"].tolist() == [1]
 
 
-def test_rows_without_model(tmp_path: Path) -> None:
-    teacher = {"conditional": False, "nfe": 35, "headline": "teacher"}
-    teacher["scores"] = {"teacher": run(3.0)["scores"]["last-6"]}
-    shown = readable(table1([Entry("EDM teacher", [teacher])], with_published=False))
-    assert shown.to_dict("records")[0]["NFE"] == "35"
-    assert shown["Parameters"][0] == "-"
+def test_rows_are_read_from_settings(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps(run(3.0)))
+    entries = [
+        {"label": "GET", "student": "get", "batch": 32, "published": "GET-Base", "scores": [str(path)]}
+    ]
+    (found,) = read_rows([*entries], {"get": costs()})
+    assert (found.label, found.batch, found.published, found.costs) == ("GET", 32, "GET-Base", costs())
+    assert measured(found)["fid_train"] == 3.0
+
+
+# ------------------------------------------------------------------------------------------------ tables
+
+TEACHING = {"base_batch": 32, "pairs": 6000, "nfe": 35, "teacher": "EDM"}
+
+
+def make(number: str, rows: list[Row], cifar10: bool = False) -> pd.DataFrame:
+    extra = {"training": {r.student: TEACHING for r in rows}} if number == "5" else {}
+    return TABLES[number](rows, cifar10, **extra)
+
+
+@pytest.mark.parametrize("number", TABLES)
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [row("GET", run(10.0))],
+        [row("GET", run(10.0), run(11.0)), row("ViT", run(NAN, VIT), costs=None)],
+        [row("missing"), row("ViT", run(8.0, VIT))],
+    ],
+    ids=["none", "one", "nan", "missing"],
+)
+@pytest.mark.parametrize("cifar10", [True, False])
+def test_every_table_of_anything(number: str, rows: list[Row], cifar10: bool, tmp_path: Path) -> None:
+    table = make(number, rows, cifar10)
+    paths = {kind: tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex")}
+    write_table(table, readable(table, number), "A caption.", "tab:x", paths)
+    assert "A caption." in paths["md"].read_text()
+    assert "nan" not in paths["md"].read_text()
+    assert_latex(paths["tex"].read_text())
+
+
+def assert_latex(text: str) -> None:
+    """Parse strictly: closed groups and environments; as many cells in each row as the columns say."""
+    walker = LatexWalker(text, tolerant_parsing=False)
+    nodes, *_ = walker.get_latex_nodes()
+    (table,) = (node for node in nodes if isinstance(node, LatexEnvironmentNode))
+    assert table.environmentname == "table"
+    assert text.isascii()
+    inner = text[text.index(r"\begin{tabular}{") + len(r"\begin{tabular}{") :]
+    columns, body = inner.split("}", 1)
+    lines = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert lines
+    for line in lines:
+        assert line.replace(r"\&", "").count("&") == len(columns) - 1
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
+        assert text.count(rule) == 1
+
+
+def test_latex_escapes(tmp_path: Path) -> None:
+    table = make("1", [row("GET & <b>_1 50% #$ ~ {x} ^ \\", run(10.0))])
+    paths = {kind: tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex")}
+    write_table(table, readable(table, "1"), "Of 5% & more.", "tab:x", paths)
+    text = paths["tex"].read_text()
+    assert_latex(text)
+    assert r"GET \& $<$b$>$\_1 50\% \#\$ \textasciitilde{} \{x\} \textasciicircum{}" in text
+    assert r"10.00 ($\pm$ 1.00)" in text
+    assert pd.read_csv(paths["csv"])["fid_train"][0] == 10.0
+
+
+def test_several_seeds_and_one_read_differently() -> None:
+    shown = readable(make("2", [row("one", run(10.0)), row("two", run(10.0), run(12.0))]), "2")
+    assert shown["FID (train)"].tolist() == ["10.00 (± 1.00)", "11.00 ± 1.41"]
+    assert shown["Seeds"].tolist() == ["1", "2"]
+
+
+def test_rows_without_model() -> None:
+    teacher = {"conditional": False, "nfe": 35, "headline": "teacher", "scores": {"teacher": scores(3.0)}}
+    shown = readable(make("1", [Row("EDM teacher", [teacher])]), "1")
+    assert (shown["NFE"][0], shown["Parameters"][0], shown["Steps"][0]) == ("35", "-", "-")
 
 
 def test_published_rows_come_only_with_the_papers_data() -> None:
-    entries = [Entry("GET", [run(10.0)])]
-    assert len(table1(entries, with_published=False)) == 1
-    table = table1(entries, with_published=True)
+    rows = [row("ours", run(1.0), published="GET-Base")]
+    assert len(make("1", rows)) == 1
+    table = make("1", rows, cifar10=True)
     assert len(table) == 1 + len(published("paper table 1")) == 16
     ours, theirs = table.iloc[0], table[table["method"] == "GET-Base"].iloc[0]
+    assert ours["fid_published"] == theirs["fid_published"] == 6.91
+    assert ours["fid_difference"] == pytest.approx(100 * (6.0 / 6.91 - 1))  # against the test split
     assert ours["source"] == "measured"
     assert theirs["source"].startswith("published: Geng")
-    assert theirs["fid_published"] == 6.91
     assert np.isnan(theirs["fid_train"])  # the paper does not name its split
-    assert readable(table)["FID (published)"].tolist()[:2] == ["-", "3.17"]
+    assert readable(table, "1")["FID (paper)"].tolist()[:2] == ["6.91", "3.17"]
+    assert "FID (paper)" not in readable(make("2", [row("ours", run(1.0))]), "2")
 
 
-def test_three_formats(tmp_path: Path) -> None:
-    table = table1([Entry("GET & <b>_1", [run(10.0)])], with_published=False)
-    paths = {kind: tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex")}
-    write_table(table, readable(table), "A caption.", "tab:x", paths)
-    assert pd.read_csv(paths["csv"])["fid_train"][0] == 10.0
-    assert "10.00 ± 1.00" in paths["md"].read_text()
-    latex = paths["tex"].read_text()
-    assert r"\toprule" in latex
-    assert r"GET \& <b>\_1" in latex
-    assert r"10.00 $\pm$ 1.00" in latex
-    assert latex.count("{") == latex.count("}")
-    rows = [line for line in latex.splitlines() if line.endswith(r"\\")]
-    assert len({len(re.findall(r"(?<!\\)&", line)) for line in rows}) == 1
+def test_table4_has_a_row_per_mode() -> None:
+    table = make("4", [row("ViT", run(8.0, VIT), costs=None), row("GET", run(10.0))])
+    assert table["method"].tolist() == ["ViT", "GET", "GET, O(1) memory"]
+    shown = readable(table, "4")
+    assert shown["Training memory (MB)"].tolist() == ["-", "2.0", "1.0"]
+    assert shown["MACs (M)"].tolist() == ["-", "3.00", "3.00"]
+
+
+def test_table5_counts_the_teachers_evaluations() -> None:
+    table = make("5", [row("GET", run(10.0))])
+    assert (table["teacher_evaluations"][0], table["batch_factor"][0]) == (6000 * 35, 2.0)
+    theirs = table.set_index("method")["teacher_evaluations"]
+    assert (theirs["PD"], theirs["CD"]) == (179e6, 409.6e6)
+    shown = readable(table, "5").set_index("Method")
+    assert shown.loc["PD", "Phases"] == "log2(T)"
+    assert shown.loc["GET", "Batch"] == "2x"
+    assert "FID (paper)" not in shown
+
+
+def test_every_column_of_every_table_has_a_name_of_its_own() -> None:
+    assert set(COLUMNS) == set(TABLES)
 
 
 def test_every_published_row_has_a_source() -> None:
     table = pd.concat([published(f"paper table {n}") for n in range(1, 7)])
     assert table["source"].notna().all()
     assert len(table) > 40
+
+
+def test_published_details() -> None:
+    found = details("batch=4x; phases=log2(T); n_models=3; trajectory=True; teacher=EDM")
+    wanted = {"batch_factor": 4.0, "phases": "log2(T)", "models": 3.0, "trajectory": "yes", "teacher": "EDM"}
+    assert found == wanted
+    assert (quantity("85.2M"), quantity("15.2G")) == (85.2e6, 15.2e9)
+    assert np.isnan(quantity(NAN))
+
+
+# ------------------------------------------------------------------------------------------------ claims
+
+
+def verdicts(tables: dict[str, list[Row]], larger: list[Row] = [], cifar10: bool = False) -> dict[str, str]:  # noqa: B006
+    claims = reproduction(tables, larger, cifar10)
+    return dict(zip(claims["claim"], claims["verdict"], strict=True))
+
+
+def test_without_results_every_number_is_listed() -> None:
+    found = verdicts({}, cifar10=True)
+    assert set(found.values()) == {"not run"}
+    assert {"Table 2: GET-Tiny-4xIters, IS", "Table 4: GET-Mini-O(1), training memory (bytes)"} <= set(found)
+    assert set(verdicts({}).values()) == {"not comparable"}
+    assert not [claim for claim in found if "DDPM" in claim or "BigGAN" in claim]
+
+
+@pytest.mark.parametrize(
+    ("fids", "verdict"),
+    [
+        ((15.0, 15.2), "reproduced"),  # within 3%
+        ((16.2, 16.3), "not reproduced"),
+        ((14.0, 18.0), "reproduced"),  # within two standard deviations
+        ((15.19,), "single run"),
+        ((NAN, 15.0), "no score"),
+    ],
+)
+def test_verdict_of_a_number(fids: tuple[float, ...], verdict: str) -> None:
+    """The published value is 15.19; the fabricated FID against the test split lies 5 above that of train."""
+    ours = row("GET-Tiny", *[run(fid - 5) for fid in fids], published="GET-Tiny")
+    assert verdicts({"2": [ours]}, cifar10=True)["Table 2: GET-Tiny, FID"] == verdict
+
+
+def test_numbers_of_costs() -> None:
+    get = row("GET-Mini", run(1.0), published="GET-Mini", costs={**costs(), "parameters": 19_177_740})
+    found = verdicts({"4": [row("ViT", run(2.0, VIT)), get]}, cifar10=True)
+    assert found["Table 4: GET-Mini, parameters"] == "reproduced"
+    assert found["Table 4: GET-Mini, MACs"] == "not reproduced"
+    assert found["Table 4: GET-Mini-O(1), training memory (bytes)"] == "not comparable (other hardware)"
+
+
+def test_verdict_of_an_ordering() -> None:
+    small, large, same = (row(f"GET-{fid:.0f}", run(fid), run(fid)) for fid in (20.0, 10.0, 9.5))
+    for size, one in zip((1, 2, 3), (small, large, same), strict=True):
+        for content in one.runs:
+            content["parameters"] = size  # type: ignore[index]
+    found = verdicts({"2": [small, large, same]})
+    assert found["Table 2: FID falls with size: GET-10 below GET-20"] == "reproduced"
+    assert found["Table 2: FID falls with size: GET-10 below GET-10"] == "undecided"
+    small.runs[0]["parameters"] = 9  # type: ignore[index]
+    found = verdicts({"2": [small, large]})
+    assert found["Table 2: FID falls with size: GET-20 below GET-10"] == "not reproduced"
+
+
+def test_longer_training_and_larger_batch_are_no_part_of_the_ladder() -> None:
+    base, longer = row("GET", run(20.0)), row("longer", run(10.0, step=8000))
+    found = verdicts({"2": [base, longer, row("double", run(30.0), batch=128)]})
+    assert found["Table 2: training 4 times as long lowers the FID of GET"] == "reproduced (single run)"
+    assert found["Table 2: a batch 2 times as large lowers the FID of GET"] == "not reproduced (single run)"
+    assert not [claim for claim in found if "falls with size" in claim]
+
+
+def test_table4_is_judged_by_its_worst_column() -> None:
+    vit, get = row("ViT", run(20.0, VIT), run(20.0, VIT), costs=costs(2.0)), row("GET", run(9.0), run(9.0))
+    for content in get.runs:
+        content["scores"]["lowest-residual-6"]["is"] = 10.0
+    found = verdicts({"4": [vit, get]})
+    assert found["Table 4: GET beats ViT in every column"] == "reproduced"
+    slower = row("GET", *get.runs, costs={**costs(), "macs": 7e6})
+    found = verdicts({"4": [vit, slower]})
+    assert found["Table 4: GET beats ViT in MACs"] == "not reproduced"
+    assert found["Table 4: GET beats ViT in training memory (bytes)"] == "reproduced"
+    assert found["Table 4: GET beats ViT in every column"] == "not reproduced"
+
+
+def test_iterations_conditioning_and_the_larger_vit() -> None:
+    adaln = row("adaln", run(30.0, {**VIT, "conditioning": "adaln-zero"}))
+    found = verdicts(
+        {"2": [row("GET", run(10.0))], "6": [adaln, row("ours", run(10.0, VIT))]},
+        [row("GET", run(10.0)), row("ViT", run(20.0, VIT, parameters=5000))],
+    )
+    assert found["Figure 3a: FID of GET improves from 2 to 6 iterations"] == "reproduced (single run)"
+    assert found["Table 6: injection beats AdaLN-Zero"] == "reproduced (single run)"
+    assert found["GET has a lower FID than ViT, 5.0 times its size"] == "reproduced (single run)"
+
+
+def test_reproduction_files(tmp_path: Path) -> None:
+    claims = reproduction({"2": [row("GET", run(10.0), published="GET-Tiny")]}, [], cifar10=True)
+    write_reproduction(claims, "A caption.", tmp_path / "r.csv", tmp_path / "r.md")
+    assert len(pd.read_csv(tmp_path / "r.csv")) == len(claims)
+    text = (tmp_path / "r.md").read_text()
+    assert "single run" in text
+    assert "nan" not in text
+
+
+def test_the_cifar_config_names_every_published_row(cifar_config: dict[str, Any]) -> None:
+    """Each GET and ViT row of the paper has its counterpart, so that no number is left unjudged."""
+    for number in ("1", "2", "3", "4", "6"):
+        theirs = published(f"paper table {number}")["method"]
+        wanted = {name.removesuffix("-O(1)") for name in theirs if name.startswith(("GET", "ViT"))}
+        found = {r["published"] for r in cifar_config["paper"][f"table{number}"] if "published" in r}
+        assert found == wanted
+
+
+# ----------------------------------------------------------------------------------------------- figures
+
+DRAW: dict[str, Callable[..., None]] = {
+    "figure2a": figures.figure2a,
+    "figure2b": figures.figure2b,
+    "figure3a": lambda rows, paths: figures.figure3a(rows, "CPU, 1 thread", paths),
+    "figure3b": figures.figure3b,
+    "residuals": figures.residuals,
+}
+
+
+def members() -> list[Row]:
+    """Two GETs at two milestones with two seeds, and a ViT with one."""
+    rows = []
+    for size, label in ((1000, "GET-1"), (4000, "GET-4")):
+        for step in (1000, 2000):
+            change = {"step": step, "parameters": size}
+            fid = 4e7 / size / step
+            rows.append(row(label, run(fid, **change), run(1.2 * fid, **change)))
+    return [*rows, row("ViT-2", run(9.0, VIT, parameters=2000))]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are saved, before they are closed."""
+    kept: list[Figure] = []
+    save = style.save
+    monkeypatch.setattr(style, "save", lambda figure, paths: (kept.append(figure), save(figure, paths)))
+    return kept
+
+
+def texts(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+@pytest.mark.parametrize("name", DRAW)
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [row("GET", run(10.0))],
+        [row("GET", run(10.0), run(11.0)), row("ViT", run(NAN, VIT))],
+        [row("missing"), row("ViT", run(8.0, VIT))],
+        [row("GET", run(5.0)), row("GET", run(9.0, conditional=False))],
+    ],
+    ids=["none", "one", "nan", "missing", "both kinds"],
+)
+def test_every_figure_of_anything(name: str, rows: list[Row], tmp_path: Path) -> None:
+    paths = [tmp_path / "f.pdf", tmp_path / "f.png"]
+    DRAW[name](rows, paths)
+    content = paths[0].read_bytes()
+    assert content.startswith(b"%PDF")
+    assert b"/FontFile2" in content  # fonts are embedded
+    assert matplotlib.image.imread(paths[1]).shape[1] > 500
+
+
+def test_figure2a_has_a_curve_per_student_with_error_bars(drawn: list[Figure], tmp_path: Path) -> None:
+    figures.figure2a(members(), [tmp_path / "f.png"])
+    (axes,) = drawn[0].axes
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    assert {"GET-1", "GET-4", "ViT-2"} == set(texts(axes))
+    curve, *_ = axes.containers
+    np.testing.assert_allclose(curve.lines[0].get_xdata(), [1000, 2000])
+    np.testing.assert_allclose(curve.lines[0].get_ydata(), [44, 22])
+    ends = curve.lines[2][0].get_segments()[0][:, 1]
+    np.testing.assert_allclose(ends, [44 - 8 / 2**0.5, 44 + 8 / 2**0.5])  # one standard deviation
+
+
+def test_figure2b_has_a_curve_per_number_of_steps(drawn: list[Figure], tmp_path: Path) -> None:
+    figures.figure2b(members(), [tmp_path / "f.png"])
+    (axes,) = drawn[0].axes
+    assert set(texts(axes)) == {"GET, 1,000 steps", "GET, 2,000 steps"}
+    np.testing.assert_allclose(axes.containers[0].lines[0].get_xdata(), [1000, 4000])
+
+
+def test_figure3a_has_circles_by_size(drawn: list[Figure], tmp_path: Path) -> None:
+    rows = [row("GET", run(10.0, parameters=4000)), row("ViT", run(9.0, VIT, parameters=1000))]
+    figures.figure3a(rows, "CPU, 1 thread", [tmp_path / "f.png"])
+    (axes,) = drawn[0].axes
+    assert {"1", "2", "6", "10", "GET", "ViT"} == set(texts(axes))
+    circles = [found for found in axes.collections if isinstance(found, PathCollection)]
+    get, vit = (found.get_sizes()[0] - figures.SMALLEST for found in circles)
+    assert get == pytest.approx(4 * vit)
+    assert "CPU, 1 thread" in axes.get_xlabel()
+
+
+def test_figure3b_is_over_compute(drawn: list[Figure], tmp_path: Path) -> None:
+    figures.figure3b(members(), [tmp_path / "f.png"])
+    (axes,) = drawn[0].axes
+    np.testing.assert_allclose(axes.containers[0].lines[0].get_xdata(), [1.152, 2.304])
+    assert axes.get_xlabel() == "training compute in TFLOP"
+
+
+def test_residuals_have_both_panels(drawn: list[Figure], tmp_path: Path) -> None:
+    figures.residuals([row("GET", run(1.0)), row("ViT", run(1.0, VIT))], [tmp_path / "f.png"])
+    state, image = drawn[0].axes
+    np.testing.assert_allclose(state.containers[0].lines[0].get_xdata(), [0, 1, 2])
+    np.testing.assert_allclose(image.containers[0].lines[0].get_ydata(), [0.5, 0.1])
+    assert texts(state) == ["GET"]
+
+
+def test_training_curves_are_means_over_seeds(drawn: list[Figure], tmp_path: Path) -> None:
+    runs = [{"columns": ["step", "loss"], "rows": [[50, value], [100, value / 2]]} for value in (1.0, 3.0)]
+    entry = {"label": "GET", "family": "get", "conditional": False, "runs": runs}
+    empty = {**entry, "label": "none", "runs": [{"columns": ["step", "loss"], "rows": []}]}
+    figures.training_curves([entry, {**entry, "family": "vit"}, empty], [tmp_path / "f.png"])
+    get, _ = drawn[0].axes
+    np.testing.assert_allclose(get.lines[0].get_ydata(), [2.0, 1.0])
+    assert texts(get) == ["GET*"]
+    figures.training_curves([], [tmp_path / "f.png"])
+
+
+def test_labels_do_not_touch(tmp_path: Path) -> None:
+    figure, (axes,) = style.panels(1)
+    axes.plot([1, 2], [1, 2])
+    style.label_lines(axes, [(2, 1 + 0.01 * i, f"label {i}", "black") for i in range(8)])
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in axes.texts]  # without the leading lines
+    assert all(upper.y0 > lower.y1 for lower, upper in pairwise(boxes))
+    style.save(figure, [tmp_path / "f.png"])
+
+
+def test_captions_are_there_for_all() -> None:
+    import yaml
+
+    captions = yaml.safe_load((ROOT / "workflow/report/captions.yaml").read_text())
+    assert {f"table{number}" for number in TABLES} | set(DRAW) | {"reproduction"} <= set(captions)
+
+
+# ------------------------------------------------------------------------------------------------- grids
 
 
 def test_tile_keeps_every_pixel() -> None:
@@ -122,12 +494,12 @@ def test_figure4b_has_a_row_per_class(count: int, tmp_path: Path, monkeypatch: p
     """Images whose grey is their class: each row of the drawn mosaic has one grey."""
     labels = np.arange(count) % 10
     images = np.broadcast_to(20 * labels[:, None, None, None], (count, 1, 8, 8)).astype(np.uint8)
-    drawn = []
-    monkeypatch.setattr(figures, "tile", lambda *args: drawn.append(tile(*args)) or drawn[-1])
+    kept = []
+    monkeypatch.setattr(grids, "tile", lambda *args: kept.append(tile(*args)) or kept[-1])
     paths = [tmp_path / "b.pdf", tmp_path / "b.png"]
-    figures.figure4b(images, labels, "title", paths)
-    for row in range(10):
-        assert set(drawn[0][9 * row, :, 0].tolist()) == {20 * row, 255}
+    grids.figure4b(images, labels, "title", paths)
+    for position in range(10):
+        assert set(kept[0][9 * position, :, 0].tolist()) == {20 * position, 255}
     assert paths[0].read_bytes().startswith(b"%PDF")
     assert matplotlib.image.imread(paths[1]).shape[1] > 500
 
@@ -135,6 +507,6 @@ def test_figure4b_has_a_row_per_class(count: int, tmp_path: Path, monkeypatch: p
 def test_figure4a(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (130, 1, 8, 8), dtype=np.uint8)
     paths = [tmp_path / "a.pdf", tmp_path / "a.png"]
-    figures.figure4a(images, "title", paths)
+    grids.figure4a(images, "title", paths)
     assert paths[0].read_bytes().startswith(b"%PDF")
     assert matplotlib.image.imread(paths[1]).shape[1] > 500

@@ -11,7 +11,7 @@ from conftest import GET, SHAPE, VIT
 from get.data.store import read_split, to_bytes
 from get.evaluation.samples import (
     baseline_samples,
-    held_out_error,
+    held_out_errors,
     read_samples,
     sample_student,
     teacher_samples,
@@ -47,7 +47,7 @@ def test_a_get_has_a_variant_per_rule_and_number_of_iterations(pairs: Path, tmp_
     assert all(images.shape == (25, 1, 8, 8) for images in content.variants.values())
     assert content.labels.tolist() == [i % 10 for i in range(25)]
     assert content.info["nfe"] == 1
-    assert len(content.info["residuals"]) == 3
+    assert (len(content.info["residuals"]), len(content.info["changes"])) == (3, 2)
     assert set(content.info["l1_held_out"]) == set(content.variants)
     assert not np.array_equal(content.variants["last-3"], content.variants["lowest-residual-1"])
 
@@ -72,8 +72,9 @@ def test_held_out_error(batch: int, pairs: Path) -> None:
     """A fresh student answers zero: its error is the mean absolute pixel."""
     data = held_out_pairs(pairs.parent / "held-out.h5", "abc")
     image = data.batch(torch.arange(30)).image
-    error = held_out_error(build({**SHAPE, **VIT}), data, Sampling(batch=batch), torch.device("cpu"))
-    assert error == pytest.approx(image.abs().mean().item(), rel=1e-5)
+    variants, options = {"one-step": (1, "last")}, Sampling(batch=batch)
+    errors = held_out_errors(build({**SHAPE, **VIT}), data, variants, options, torch.device("cpu"))
+    assert errors == {"one-step": pytest.approx(image.abs().mean().item(), rel=1e-5)}
 
 
 def test_teacher_samples_are_its_first_pairs(pairs: Path, tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from get.evaluation.features import EXTRACTORS, Extractor, Features, train_class
 from get.evaluation.scores import (
     Reference,
     Scoring,
+    compare_with_train,
+    deviations,
     fid,
-    fid_deviation,
     nearest_distance,
     read_reference,
     score,
@@ -70,7 +71,9 @@ def scored(digits: Path, classifier: Path) -> tuple[Features, Reference, np.ndar
         )
         references[split] = read_reference(path)
     features = extract(images)
-    return features, references["train"], images, score(images, features, references, train, SCORING, 0)
+    scores = score(features, references, SCORING, 0)
+    scores |= compare_with_train(images, features, references["train"], train, SCORING)
+    return features, references["train"], images, scores
 
 
 def test_fid_by_matrix_square_root(scored: Any) -> None:
@@ -89,7 +92,7 @@ def test_inception_score_by_definition(scored: Any) -> None:
     parts = np.split(p, SCORING.splits)
     values = [np.exp(scipy.special.rel_entr(part, part.mean(0)).sum(1).mean()) for part in parts]
     assert scores["is"] == pytest.approx(np.mean(values), rel=1e-6)
-    assert scores["is_sd"] == pytest.approx(np.std(values), rel=1e-6)
+    assert scores["is_split_sd"] == pytest.approx(np.std(values), rel=1e-6)
 
 
 def test_kid_by_double_sum(scored: Any) -> None:
@@ -151,8 +154,21 @@ def test_bootstrap_deviation_is_that_of_fresh_samples() -> None:
     reference = Reference(real, real.mean(0), np.cov(real.T))
     sets = [1.2 * source.standard_normal((500, 4)).astype(np.float32) + 0.5 for _ in range(60)]
     fresh = np.std([fid(x, reference) for x in sets], ddof=1)
-    bootstrap = np.mean([fid_deviation(x, reference, 40, seed) for seed, x in enumerate(sets[:10])])
-    assert bootstrap == pytest.approx(fresh, rel=0.3)
+    found = [deviations(Features(x, x), {"train": reference}, 40, seed) for seed, x in enumerate(sets[:10])]
+    assert np.mean([sd["fid_train"] for sd in found]) == pytest.approx(fresh, rel=0.3)
+
+
+def test_bootstrap_deviation_of_the_inception_score() -> None:
+    source = np.random.default_rng(0)
+    sets = [2 * source.standard_normal((500, 4)).astype(np.float32) for _ in range(60)]
+
+    def inception_score(logits: np.ndarray) -> float:
+        p = scipy.special.softmax(logits.astype(np.float64), axis=1)
+        return np.exp(scipy.special.rel_entr(p, p.mean(0)).sum(1).mean())
+
+    fresh = np.std([inception_score(x) for x in sets], ddof=1)
+    found = [deviations(Features(x, x), {}, 40, seed)["is"] for seed, x in enumerate(sets[:10])]
+    assert np.mean(found) == pytest.approx(fresh, rel=0.3)
 
 
 def test_interval_holds_the_estimate(scored: Any) -> None:

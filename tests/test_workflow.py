@@ -17,6 +17,7 @@ from conftest import ROOT
 
 pytestmark = pytest.mark.xdist_group("workflow")
 Config = dict[str, Any]
+SHOWN = {"table", "figure", "reproduction"}
 
 
 def snakemake(folder: Path, config: Config | Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -94,8 +95,19 @@ def test_everything_is_made(finished: Path) -> None:
     assert table["fid_train"].notna().all()
     assert table["l1_held_out"].notna().sum() == 2
     assert (table["source"] == "measured").all()
-    for name in ("table1.md", "table1.tex", "figures/figure4a.pdf", "figures/figure4b.png"):
+    tables = [f"table{number}.{kind}" for number in range(1, 7) for kind in ("csv", "md", "tex")]
+    names = ["2a", "2b", "3a", "3b", "4a", "4b"]
+    stems = [f"figure{name}" for name in names] + ["residuals", "training-curves"]
+    for name in tables + [f"figures/{stem}.{kind}" for stem in stems for kind in ("pdf", "png")]:
         assert (finished / "results" / name).stat().st_size > 100
+    claims = pd.read_csv(finished / "results/reproduction.csv")
+    assert (claims["verdict"] == "not comparable").sum() == (claims["kind"] == "number").sum() > 40
+    table4 = pd.read_csv(finished / "results/table4.csv")
+    assert table4["method"].tolist() == ["ViT", "GET", "GET, O(1) memory"]
+    assert table4["training_speed"].notna().all()
+    table5 = pd.read_csv(finished / "results/table5.csv")
+    assert table5["teacher_evaluations"][0] == 40 * 11
+    assert "Digits 8x8" in (finished / "results/table2.md").read_text()
     logs = [path for path in (finished / "results/logs").rglob("*.log") if "error" in path.read_text()]
     assert not logs
 
@@ -106,7 +118,7 @@ def test_a_second_run_has_nothing_to_do(finished: Path, config: Config) -> None:
 
 def test_scoring_settings_train_and_sample_nothing(finished: Path, edit: Callable[..., Config]) -> None:
     jobs = planned(finished, edit(4, "evaluation", "scoring", "bootstrap"))
-    assert rules(jobs) == {"settings", "score", "table1"}
+    assert rules(jobs) == {"settings", "score", *SHOWN}
 
 
 def test_sampling_settings_train_nothing(finished: Path, edit: Callable[..., Config]) -> None:
@@ -117,8 +129,8 @@ def test_sampling_settings_train_nothing(finished: Path, edit: Callable[..., Con
         "sample_teacher",
         "sample_baseline",
         "score",
-        "table1",
         "figure4",
+        *SHOWN,
     }
 
 
@@ -126,15 +138,43 @@ def test_one_students_learning_rate_re_runs_its_chain_alone(
     finished: Path, edit: Callable[..., Config]
 ) -> None:
     jobs = planned(finished, edit(2e-3, "students", "get", "training", "lr"))
-    assert sorted(jobs) == [
+    assert sorted(job for job in jobs if job.split()[0] not in SHOWN) == [
         "figure4 figures/figure4a.pdf",
+        "sample_student samples/students/get/seed0/2.h5",
         "sample_student samples/students/get/seed0/4.h5",
+        "score scores/students/get/seed0/2.json",
         "score scores/students/get/seed0/4.json",
         "settings settings/students/get.json",
-        "table1 table1.csv",
         "train_student students/get/seed0/2.pt",
         "train_student students/get/seed0/4.pt",
     ]
+
+
+def test_what_a_student_costs_is_measured_anew_only_where_it_changes(
+    finished: Path, edit: Callable[..., Config]
+) -> None:
+    assert "costs" in rules(planned(finished, edit(32, "students", "get", "training", "batch")))
+    assert "costs" not in rules(planned(finished, edit(0.5, "students", "get", "training", "ema")))
+
+
+def test_a_label_changes_tables_and_figures_alone(finished: Path, edit: Callable[..., Config]) -> None:
+    jobs = planned(finished, edit("another", "students", "get", "label"))
+    assert rules(jobs) == {"settings", "figure4", *SHOWN}
+    jobs = planned(finished, edit([{"student": "get", "label": "x"}], "paper", "table2"))
+    assert sorted(jobs) == [
+        "reproduction reproduction.csv",
+        "settings settings/paper/reproduction.json",
+        "settings settings/paper/table2.json",
+        "table table2.csv",
+    ]
+
+
+def test_a_table_asks_for_what_it_shows_alone(config: Config, tmp_path: Path) -> None:
+    jobs = planned(tmp_path, config, "results/table6.csv")
+    assert [job for job in jobs if job.startswith("train_student")] == [
+        "train_student students/vit/seed0/3.pt"
+    ]
+    assert "costs" not in rules(jobs)
 
 
 def test_a_teacher_re_runs_what_it_taught_alone(finished: Path, edit: Callable[..., Config]) -> None:
@@ -148,36 +188,39 @@ def test_a_later_milestone_continues(finished: Path, edit: Callable[..., Config]
     assert [job for job in jobs if job.startswith("train_student")] == [
         "train_student students/get/seed0/6.pt"
     ]
-    assert rules(jobs) == {"train_student", "sample_student", "score", "table1", "settings", "figure4"}
+    assert rules(jobs) == {"train_student", "sample_student", "score", "settings", "figure4", *SHOWN}
 
 
-def test_a_milestone_in_between_re_runs_nothing(
+def test_a_milestone_in_between_re_runs_no_other(
     finished: Path, edit: Callable[..., Config], tmp_path: Path
 ) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
     edited = edit([2, 3, 4], "students", "get", "milestones")
+    jobs = planned(folder, edited)
+    assert [job for job in jobs if job.startswith(("train", "sample", "score"))] == [
+        "train_student students/get/seed0/3.pt",
+        "sample_student samples/students/get/seed0/3.h5",
+        "score scores/students/get/seed0/3.json",
+    ]
+    assert snakemake(folder, edited).returncode == 0
     assert planned(folder, edited) == []
-    targets = "all", "results/students/get/seed0/3.safetensors"
-    assert planned(folder, edited, *targets) == ["train_student students/get/seed0/3.pt"]
-    assert snakemake(folder, edited, *targets).returncode == 0
-    assert planned(folder, edited, *targets) == []
 
 
 def test_a_seed_adds_its_own_run(finished: Path, edit: Callable[..., Config]) -> None:
     jobs = planned(finished, edit([0, 1], "students", "vit", "seeds"))
-    assert sorted(jobs) == [
+    assert sorted(job for job in jobs if job.split()[0] not in {"settings", *SHOWN}) == [
         "sample_student samples/students/vit/seed1/3.h5",
         "score scores/students/vit/seed1/3.json",
-        "table1 table1.csv",
         "train_student students/vit/seed1/3.pt",
     ]
 
 
 def test_a_student_adds_its_own_chain(finished: Path, config: Config, edit: Callable[..., Config]) -> None:
     jobs = planned(finished, edit({**config["students"]["vit"], "label": "new"}, "students", "vit-2"))
-    assert all("vit-2" in job for job in jobs if not job.startswith("table1"))
-    assert rules(jobs) == {"settings", "train_student", "sample_student", "score", "table1"}
+    made = {"train_student", "sample_student", "score"}
+    assert all("vit-2" in job for job in jobs if job.split()[0] in made)
+    assert rules(jobs) == {"settings", "costs", *made, *SHOWN}
 
 
 def test_a_shard_made_again_trains_nothing(finished: Path, config: Config, tmp_path: Path) -> None:
@@ -204,7 +247,7 @@ def test_two_edits_at_once_leave_nothing_stale(finished: Path, edit: Callable[..
     }
     assert "train_student" not in rules(jobs)
     edited["students"]["get"]["label"] = "another"
-    assert {"figure4", "table1"} <= rules(planned(finished, edited))
+    assert {"figure4", "table"} <= rules(planned(finished, edited))
 
 
 def test_more_shards_train_nothing(finished: Path, edit: Callable[..., Config]) -> None:
@@ -236,6 +279,14 @@ def test_more_shards_train_nothing(finished: Path, edit: Callable[..., Config]) 
         (("students", "get", "model", "patch"), 3, "students.get.model.patch must divide the image size 8"),
         (("students", "vit", "model", "conditioning"), "injection", "its teacher is unconditional"),
         (("students", "get", "milestones"), [4, 2], "students.get.milestones must increase"),
+        (("students", "get", "headline"), 3, r"students.get.headline: 3 is none of its milestones .2, 4."),
+        (("paper", "table2"), [{"student": "x"}], r"paper.table2.0..student: no student 'x'"),
+        (
+            ("paper", "table2"),
+            [{"student": "get", "step": 3}],
+            r"table2.0..step: 3 is none of the milestones",
+        ),
+        (("paper", "table4"), [{"student": "get"}, {"student": "vit"}], r"table4.0..student: get is no vit"),
         (("paper", "figure4", "conditional"), "vit", "paper.figure4.conditional: vit is unconditional"),
         (("pairs", "conditional", "teacher"), "x", "pairs.conditional.teacher: no teacher 'x'"),
     ],

@@ -22,6 +22,7 @@ from get.pairs.shards import read_manifest
 from get.runtime import autocast, pick_device
 from get.seeding import classes_of, normal
 from get.student import checkpoint
+from get.student.equilibrium import choose
 from get.student.models import GET, Student, parameter_count
 from get.student.sampling import Sampling, sample
 
@@ -72,6 +73,10 @@ def sample_student(
 ) -> None:
     """Sample a student's EMA weights in one step, and measure its error on the held-out pairs.
 
+    One solve serves all variants. The info has means over samples, per iteration: `residuals` of the
+    state, and
+    `changes` of the decoded image (root mean square over pixels in [-1, 1]) from each iteration to the next.
+
     Args:
         weights: the student's checkpoint.
         held_out: the shard of held-out pairs.
@@ -92,26 +97,30 @@ def sample_student(
         )
     student.to(on)
     labels = classes_of(range(samples), header["model"]["classes"] if student.conditional else 0)
-    variants, errors = {}, {}
-    residuals: list[float] = []
-    for name, (count, rule) in _variants(student, iterations).items():
-        options = Sampling(batch=batch, iterations=count, rule=rule, precision=precision)
-        batches = sample(student, range(samples), labels, seed=seed, options=options, device=on)
-        drawn = [(to_bytes(images), steps) for images, _, steps in batches]
-        variants[name] = torch.cat([images for images, _ in drawn]).numpy()
-        errors[name] = held_out_error(student, pairs, options, on)
-        if not residuals:  # of the headline variant
-            residuals = torch.cat([steps for _, steps in drawn], dim=1).mean(dim=1).tolist()
+    variants = _variants(student, iterations)
+    options = Sampling(batch, max(count for count, _ in variants.values()), precision=precision)
+    drawn: dict[str, list[Tensor]] = {name: [] for name in variants}
+    residuals, changes = [], []
+    for images, steps in sample(
+        student, range(samples), labels, seed=seed, options=options, device=on, trajectories=True
+    ):
+        for name, (count, rule) in variants.items():
+            drawn[name].append(to_bytes(choose(images[:count], steps[:count], rule)))
+        residuals.append(steps)
+        changes.append((images[1:] - images[:-1]).square().mean(dim=(2, 3, 4)).sqrt())
     info = {key: header[key] for key in ("model", "step", "seed", "plateau")}
     info |= {"nfe": 1, "conditional": student.conditional, "parameters": parameter_count(student)}
-    info |= {"l1_held_out": errors, "residuals": residuals}
-    write_samples(output, SampleFile(variants, labels.numpy(), info))
+    info["l1_held_out"] = held_out_errors(student, pairs, variants, options, on)
+    for name, values in (("residuals", residuals), ("changes", changes)):
+        info[name] = torch.cat(values, dim=1).mean(dim=1).tolist()
+    finished = {name: torch.cat(images).numpy() for name, images in drawn.items()}
+    write_samples(output, SampleFile(finished, labels.numpy(), info))
 
 
-def _variants(student: Student, iterations: list[int]) -> dict[str, tuple[int | None, str]]:
+def _variants(student: Student, iterations: list[int]) -> dict[str, tuple[int, str]]:
     """Return the variants to sample, headline first: name -> (iterations, rule)."""
     if not isinstance(student, GET):
-        return {"one-step": (None, "last")}
+        return {"one-step": (1, "last")}
     trained = student.iterations
     choices = [(trained, "lowest-residual"), (trained, "last")]
     choices += [(count, "lowest-residual") for count in iterations if count != trained]
@@ -119,18 +128,26 @@ def _variants(student: Student, iterations: list[int]) -> dict[str, tuple[int | 
 
 
 @torch.no_grad()
-def held_out_error(student: Student, pairs: Pairs, options: Sampling, device: torch.device) -> float:
-    """Return the mean absolute error (images in [-1, 1]) on all held-out pairs."""
-    total = 0.0
+def held_out_errors(
+    student: Student,
+    pairs: Pairs,
+    variants: dict[str, tuple[int, str]],
+    options: Sampling,
+    device: torch.device,
+) -> dict[str, float]:
+    """Return the mean absolute error (images in [-1, 1]) on all held-out pairs, of each variant."""
+    totals = dict.fromkeys(variants, 0.0)
     for positions in torch.arange(len(pairs)).split(options.batch):
         noise, image, label = (t.to(device) for t in pairs.batch(positions))
         state = student.state_shape and normal(
             positions.tolist(), student.state_shape, 0, "held-out", "state", device=device
         )
         with autocast(device, options.precision):
-            guess = student.generate(noise, label, state, options.iterations, options.rule).images
-        total += (guess.float() - image).abs().sum().item()
-    return total / (len(pairs) * int(np.prod(pairs.shape)))
+            guesses, steps = student.trajectory(noise, label, state, options.iterations)
+        for name, (count, rule) in variants.items():
+            guess = choose(guesses[:count], steps[:count], rule)
+            totals[name] += (guess.float() - image).abs().sum().item()
+    return {name: total / (len(pairs) * int(np.prod(pairs.shape))) for name, total in totals.items()}
 
 
 def teacher_samples(*, manifest: str | Path, samples: int, nfe: int, output: str | Path) -> None:

@@ -2,7 +2,9 @@
 
 Every FID is given against the train and the test split. Its interval is the point estimate plus and minus
 1.96 standard deviations over bootstrap resamples of the generated images, the reference held fixed:
-resampling biases FID upwards, so percentiles of the resamples would miss the estimate itself.
+resampling biases FID upwards, so percentiles of the resamples would miss the estimate itself. `is_sd`
+comes from
+the same resamples; `is_split_sd` is the spread over the parts of the Inception Score that others report.
 """
 
 from collections.abc import Mapping
@@ -34,7 +36,7 @@ class Scoring:
 
     Args:
         splits: parts of the Inception Score.
-        bootstrap: resamples for the interval of FID.
+        bootstrap: resamples for the standard deviations of FID and IS.
         kid_subsets, kid_subset_size: of KID.
         nearest: how many samples are compared with all training images.
     """
@@ -86,17 +88,26 @@ def fid(features: NDArray[np.float32], reference: Reference) -> float:
     return _frechet(fid_features_to_statistics(torch.from_numpy(features)), reference)
 
 
-def fid_deviation(features: NDArray[np.float32], reference: Reference, resamples: int, seed: int) -> float:
-    """Return the standard deviation of FID over bootstrap resamples of `features` (N, D)."""
-    source = np.random.default_rng(seed)
-    count, values = len(features), []
+def deviations(
+    features: Features, references: Mapping[str, Reference], resamples: int, seed: int
+) -> dict[str, float]:
+    """Return the standard deviations of 'is' and of 'fid_<split>' over bootstrap resamples of the images."""
+    source, count = np.random.default_rng(seed), len(features.penultimate)
+    wide = features.penultimate.astype(np.float64)
+    log_p = torch.from_numpy(features.logits).double().log_softmax(dim=1).numpy()
+    p = np.exp(log_p)
+    negative_entropy = (p * log_p).sum(axis=1)
+    values: dict[str, list[float]] = {"is": [], **{f"fid_{split}": [] for split in references}}
     for _ in range(resamples):
-        # a resample is a count per image: weighted moments, no copy of the features
-        weights = source.multinomial(count, np.full(count, 1 / count))
-        mu = np.average(features, axis=0, weights=weights)
-        sigma = np.cov(features, rowvar=False, fweights=weights)
-        values.append(_frechet({"mu": mu.astype(reference.mu.dtype), "sigma": sigma}, reference))
-    return float(np.std(values, ddof=1))
+        # a resample is a share per image: weighted moments, no copy of the features
+        weights = source.multinomial(count, np.full(count, 1 / count)) / count
+        mu, marginal = weights @ wide, weights @ p
+        sigma = ((wide - mu) * weights[:, None]).T @ (wide - mu) * (count / (count - 1))
+        for split, reference in references.items():
+            statistics = {"mu": mu.astype(reference.mu.dtype), "sigma": sigma}
+            values[f"fid_{split}"].append(_frechet(statistics, reference))
+        values["is"].append(float(np.exp(weights @ negative_entropy - marginal @ np.log(marginal))))
+    return {name: float(np.std(found, ddof=1)) for name, found in values.items()}
 
 
 def _frechet(statistics: Mapping[str, NDArray[Any]], reference: Reference) -> float:
@@ -115,42 +126,51 @@ def nearest_distance(images: NDArray[np.uint8], train: NDArray[np.uint8]) -> flo
 
 
 def score(
-    images: NDArray[np.uint8],
-    features: Features,
-    references: Mapping[str, Reference],
-    train: NDArray[np.uint8],
-    options: Scoring,
-    seed: int,
+    features: Features, references: Mapping[str, Reference], options: Scoring, seed: int
 ) -> dict[str, float]:
-    """Return all scores of images (N, C, H, W) uint8 with their `features`.
+    """Return FID, KID and IS of generated images by their features.
 
     Args:
         references: of the splits 'train' and 'test'.
-        train: all training images, for the nearest one.
         options: see `Scoring`; seed: of the bootstrap.
     """
-    scores: dict[str, float] = {"samples": len(images)}
+    scores: dict[str, float] = {"samples": len(features.penultimate)}
     generated = torch.from_numpy(features.penultimate)
+    sds = deviations(features, references, options.bootstrap, fold_in(seed, "bootstrap"))
     for split, reference in references.items():
-        value = fid(features.penultimate, reference)
-        sd = fid_deviation(features.penultimate, reference, options.bootstrap, fold_in(seed, split))
+        value, sd = fid(features.penultimate, reference), sds[f"fid_{split}"]
         scores |= {f"fid_{split}": value, f"fid_{split}_sd": sd}
         scores |= {f"fid_{split}_low": value - Z95 * sd, f"fid_{split}_high": value + Z95 * sd}
         real = torch.from_numpy(reference.features)
-        size = min(options.kid_subset_size, len(images), len(real))
+        size = min(options.kid_subset_size, len(generated), len(real))
         kid = kid_features_to_metric(
             generated, real, kid_subsets=options.kid_subsets, kid_subset_size=size, verbose=False
         )
         scores[f"kid_{split}"] = kid["kernel_inception_distance_mean"]
         scores[f"kid_{split}_sd"] = kid["kernel_inception_distance_std"]
     inception = isc_features_to_metric(torch.from_numpy(features.logits), splits=options.splits)
-    scores["is"] = inception["inception_score_mean"]
-    scores["is_sd"] = inception["inception_score_std"]
-    real = torch.from_numpy(references["train"].features)
+    scores |= {"is": inception["inception_score_mean"], "is_sd": sds["is"]}
+    return scores | {"is_split_sd": inception["inception_score_std"]}
+
+
+def compare_with_train(
+    images: NDArray[np.uint8],
+    features: Features,
+    reference: Reference,
+    train: NDArray[np.uint8],
+    options: Scoring,
+) -> dict[str, float]:
+    """Return precision, recall and the distance to the nearest training image of images (N, C, H, W).
+
+    Args:
+        features: of the images; reference: of the train split.
+        train: all training images.
+        options: see `Scoring`.
+    """
+    generated, real = torch.from_numpy(features.penultimate), torch.from_numpy(reference.features)
     quality = prc_features_to_metric(generated, real, save_cpu_ram=True, verbose=False)
-    scores |= {"precision": quality["precision"], "recall": quality["recall"]}
-    scores["nearest_train"] = nearest_distance(images[: options.nearest], train)
-    return scores
+    scores = {"precision": quality["precision"], "recall": quality["recall"]}
+    return scores | {"nearest_train": nearest_distance(images[: options.nearest], train)}
 
 
 def score_samples(
@@ -168,6 +188,8 @@ def score_samples(
 ) -> None:
     """Score every variant of a sample file and write JSON: its info, and `scores` by variant.
 
+    Precision, recall and nearest training images, which take longest, are of the headline variant alone.
+
     Args:
         samples: the sample file.
         references: paths of the reference statistics of the splits 'train' and 'test'.
@@ -181,10 +203,13 @@ def score_samples(
     extract = Extractor(extractor, weights, device, batch)
     options = from_settings(Scoring, scoring, "evaluation.scoring")
     errors = content.info.pop("l1_held_out", {})
+    headline, *_ = content.variants
     scores = {}
     for name, images in content.variants.items():
-        scores[name] = score(images, extract(images), real, train, options, seed)
+        features = extract(images)
+        scores[name] = score(features, real, options, seed)
+        if name == headline:
+            scores[name] |= compare_with_train(images, features, real["train"], train, options)
         if name in errors:
             scores[name]["l1_held_out"] = errors[name]
-    headline, *_ = content.variants
     write_json(output, {**content.info, "headline": headline, "scores": scores})

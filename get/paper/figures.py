@@ -1,67 +1,210 @@
-"""The paper's figures, from arrays and numbers that other stages have left."""
+"""Figures 2 and 3, residuals, and training curves: pure functions of measured rows (see `results`)."""
 
-import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from matplotlib.axes import Axes
 
-from get.files import atomic
 from get.paper import style
-from get.paper.style import plt
+from get.paper.results import Row, frame, over_iterations
 
-GAP = 1  # pixels between images
-
-
-def tile(images: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.uint8]:
-    """Arrange images (N, C, H, W) row by row into one picture (rows, columns, 3), white in between."""
-    count, _, height, width = images.shape
-    columns = columns or math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    picture = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
-    for index, image in enumerate(images):
-        row, column = divmod(index, columns)
-        top, left = row * (height + GAP), column * (width + GAP)
-        picture[top : top + height, left : left + width] = image.transpose(1, 2, 0)  # grey broadcasts
-    return picture
+SMALLEST, AREA = 20, 120  # of circles, in square points: of no parameters, and what the most add
+FID = "FID (train)"
+CLASSES = {True: "class-conditional", False: "unconditional"}
+Paths = Iterable[str | Path]
 
 
-def write_grid(path: str | Path, images: NDArray[np.uint8], columns: int | None = None) -> None:
-    """Write images (N, C, H, W) as one PNG, small images enlarged by a whole factor without smoothing."""
-    picture = tile(images, columns)
-    factor = max(1, 64 // images.shape[-1])
-    with atomic(path) as temporary:
-        plt.imsave(temporary, picture.repeat(factor, axis=0).repeat(factor, axis=1), format="png")
+def figure2a(rows: Sequence[Row], paths: Paths) -> None:
+    """Draw FID over training iterations, a curve per student."""
+
+    def draw(axes: Axes, found: pd.DataFrame) -> None:
+        curves(axes, found, "steps")
+        axes.set_xlabel("training iterations")
+        style.log_axis(axes, "x")
+
+    by_classes(frame(rows), draw, paths)
 
 
-def figure4a(images: NDArray[np.uint8], title: str, paths: Iterable[str | Path], side: int = 10) -> None:
-    """Draw the first side * side of `images` (N, C, H, W), uncurated."""
-    figure, axes = plt.subplots(figsize=(style.COLUMN, style.COLUMN))
-    axes.imshow(tile(images[: side * side], side), interpolation="nearest")
-    axes.set_title(title)
-    axes.axis("off")
+def figure2b(rows: Sequence[Row], paths: Paths) -> None:
+    """Draw FID over parameters: a curve per family at equal iterations, batch and conditioning.
+
+    Where any such group has several sizes, groups of one size are left out.
+    """
+
+    found = frame(rows)
+    if len(found):
+        groups = found.groupby(["family", "conditioning", "batch", "steps"])
+        several = found[groups["parameters"].transform("nunique") > 1]
+        found = several if len(several) else found
+
+    def draw(axes: Axes, found: pd.DataFrame) -> None:
+        steps, labels = sorted(found["steps"].unique()), []
+        for (family, _, _, step), group in found.groupby(["family", "conditioning", "batch", "steps"]):
+            group = group.sort_values("parameters")
+            look = style.look(str(family), steps.index(step))
+            last = line(axes, group["parameters"], group["fid_train"], group["fid_train_sd"], look)
+            labels.append((*last, f"{name_of(str(family))}, {step:,.0f} steps", look["color"]))
+        axes.set_xlabel("parameters")
+        style.log_axis(axes, "x")
+        finish(axes, labels)
+
+    by_classes(found, draw, paths)
+
+
+def figure3a(rows: Sequence[Row], machine: str, paths: Paths) -> None:
+    """Draw FID over sampling time: GET at several numbers of iterations; the area of a circle is the size."""
+    found = over_iterations(rows)
+    if "seconds" in found:
+        found["milliseconds"] = 1e3 * found["seconds"].astype(float)
+    largest = found.get("parameters", pd.Series([1.0])).max()
+
+    def draw(axes: Axes, found: pd.DataFrame) -> None:
+        labels = []
+        for (_, label), curve in found.groupby(["student", "method"], sort=False):
+            look = style.look(curve["family"].iloc[0], 0)
+            x, y = curve["milliseconds"], curve["fid_train"]
+            axes.errorbar(x, y, curve["fid_train_sd"], fmt="none", ecolor=look["color"], elinewidth=0.6)
+            axes.plot(x, y, color=look["color"], linestyle=look["linestyle"])
+            area = SMALLEST + AREA * curve["parameters"] / largest
+            axes.scatter(x, y, area, facecolor=look["markerfacecolor"], edgecolor=look["color"], alpha=0.7)
+            if len(curve) > 1:
+                for count, at, fid in zip(curve["iterations"], x, y, strict=True):
+                    axes.annotate(
+                        str(count), (at, fid), ha="center", va="center", fontsize=4.5, color="white"
+                    )
+            labels.append((x.iloc[-1], y.iloc[-1], str(label), look["color"]))
+        axes.set_xlabel(f"sampling time per image in ms ({machine})")
+        style.log_axis(axes, "x")
+        finish(axes, labels)
+
+    by_classes(found, draw, paths)
+
+
+def figure3b(rows: Sequence[Row], paths: Paths) -> None:
+    """Draw FID over training compute, a curve per student over its milestones."""
+    found = frame(rows)
+    power, unit = scale_of(found.get("training_flops", pd.Series(dtype=float)))
+
+    def draw(axes: Axes, found: pd.DataFrame) -> None:
+        curves(axes, found.assign(compute=found["training_flops"] / power), "compute")
+        axes.set_xlabel(f"training compute in {unit}FLOP")
+        style.log_axis(axes, "x", base=2)
+
+    by_classes(found, draw, paths)
+
+
+def residuals(rows: Sequence[Row], paths: Paths) -> None:
+    """Draw what the fixed-point iteration does: steps of the state, and changes of the decoded image."""
+    figure, (left, right) = style.panels(2, ["state", "decoded image"])
+    solvers = [row for row in rows if row.runs and row.runs[0].get("residuals")]
+    labels: dict[Axes, list[Any]] = {left: [], right: []}
+    for rank, row in enumerate(solvers):
+        look = style.look("get", rank)
+        if not row.runs[0]["conditional"]:
+            look |= {"linestyle": ":", "markerfacecolor": "white"}
+        for axes, name, first in ((left, "residuals", 0), (right, "changes", 1)):
+            values = np.array([run[name] for run in row.runs], float)
+            spread = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
+            last = line(axes, first + np.arange(values.shape[1]), values.mean(axis=0), spread, look)
+            labels[axes].append(
+                (*last, row.label + ("" if row.runs[0]["conditional"] else "*"), look["color"])
+            )
+    left.set_ylabel(r"residual $\|f(z_k) - z_k\|$")
+    right.set_ylabel(r"root mean square of $x_{k+1} - x_k$")
+    for axes in (left, right):
+        axes.set_xlabel("iteration $k$")
+        style.log_axis(axes, "y")
+        style.label_lines(axes, finite(labels[axes]))
     style.save(figure, paths)
 
 
-def figure4b(
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    title: str,
-    paths: Iterable[str | Path],
-    columns: int = 12,
-) -> None:
-    """Draw the first `columns` (or fewer) images (N, C, H, W) of each class, a row per class; labels (N,)."""
-    classes, counts = np.unique(labels, return_counts=True)
-    columns = min(columns, int(counts.min()))
-    chosen = np.concatenate([np.flatnonzero(labels == c)[:columns] for c in classes])
-    pitch = images.shape[2] + GAP
-    figure, axes = plt.subplots(figsize=(style.COLUMN, style.COLUMN * len(classes) / columns + 0.2))
-    axes.imshow(tile(images[chosen], columns), interpolation="nearest")
-    axes.set_title(title)
-    axes.set_yticks([pitch * row + pitch / 2 - 1 for row in range(len(classes))], [str(c) for c in classes])
-    axes.set_xticks([])
-    axes.set_ylabel("class")
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+def training_curves(histories: Sequence[Mapping[str, Any]], paths: Paths) -> None:
+    """Draw the loss over training iterations, a curve per student: the mean over seeds.
+
+    Args:
+        histories: 'label', 'family', 'conditional' and 'runs': the JSON of each seed's history.
+    """
+    families = list(dict.fromkeys(history["family"] for history in histories))
+    titles = {"get": "GET: weighted sum over all states", "vit": "ViT: one state"}
+    figure, panels = style.panels(max(1, len(families)), [titles.get(name, name) for name in families])
+    for axes, family in zip(panels, families, strict=False):
+        labels = []
+        for rank, history in enumerate(h for h in histories if h["family"] == family):
+            look = style.look(family, rank) | {"markevery": 0.2, "markersize": 3}
+            tables = [pd.DataFrame(run["rows"], columns=run["columns"]) for run in history["runs"]]
+            mean = pd.concat(tables).groupby("step", as_index=False)["loss"].mean()
+            if mean.empty:
+                continue
+            axes.plot(mean["step"], mean["loss"], **look)
+            mark = "" if history["conditional"] else "*"
+            labels.append(
+                (mean["step"].iloc[-1], mean["loss"].iloc[-1], history["label"] + mark, look["color"])
+            )
+        axes.set_xlabel("training iterations")
+        axes.set_ylabel("L1 loss (pixels in [-1, 1])")
+        for which in "xy":
+            style.log_axis(axes, which)
+        style.label_lines(axes, finite(labels))
     style.save(figure, paths)
+
+
+# ---------- what the plots share
+
+
+def by_classes(found: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], paths: Paths) -> None:
+    """Draw a panel for the class-conditional rows and one for the unconditional ones, where there are any."""
+    kinds = [kind for kind in CLASSES if len(found) and (found["conditional"] == kind).any()]
+    figure, panels = style.panels(max(1, len(kinds)), [CLASSES[kind] for kind in kinds])
+    for axes, kind in zip(panels, kinds, strict=False):
+        axes.set_ylabel(FID)
+        draw(axes, found[found["conditional"] == kind])
+    style.save(figure, paths)
+
+
+def curves(axes: Axes, found: pd.DataFrame, x: str) -> None:
+    """Draw FID over column `x`, a curve per student, families in their colours."""
+    labels = []
+    for family, members in found.groupby("family", sort=False):
+        for rank, ((_, label), curve) in enumerate(members.groupby(["student", "method"], sort=False)):
+            look = style.look(str(family), rank)
+            last = line(axes, curve[x], curve["fid_train"], curve["fid_train_sd"], look)
+            labels.append((*last, str(label), look["color"]))
+    finish(axes, labels)
+
+
+def line(axes: Axes, x: Any, y: Any, sd: Any, look: Mapping[str, Any]) -> tuple[float, float]:
+    """Draw a curve with error bars of one standard deviation; return its last finite point (or NaN)."""
+    x, y, sd = (np.asarray(values, float) for values in (x, y, sd))
+    axes.errorbar(x, y, sd, **look, elinewidth=0.6, capsize=1.5, capthick=0.6)
+    good = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    return (x[good[-1]], y[good[-1]]) if len(good) else (np.nan, np.nan)
+
+
+def finish(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
+    """Put FID on a logarithmic axis and write the labels beside the curves."""
+    style.log_axis(axes, "y")
+    style.label_lines(axes, finite(labels))
+
+
+def finite(labels: Iterable[tuple[float, float, str, str]]) -> list[tuple[float, float, str, str]]:
+    """Return the labels whose point exists."""
+    return [label for label in labels if np.isfinite(label[:2]).all()]
+
+
+def name_of(family: str) -> str:
+    """Return what a family is called."""
+    return {"get": "GET", "vit": "ViT"}.get(family, family)
+
+
+def scale_of(flops: pd.Series) -> tuple[float, str]:
+    """Return the power of ten and the prefix that suit the smallest of some numbers of operations."""
+    smallest = flops.min()
+    fitting: Iterator[tuple[float, str]] = (
+        (power, prefix)
+        for power, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"))
+        if smallest >= power
+    )
+    return next(fitting, (1e9, "G"))

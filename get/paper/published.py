@@ -1,11 +1,44 @@
 """Published numbers, each with its source: `published.csv`."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+
+# what the fields of a row's 'detail' are called in our tables
+DETAILS = {
+    "batch": "batch_factor",
+    "n_models": "models",
+    "train_mem_gb_per_gpu": "training_memory",
+    "train_iter_per_s": "training_speed",
+}
 
 
 def published(table: str) -> pd.DataFrame:
     """Return the published rows of `table` (say 'paper table 1'): method, nfe, fid, is, source, ..."""
     rows = pd.read_csv(Path(__file__).with_name("published.csv"))
     return rows[rows["table"] == table].reset_index(drop=True)
+
+
+def details(text: str) -> dict[str, Any]:
+    """Return the fields of a row's detail ('batch=4x; phases=1; ...') by name, as numbers where they are."""
+    found: dict[str, Any] = {}
+    for field in text.split("; "):
+        name, value = field.split("=")
+        if name == "trajectory":
+            found[name] = {"True": "yes", "False": "no"}[value]
+        elif name == "batch":
+            found[DETAILS[name]] = float(value.removesuffix("x"))
+        else:
+            try:
+                found[DETAILS.get(name, name)] = float(value) if name != "phases" else value
+            except ValueError:
+                found[DETAILS.get(name, name)] = value
+    return found
+
+
+def quantity(text: Any) -> float:
+    """Return '85.2M' or '15.2G' as a number; NaN for nothing."""
+    if pd.isna(text):
+        return float("nan")
+    return float(text[:-1]) * {"M": 1e6, "G": 1e9}[text[-1]]

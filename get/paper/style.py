@@ -1,18 +1,27 @@
-"""How every figure looks: widths, fonts, colours, and how it is saved."""
+"""How every figure looks: widths, fonts, colours, markers, labels, and how it is saved.
 
-from collections.abc import Iterable
+Colours are Okabe and Ito's, which colour-blind readers tell apart. In grey, families differ by filled and
+open markers and by the line, members of a family by the marker.
+"""
+
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from get.files import atomic
 
 COLUMN = 3.25  # inches, the width of a column of text
+PAGE = 6.75  # inches, the width of two columns
+HEIGHT = 2.5  # inches, of a plot
 DPI = 300
 
 plt.rcParams.update(
@@ -20,13 +29,113 @@ plt.rcParams.update(
         "font.family": "DejaVu Sans",
         "font.size": 7,
         "axes.titlesize": 7,
+        "axes.labelsize": 7,
         "axes.spines.top": False,
         "axes.spines.right": False,
+        "axes.linewidth": 0.6,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "0.9",
+        "grid.linewidth": 0.5,
+        "lines.linewidth": 1.0,
+        "lines.markersize": 4,
+        "xtick.labelsize": 6.5,
+        "ytick.labelsize": 6.5,
+        "legend.frameon": False,
+        "legend.fontsize": 6.5,
         "pdf.fonttype": 42,  # embedded TrueType: text stays text
         "savefig.bbox": "tight",
         "savefig.pad_inches": 0.02,
     }
 )
+
+FAMILIES = {  # colour, line, whether markers are filled
+    "get": ("#0072B2", "-", True),
+    "vit": ("#D55E00", (0, (4, 2)), False),
+}
+OTHERS = ("#009E73", (0, (1, 1)), True)
+MARKERS = "os^Dv*XPph"
+
+
+def look(family: str, rank: int) -> dict[str, Any]:
+    """Return colour, line and marker of the member number `rank` of a family, as arguments of `plot`."""
+    colour, line, filled = FAMILIES.get(family, OTHERS)
+    marker = MARKERS[rank % len(MARKERS)]
+    face = colour if filled else "white"
+    return {"color": colour, "linestyle": line, "marker": marker, "markerfacecolor": face}
+
+
+def panels(count: int, titles: Sequence[str] = ()) -> tuple[Figure, Sequence[Axes]]:
+    """Return a figure with `count` plots side by side: one as wide as a column, more as wide as the page."""
+    width = COLUMN if count == 1 else PAGE
+    figure, axes = plt.subplots(1, count, figsize=(width, HEIGHT), squeeze=False, layout="constrained")
+    for axis, title in zip(axes[0], titles, strict=False):
+        axis.set_title(title)
+    return figure, axes[0]
+
+
+def log_axis(axes: Axes, which: str, base: int = 10) -> None:
+    """Make an axis logarithmic, with plain numbers at a few places of each decade (or at powers of 2)."""
+    getattr(axes, f"set_{which}scale")("log", base=base)
+    limits, axis = getattr(axes, f"get_{which}lim")(), getattr(axes, f"{which}axis")
+    ratio = limits[1] / limits[0]
+    if ratio < 3:  # room for a few ticks
+        middle = (limits[0] * limits[1]) ** 0.5
+        getattr(axes, f"set_{which}lim")(middle / 3**0.5, middle * 3**0.5)
+    subs = (1,) if base == 2 else (1, 1.5, 2, 3, 5, 7) if ratio < 10 else (1, 2, 5)
+    axis.set_major_locator(LogLocator(base=base, subs=subs, numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def compact(value: float) -> str:
+    """Return a number as a tick shows it: 0.02, 500, 20k, 3M."""
+    if value < 1e4:
+        return f"{value:g}"
+    return f"{value / 1e3:g}k" if value < 1e6 else f"{value / 1e6:g}M"
+
+
+def label_lines(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
+    """Write each (x, y, text, colour) beside the right edge at its height; texts are moved apart.
+
+    A thin line leads from (x, y) to the text. Call it last, when the limits of the axes are final.
+    """
+    if not labels:
+        return
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
+    box, pitch = axes.get_window_extent(), 7.5 * figure.dpi / 72  # pixels between lines of text
+    placed = sorted(
+        (axes.transData.transform((x, y))[1], x, y, text, colour) for x, y, text, colour in labels
+    )
+    leader = {
+        "arrowstyle": "-",
+        "relpos": (0, 0.5),
+        "linewidth": 0.4,
+        "alpha": 0.6,
+        "shrinkA": 1,
+        "shrinkB": 3,
+    }
+    heights: list[float] = []
+    for wanted, *_ in placed:
+        heights.append(max(wanted, heights[-1] + pitch) if heights else max(wanted, box.y0))
+    excess = max(0.0, heights[-1] - box.y1)
+    for index in reversed(range(len(heights))):  # push the pile down from the top
+        limit = box.y1 if index == len(heights) - 1 else heights[index + 1] - pitch
+        heights[index] = min(heights[index], limit) if excess else heights[index]
+    for height, (_, x, y, text, colour) in zip(heights, placed, strict=True):
+        axes.annotate(
+            text,
+            (x, y),
+            (1.04, (height - box.y0) / box.height),
+            textcoords="axes fraction",
+            color=colour,
+            fontsize=6.5,
+            va="center",
+            annotation_clip=False,
+            arrowprops=leader | {"color": colour},
+        )
 
 
 def save(figure: Figure, paths: Iterable[str | Path]) -> None:

@@ -1,7 +1,6 @@
-"""The paper's tables, as pure functions of score files and published numbers."""
+"""The paper's tables, as pure functions of scores, costs and published numbers."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,114 +8,241 @@ import numpy as np
 import pandas as pd
 
 from get.files import atomic
-from get.paper.published import published
+from get.paper.published import details, published
+from get.paper.results import Row, frame
 
-Scores = Mapping[str, Any]  # the JSON of one score file
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One row: what the table calls it, and its score files, one per seed."""
-
-    method: str
-    runs: Sequence[Scores]
+PERCENT, MEGA, GIGA = 100, 1e6, 1e9
+WORDS = ("Method", "Classes", "Class enters by", "Teacher", "Trajectory")  # columns that are no numbers
 
 
-AVERAGED = (
-    "fid_train", "fid_test", "is", "is_sd", "kid_train", "kid_train_sd", "kid_test", "kid_test_sd",
-    "precision", "recall", "l1_held_out", "nearest_train",
-)  # fmt: skip
+def with_published(rows: Sequence[Row], table: str) -> pd.DataFrame:
+    """Return the rows, measured, with the paper's numbers of `table` where a row names its counterpart there.
 
-
-def measured_row(entry: Entry) -> dict[str, Any]:
-    """Return one row: means over seeds of the headline scores, how sure they are, and what the row is.
-
-    `fid_train_sd` and `fid_test_sd` are one standard deviation: over bootstrap resamples of the samples where
-    there is one seed, over seeds where there are several; `sd_over` says which. `_low` and `_high` bound the
-    95% interval of the bootstrap, for one seed.
+    Adds `fid_published` and `is_published`, and the differences to them in percent: `fid_difference` of FID
+    against the test split, which is what the published code computes, and `is_difference`.
     """
-    first = entry.runs[0]
-    headlines = pd.DataFrame([run["scores"][run["headline"]] for run in entry.runs])
-    several = len(entry.runs) > 1
-    row: dict[str, Any] = {
-        "method": entry.method,
-        "conditional": first["conditional"],
-        "nfe": first["nfe"],
-        "parameters": first.get("parameters"),
-        "steps": first.get("step"),
-        "seeds": len(entry.runs),
-        "samples": headlines["samples"].min(),
-        **headlines.reindex(columns=list(AVERAGED)).mean(),
-        "fid_train_last": _variant(entry.runs, "last", "fid_train"),
-    }
-    for name in ("fid_train", "fid_test"):
-        row[f"{name}_sd"] = headlines[name].std() if several else headlines[f"{name}_sd"].item()
-        for end in ("low", "high"):
-            row[f"{name}_{end}"] = np.nan if several else headlines[f"{name}_{end}"].item()
-    stuck = any(run.get("plateau") for run in entry.runs)
-    row["sd_over"] = "seeds" if several else "bootstrap"
-    return {**row, "note": "never left the mean-image plateau" if stuck else "", "source": "measured"}
+    found = frame(rows)
+    paper = published(table).set_index("method")
+    names = [row.published for row in rows if row.runs]
+    for score, ours in (("fid", "fid_test"), ("is", "is")):
+        theirs = [paper[score].get(name, np.nan) if name else np.nan for name in names]
+        found[f"{score}_published"] = theirs
+        if len(found):
+            found[f"{score}_difference"] = PERCENT * (found[ours] / found[f"{score}_published"] - 1)
+    return found.assign(source="measured")
 
 
-def _variant(runs: Iterable[Scores], rule: str, score: str) -> float:
-    """Return the mean over runs of a score under the state rule `rule` at the trained iterations."""
-    values = [
-        run["scores"][name][score]
-        for run in runs
-        for name in run["scores"]
-        if name == f"{rule}-{run.get('model', {}).get('iterations')}"
-    ]
-    return float(np.mean(values)) if values else np.nan
-
-
-def table1(entries: Sequence[Entry], with_published: bool) -> pd.DataFrame:
-    """Return Table 1: one-step students, their teachers, and the ends of the scale; a row per entry.
+def table1(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
+    """Return Table 1: one-step students, their teachers, and the ends of the scale.
 
     Args:
-        entries: in the order of the rows.
-        with_published: append the paper's rows (only where the data set is the paper's).
+        rows: in the order of the table.
+        cifar10: append the paper's rows, which are for CIFAR-10.
     """
-    table = pd.DataFrame([measured_row(entry) for entry in entries])
-    if with_published:
-        rows = published("paper table 1").rename(columns={"fid": "fid_published"})
-        rows["source"] = "published: " + rows["source"]
-        rows["conditional"] = False
-        keep = ["method", "conditional", "nfe", "fid_published", "is", "source"]
-        table = pd.concat([table, rows[keep]], ignore_index=True)
-    return table
+    return _append_published(with_published(rows, "paper table 1"), "paper table 1", cifar10, False)
 
 
-def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of Table 1 that a reader wants, as text: one standard deviation as plus-minus."""
+def table2(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
+    """Return Table 2: sizes, longer training, larger batch."""
+    return with_published(rows, "paper table 2")
 
-    def fid(row: pd.Series, split: str) -> str:
-        value, sd = row[f"fid_{split}"], row[f"fid_{split}_sd"]
+
+def table3(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
+    """Return Table 3: class-conditional students; with the paper's other methods as for Table 1."""
+    return _append_published(with_published(rows, "paper table 3"), "paper table 3", cifar10, True)
+
+
+def table4(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
+    """Return Table 4: quality and cost; a student that can trade time for memory has a second row, O(1).
+
+    Columns beside those of `measured`: `macs` (forward, one image), `training_memory` (bytes, peak) and
+    `training_speed` (iterations per second). A row without costs has none of them.
+    """
+    found, lines = with_published(rows, "paper table 4"), []
+    for (_, line), row in zip(found.iterrows(), (row for row in rows if row.runs), strict=True):
+        costs: Mapping[str, Any] = row.costs or {"training": {}, "macs": np.nan}
+        for mode in costs["training"] or {"plain": None}:
+            spent = costs["training"].get(mode, {})
+            speed = spent.get("iterations_per_second", {})
+            lines.append(
+                {
+                    **line,
+                    "method": row.label + (", O(1) memory" if mode == "checkpointed" else ""),
+                    "macs": costs["macs"],
+                    "training_memory": spent.get("peak_memory_bytes", np.nan),
+                    "training_speed": speed.get("median", np.nan),
+                    "training_speed_low": speed.get("low", np.nan),
+                    "training_speed_high": speed.get("high", np.nan),
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def table5(rows: Sequence[Row], cifar10: bool, training: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return Table 5: what training asks for, ours and the paper's list of methods.
+
+    Args:
+        rows: the students.
+        cifar10: give the scores of the published rows, which are for CIFAR-10.
+        training: by student, 'base_batch' (the batch that counts as 1x), 'pairs', 'nfe' (teacher evaluations
+            for each) and 'teacher'.
+    """
+    found = with_published(rows, "paper table 5")
+    for position, row in enumerate(row for row in rows if row.runs):
+        about = training[row.student]
+        columns = {
+            "batch_factor": row.batch / about["base_batch"],
+            "phases": "1",
+            "models": 1,
+            "trajectory": "no",
+            "teacher": about["teacher"],
+            "teacher_evaluations": float(about["pairs"] * about["nfe"]),
+        }
+        for name, value in columns.items():
+            found.loc[position, name] = value
+    paper = published("paper table 5")
+    theirs = pd.DataFrame([details(text) for text in paper["detail"]])
+    theirs["method"], theirs["source"] = paper["method"], "published: " + paper["source"]
+    if cifar10:
+        theirs["fid_published"], theirs["is_published"] = paper["fid"], paper["is"]
+    return pd.concat([found, theirs], ignore_index=True)
+
+
+def table6(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
+    """Return Table 6: how the class comes in."""
+    return with_published(rows, "paper table 6")
+
+
+TABLES: dict[str, Callable[..., pd.DataFrame]] = {
+    "1": table1,
+    "2": table2,
+    "3": table3,
+    "4": table4,
+    "5": table5,
+    "6": table6,
+}
+
+
+def _append_published(found: pd.DataFrame, table: str, cifar10: bool, conditional: bool) -> pd.DataFrame:
+    if not cifar10:
+        return found
+    rows = published(table).rename(columns={"fid": "fid_published", "is": "is_published"})
+    rows["source"], rows["conditional"] = "published: " + rows["source"], conditional
+    keep = ["method", "conditional", "nfe", "fid_published", "is_published", "source"]
+    return pd.concat([found, rows[keep]], ignore_index=True)
+
+
+# ---------- as a reader sees it
+
+Cell = Callable[[pd.Series], str]
+
+
+def number(name: str, digits: int = 0, unit: float = 1) -> Cell:
+    """Return a cell that shows column `name`, in units of `unit`, with thousands separated; '-' for none."""
+
+    def cell(row: pd.Series) -> str:
+        value = row.get(name, np.nan)
         # a set against itself comes out as -0.00
-        return "-" if pd.isna(value) else f"{abs(value):.2f} ± {sd:.2f}"
+        return "-" if pd.isna(value) else f"{abs(value) / unit:,.{digits}f}"
 
-    def number(value: float, digits: int) -> str:
-        return "-" if pd.isna(value) else f"{value:.{digits}f}"
+    return cell
 
-    rows = []
-    for _, row in table.iterrows():
-        text = {
-            "Method": row["method"],
-            "Classes": "-" if pd.isna(row["conditional"]) else "given" if row["conditional"] else "none",
-            "NFE": number(row["nfe"], 0),
-            "Parameters": "-" if pd.isna(row["parameters"]) else f"{int(row['parameters']):,}",
-            "FID (train)": fid(row, "train"),
-            "FID (test)": fid(row, "test"),
-        }
-        if "fid_published" in table:
-            text["FID (published)"] = number(row["fid_published"], 2)
-        text |= {
-            "IS": number(row["is"], 2),
-            "Precision": number(row["precision"], 2),
-            "Recall": number(row["recall"], 2),
-            "Seeds": "-" if pd.isna(row["seeds"]) else str(int(row["seeds"])),
-        }
-        rows.append(text)
-    return pd.DataFrame(rows)
+
+def plus_minus(name: str, digits: int = 2) -> Cell:
+    """Return a cell that shows a score and its standard deviation; one seed is marked by its brackets."""
+
+    def cell(row: pd.Series) -> str:
+        value, sd = row.get(name, np.nan), row.get(f"{name}_sd", np.nan)
+        if pd.isna(value):
+            return "-"
+        spread = f"± {sd:.{digits}f}"
+        return f"{abs(value):.{digits}f} {spread if row['seeds'] > 1 else f'({spread})'}"
+
+    return cell
+
+
+def text(name: str) -> Cell:
+    """Return a cell that shows a word."""
+    return lambda row: "-" if pd.isna(row.get(name)) else str(row[name])
+
+
+def signed(name: str) -> Cell:
+    """Return a cell that shows a signed percentage."""
+    return lambda row: "-" if pd.isna(row.get(name)) else f"{row[name]:+.1f}%"
+
+
+def _classes(row: pd.Series) -> str:
+    return "-" if pd.isna(row["conditional"]) else "given" if row["conditional"] else "none"
+
+
+_ENTERS = {"none": "not at all", "injection": "injection to q, k, v", "adaln-zero": "AdaLN-Zero"}
+_FID = {"FID (train)": plus_minus("fid_train"), "FID (test)": plus_minus("fid_test")}
+_PAPER = {
+    "FID (paper)": number("fid_published", 2),
+    "IS (paper)": number("is_published", 2),
+    "FID (test) to paper": signed("fid_difference"),
+    "IS to paper": signed("is_difference"),
+}
+_SIZE = {"Parameters": number("parameters")}
+_RUN = {"Steps": number("steps"), "Batch": number("batch")}
+_SCORES = {**_FID, "IS": plus_minus("is")}
+_SEEDS = {"Seeds": number("seeds")}
+_METHOD = {"Method": text("method")}
+COLUMNS: dict[str, dict[str, Cell]] = {
+    "1": {
+        **_METHOD,
+        "Classes": _classes,
+        "NFE": number("nfe"),
+        **_SIZE,
+        "Steps": number("steps"),
+        **_SCORES,
+        "Precision": number("precision", 2),
+        "Recall": number("recall", 2),
+        **_SEEDS,
+        **_PAPER,
+    },
+    "2": {**_METHOD, **_SIZE, **_RUN, **_SCORES, **_SEEDS, **_PAPER},
+    "3": {**_METHOD, "NFE": number("nfe"), **_SIZE, **_RUN, **_SCORES, **_SEEDS, **_PAPER},
+    "4": {
+        **_METHOD,
+        **_SCORES,
+        **_SIZE,
+        "MACs (M)": number("macs", 2, MEGA),
+        "Training memory (MB)": number("training_memory", 1, MEGA),
+        "Training speed (it/s)": number("training_speed", 2),
+        **_SEEDS,
+        **_PAPER,
+    },
+    "5": {
+        **_METHOD,
+        "Batch": lambda row: "-" if pd.isna(row["batch_factor"]) else f"{row['batch_factor']:g}x",
+        "Phases": text("phases"),
+        "Models": number("models"),
+        "Trajectory": text("trajectory"),
+        "Teacher": text("teacher"),
+        "Teacher evaluations (M)": number("teacher_evaluations", 2, MEGA),
+        "FID (train)": plus_minus("fid_train"),
+        **{name: _PAPER[name] for name in ("FID (paper)", "IS (paper)")},
+    },
+    "6": {
+        **_METHOD,
+        "Class enters by": lambda row: _ENTERS.get(row["conditioning"], "-"),
+        **_SIZE,
+        "Steps": number("steps"),
+        **_SCORES,
+        **_SEEDS,
+        **_PAPER,
+    },
+}
+
+
+def readable(table: pd.DataFrame, number: str) -> pd.DataFrame:
+    """Return what a reader wants of Table `number`, as text; the paper's columns only where it has any."""
+    shown = pd.DataFrame(
+        {name: [cell(row) for _, row in table.iterrows()] for name, cell in COLUMNS[number].items()}
+    )
+    empty = [name for name in _PAPER if name in shown and (shown[name] == "-").all()]
+    return shown.drop(columns=empty)
 
 
 def write_table(
@@ -131,16 +257,44 @@ def write_table(
         paths: the three files.
     """
     texts = {"csv": table.to_csv(index=False, float_format="%.6g")}
-    words = ("Method", "Classes")
-    right = ["left" if column in words else "right" for column in shown]
-    markdown = shown.to_markdown(index=False, disable_numparse=True, colalign=right)
+    left = [column in WORDS for column in shown]
+    align = ["left" if words else "right" for words in left]
+    markdown = shown.to_markdown(index=False, disable_numparse=True, colalign=align if len(shown) else None)
     texts["md"] = f"{markdown}\n\n{caption}\n"
-    styler = shown.style.hide(axis="index").format(escape="latex")
-    columns = "".join("l" if column in words else "r" for column in shown)
-    latex = styler.to_latex(
-        hrules=True, caption=caption, label=label, column_format=columns, position_float="centering"
-    )
-    texts["tex"] = latex.replace("±", r"$\pm$")
-    for kind, text in texts.items():
+    texts["tex"] = latex(shown, caption, label, "".join("l" if words else "r" for words in left))
+    for kind, content in texts.items():
         with atomic(paths[kind]) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(content)
+
+
+_LATEX = {character: f"\\{character}" for character in "&%$#_{}"}
+_LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX |= {"±": r"$\pm$", "<": r"$<$", ">": r"$>$"}
+
+
+def latex(shown: pd.DataFrame, caption: str, label: str, columns: str) -> str:
+    """Return a table environment (packages booktabs and graphicx), no wider than the text."""
+
+    def escaped(words: str) -> str:
+        return "".join(_LATEX.get(character, character) for character in words)
+
+    lines = [list(shown.columns), *shown.to_numpy().tolist()]
+    head, *body = [" & ".join(escaped(cell) for cell in line) + r" \\" for line in lines]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{escaped(caption)}}}",
+            rf"\label{{{label}}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            head,
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\end{table}",
+            "",
+        ]
+    )

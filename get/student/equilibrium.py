@@ -43,13 +43,12 @@ def residuals(states: Tensor, damping: float = 1.0) -> Tensor:
     return (states[1:] - states[:-1]).flatten(2).norm(dim=2) / damping
 
 
-def choose(states: Tensor, rule: str, damping: float = 1.0) -> Tensor:
-    """Return one state per sample (B, N, D) of the states of `iterate`, stacked (K + 1, B, N, D).
+def choose(states: Tensor, residuals: Tensor, rule: str) -> Tensor:
+    """Return one state per sample (B, ...) of the states z_1..z_K, stacked (K, B, ...).
 
-    Rule 'lowest-residual' is the published one: z_{k+1} for the k at which ||f(z_k) - z_k|| was smallest,
-    per sample, without synchronising with the host. Rule 'last' is z_K.
+    Rule 'lowest-residual' is the published one: z_{k+1} for the k at which ||f(z_k) - z_k||, `residuals`
+    (K, B), was smallest, per sample, without synchronising with the host. Rule 'last' is z_K.
     """
     if rule == "last":
         return states[-1]
-    best = residuals(states, damping).argmin(dim=0) + 1
-    return states[best, torch.arange(states.shape[1], device=states.device)]
+    return states[residuals.argmin(dim=0), torch.arange(states.shape[1], device=states.device)]

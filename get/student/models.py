@@ -21,7 +21,10 @@ Description = Mapping[str, Any]
 
 
 class Generated(NamedTuple):
-    """What `generate` returns: images (B, C, H, W) in about [-1, 1], and residuals (K, B); K = 0 for ViT."""
+    """Images in about [-1, 1]: (B, C, H, W), or (K, B, C, H, W) of a trajectory; and residuals (K, B).
+
+    A ViT has K = 1 and no residuals (0, B).
+    """
 
     images: Tensor
     residuals: Tensor
@@ -81,6 +84,12 @@ class Student(nn.Module):
             iterations: number of fixed-point iterations; None is the number trained with.
             rule: which state is decoded, one of `equilibrium.RULES`.
         """
+        raise NotImplementedError
+
+    def trajectory(
+        self, noise: Tensor, label: Tensor | None, state: Tensor | None, iterations: int | None = None
+    ) -> Generated:
+        """Return the images of every state z_1..z_K, of which `generate` decodes one; arguments as there."""
         raise NotImplementedError
 
     def _embed(self, noise: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -157,7 +166,15 @@ class GET(Student):
     ) -> Generated:
         """Return images of the state chosen by `rule`, and the residuals (K, B); see `Student.generate`."""
         states = torch.stack(self._solve(noise, label, state, iterations or self.iterations))
-        return Generated(self.decoder(equilibrium.choose(states, rule)), equilibrium.residuals(states))
+        steps = equilibrium.residuals(states)
+        return Generated(self.decoder(equilibrium.choose(states[1:], steps, rule)), steps)
+
+    def trajectory(
+        self, noise: Tensor, label: Tensor | None, state: Tensor | None, iterations: int | None = None
+    ) -> Generated:
+        """Return the images of z_1..z_K (K, B, C, H, W), and the residuals (K, B)."""
+        states = torch.stack(self._solve(noise, label, state, iterations or self.iterations))
+        return Generated(self.decoder(states[1:]), equilibrium.residuals(states))
 
     def _solve(
         self,
@@ -219,8 +236,18 @@ class ViT(Student):
         rule: str = "lowest-residual",
     ) -> Generated:
         """Return images (B, C, H, W) and no residuals (0, B); see `Student.generate`."""
-        images = self(noise, label)[0]
-        return Generated(images, images.new_empty(0, len(images)))
+        images, residuals = self.trajectory(noise, label)
+        return Generated(images[0], residuals)
+
+    def trajectory(
+        self,
+        noise: Tensor,
+        label: Tensor | None,
+        state: Tensor | None = None,
+        iterations: int | None = None,
+    ) -> Generated:
+        """Return the images (1, B, C, H, W), and no residuals (0, B)."""
+        return Generated(self(noise, label), noise.new_empty(0, len(noise)))
 
 
 FAMILIES: dict[str, type[Student]] = {"get": GET, "vit": ViT}

@@ -46,10 +46,9 @@ class Sampling:
 
 
 class Samples(NamedTuple):
-    """images (B, C, H, W) float32, label (B,) int64, residuals (K, B)."""
+    """images (B, C, H, W) float32, or (K, B, C, H, W) of whole trajectories; residuals (K, B)."""
 
     images: Tensor
-    label: Tensor
     residuals: Tensor
 
 
@@ -61,6 +60,7 @@ def sample(
     seed: int,
     options: Sampling,
     device: torch.device,
+    trajectories: bool = False,
 ) -> Iterator[Samples]:
     """Yield the samples with the given indices, batch by batch.
 
@@ -74,17 +74,19 @@ def sample(
         seed: names the noise.
         options: see `Sampling`.
         device: where to compute; images come back on the CPU.
+        trajectories: yield the image of every iteration, not of the one that `options.rule` chooses.
     """
     for start in range(0, len(indices), options.batch):
         chosen = indices[start : start + options.batch]
-        label = labels[start : start + options.batch]
+        label = labels[start : start + options.batch].to(device)
         noise = normal(chosen, student.shape, seed, "evaluation", "noise").to(device)
         state = _initial_state(student.state_shape, chosen, seed, options.initial, device)
         with torch.no_grad(), autocast(device, options.precision):
-            images, residuals = student.generate(
-                noise, label.to(device), state, options.iterations, options.rule
-            )
-        yield Samples(images.float().cpu(), label, residuals.float().cpu())
+            if trajectories:
+                drawn = student.trajectory(noise, label, state, options.iterations)
+            else:
+                drawn = student.generate(noise, label, state, options.iterations, options.rule)
+        yield Samples(drawn.images.float().cpu(), drawn.residuals.float().cpu())
 
 
 def _initial_state(

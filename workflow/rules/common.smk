@@ -108,15 +108,27 @@ def settings_of(wildcards):
         student = STUDENTS[name]
         content = {key: student[key] for key in ("model", "training")}
         content["pairs"] = pairs_identity(student["pairs"])
-    elif kind == "figure4":
-        shown = config["paper"]["figure4"]
-        content = {"labels": {part: STUDENTS[name]["label"] for part, name in shown.items()}}
-        content["samples"] = [figure4_samples(part) for part in shown]
+    elif kind == "paper":
+        content = shown_in(name)
+    elif kind == "costs":
+        content = {"students": {name: costs_settings(student) for name, student in STUDENTS.items()}}
+        content["evaluation"] = {key: config["evaluation"][key] for key in ("batch", "iterations", "precision")}
+        content["threads"] = threads_of("student")
     elif kind == "sampling":
         content = {key: config["evaluation"][key] for key in ("batch", "iterations", "precision", "samples")}
     else:
         content = config["evaluation"]["scoring"]
     return canonical_json(content)
+
+
+def costs_settings(student):
+    """The part of a student's settings that decides what it costs."""
+    channels, size, _ = config["data"]["shape"]
+    teacher = TEACHERS[PAIRS[student["pairs"]]["teacher"]]
+    classes = config["data"]["classes"] if teacher["conditional"] else 0
+    training = {key: student["training"][key] for key in ("batch", "clip", "compile", "precision")}
+    model = {**student["model"], "channels": channels, "size": size, "classes": classes}
+    return {"model": model, "training": training}
 
 
 def student_manifest(wildcards):
@@ -134,24 +146,3 @@ def milestone_before(wildcards):
     if os.path.exists(f"{folder}/{wildcards.step}.pt") or not workflow.is_main_process:
         steps = [step for step in steps if os.path.exists(f"{folder}/{step}.pt")]
     return ancient(f"{folder}/{steps[-1]}.pt") if steps else []
-
-
-def table1_entries():
-    """(method, score files) of each row: students, teachers, and the ends of the scale."""
-    rows = []
-    for name, student in STUDENTS.items():
-        step = student["milestones"][-1]
-        runs = [f"<results>/scores/students/{name}/seed{seed}/{step}.json" for seed in student["seeds"]]
-        rows.append((student["label"], runs))
-    for name in PAIRS:
-        rows.append(("EDM teacher", [f"<results>/scores/teachers/{name}.json"]))
-    rows.append(("real test images", ["<results>/scores/baselines/real.json"]))
-    rows.append(("pure noise", ["<results>/scores/baselines/noise.json"]))
-    return rows
-
-
-def figure4_samples(part):
-    """The sample file that one part of Figure 4 shows: first seed, last milestone."""
-    name = config["paper"]["figure4"][part]
-    student = STUDENTS[name]
-    return f"<results>/samples/students/{name}/seed{student['seeds'][0]}/{student['milestones'][-1]}.h5"

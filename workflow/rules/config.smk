@@ -68,6 +68,27 @@ def check_student(student, key, size):
         f"{key}.model.conditioning must be none: its teacher is unconditional",
     )
     check(steps == sorted(steps), f"{key}.milestones must increase")
+    check(
+        student.get("headline", steps[-1]) in steps,
+        f"{key}.headline: {student.get('headline')} is none of its milestones {steps}",
+    )
+
+
+def check_row(row, key):
+    name = row["student"]
+    check(name in config["students"], f"{key}.student: no student {name!r}")
+    steps = config["students"][name]["milestones"]
+    check(
+        row.get("step", steps[-1]) in steps,
+        f"{key}.step: {row.get('step')} is none of the milestones {steps} of {name}",
+    )
+
+
+def check_comparison(name, families):
+    for position, (row, family) in enumerate(zip(config["paper"].get(name, []), families)):
+        student = config["students"][row["student"]]
+        key = f"paper.{name}[{position}]"
+        check(student["model"]["family"] == family, f"{key}.student: {row['student']} is no {family}")
 
 
 def check_figure4(part, name):
@@ -91,6 +112,11 @@ def check_config():
         check_student(student, f"students.{name}", size)
     for part, name in config["paper"]["figure4"].items():
         check_figure4(part, name)
+    for name, rows in config["paper"].items():
+        for position, row in enumerate(rows if isinstance(rows, list) else []):
+            check_row(row, f"paper.{name}[{position}]")
+    check_comparison("table4", ["vit", "get"])
+    check_comparison("larger_vit", ["get", "vit"])
     evaluation = config["evaluation"]
     check(
         evaluation["scoring"]["splits"] <= evaluation["samples"],

@@ -1,4 +1,4 @@
-# Samples of every source under one roof, and their scores.
+# Samples of every source under one roof, and their scores; what the students cost.
 
 
 rule sample_student:
@@ -93,3 +93,25 @@ rule score:
         device=device,
     script:
         "../scripts/score.py"
+
+
+rule costs:
+    input:
+        "<results>/settings/costs.json",
+    output:
+        "<results>/costs.json",
+    log:
+        "<results>/logs/costs.log",
+    benchmark:
+        "<results>/benchmarks/costs.jsonl"
+    priority: 1000
+    conda:
+        "../../envs/get.yaml"
+    # all cores of this machine, that nothing else runs meanwhile; it computes with those of training
+    threads: lambda wildcards: workflow.cores or threads_of("costs")
+    resources:
+        **asks("costs"),
+    params:
+        device=device,
+    script:
+        "../scripts/costs.py"

@@ -11,7 +11,13 @@ rule settings:
     log:
         "<results>/logs/settings/{settings}.log",
     wildcard_constraints:
-        settings=f"figure4|sampling|scoring|students/({'|'.join(STUDENTS)})",
+        settings="|".join(
+            [
+                "costs|sampling|scoring",
+                f"students/({'|'.join(STUDENTS)})",
+                f"paper/(table[1-6]|figure4|reproduction|{'|'.join(FIGURES)})",
+            ]
+        ),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")

@@ -2,7 +2,7 @@
 
 from get.evaluation.samples import read_samples
 from get.files import read_json
-from get.paper.figures import figure4a, figure4b
+from get.paper.grids import figure4a, figure4b
 from get.runtime import logging_to
 
 with logging_to(snakemake.log[0]):

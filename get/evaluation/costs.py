@@ -1,0 +1,205 @@
+"""What a student costs: parameters, operations, time and memory. It needs no trained weights.
+
+Operations are counted on the meta device and are exact. Times and memory are those of the machine at hand,
+all students one after the other in one job, so that they compare.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from get.files import require_keys, write_json
+from get.fitting import State, take_step
+from get.runtime import Progress, autocast, log, pick_device
+from get.student.losses import distillation_loss
+from get.student.models import GET, Description, Student, build, parameter_count
+from get.student.training import Distillation
+
+WARM_UP, REPEATS = 2, 7  # calls before the timed ones, and timed calls
+MODES = {"plain": False, "checkpointed": True}  # of training; GET has both
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Random inputs of one call: noise, image (B, C, H, W), label (B,), z_0 (B, N, D) or None."""
+
+    noise: Tensor
+    image: Tensor
+    label: Tensor
+    state: Tensor | None
+
+    @classmethod
+    def of(cls, student: Student, batch: int, device: torch.device) -> "Inputs":
+        """Draw `batch` inputs of `student` on `device`."""
+        noise, image = (torch.randn(batch, *student.shape, device=device) for _ in range(2))
+        label = torch.zeros(batch, dtype=torch.int64, device=device)
+        shape = student.state_shape
+        return cls(noise, image, label, torch.randn(batch, *shape, device=device) if shape else None)
+
+
+def operations(description: Description) -> dict[str, int]:
+    """Return the parameters, the forward multiply-accumulates and the FLOPs of training, per image.
+
+    Counted as the paper counts: matrix products and convolutions, one multiply-accumulate being two FLOPs.
+    Training is forward and backward of the loss on all states, without checkpointing.
+    """
+    with torch.device("meta"):
+        student = build(description)
+    x = Inputs.of(student, 1, torch.device("meta"))
+    with FlopCounterMode(display=False) as sampling, torch.no_grad():
+        student.generate(x.noise, x.label, x.state, rule="last")
+    with FlopCounterMode(display=False) as training:
+        distillation_loss(student(x.noise, x.label, x.state), x.image, 1.0).backward()
+    return {
+        "parameters": parameter_count(student),
+        "macs": sampling.get_total_flops() // 2,
+        "training_flops": training.get_total_flops(),
+    }
+
+
+def sampling_time(
+    student: Student, iterations: Sequence[int | None], batch: int, precision: str
+) -> dict[str, dict[str, float]]:
+    """Return the seconds per image by number of fixed-point iterations ('1' for ViT); see `spread`."""
+    device = next(student.parameters()).device
+    x, found = Inputs.of(student, batch, device), {}
+    for count in iterations:
+
+        def call(count: int | None = count) -> None:
+            with torch.no_grad(), autocast(device, precision):
+                student.generate(x.noise, x.label, x.state, count)
+
+        found[str(count or 1)] = spread(np.array(list(timed(call, device))) / batch)
+    return found
+
+
+def training_step(student: Student, options: Distillation) -> dict[str, Any]:
+    """Return iterations per second (see `spread`) and the peak memory in bytes of a training step."""
+    device = next(student.parameters()).device
+    x, state = Inputs.of(student, options.batch, device), State(student.train(), options, "")
+
+    def loss(forward: Any, step: int) -> Tensor:
+        states = forward(x.noise, x.label, x.state, checkpointing=options.checkpointing)
+        return distillation_loss(states, x.image, options.loss_decay)
+
+    forward = torch.compile(student) if options.compile else student
+    call = lambda: take_step(state, forward, loss, options, seed=0)  # noqa: E731
+    rates = 1 / np.array(list(timed(call, device)))
+    return {"iterations_per_second": spread(rates), "peak_memory_bytes": peak_memory(call, state)}
+
+
+def timed(call: Callable[[], None], device: torch.device) -> Iterator[float]:
+    """Yield the seconds of `REPEATS` calls, after some that warm up."""
+    for repeat in range(WARM_UP + REPEATS):
+        _wait(device)
+        begun = time.perf_counter()
+        call()
+        _wait(device)
+        if repeat >= WARM_UP:
+            yield time.perf_counter() - begun
+
+
+def spread(values: np.ndarray) -> dict[str, float]:
+    """Return the median, and the quartiles as low and high."""
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
+    return {"median": median, "low": low, "high": high}
+
+
+def peak_memory(call: Callable[[], None], state: State) -> int:
+    """Return the most bytes that torch holds during `call`, weights, average and optimiser included.
+
+    On a CUDA device this is its allocator's peak. On a CPU it is what `state` holds, and the peak of what the
+    profiler sees allocated and freed during the call.
+    """
+    device = state.window.device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        call()
+        return torch.cuda.max_memory_allocated(device)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        call()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder, "trace.json")
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
+    memory = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e.get("name") == "[memory]")
+    held = [*state.model.state_dict().values(), *state.ema]
+    held += [t for moments in state.optimizer.state.values() for t in moments.values()]
+    return sum(t.nbytes for t in held) + max(np.cumsum([size for _, size in memory]).tolist())
+
+
+def student_costs(
+    description: Description, training: Mapping[str, Any], evaluation: Mapping[str, Any], device: torch.device
+) -> dict[str, Any]:
+    """Return all costs of one student; of training, those that the memory of the device allows.
+
+    Args:
+        description: the model's; training: its 'batch', 'clip', 'compile' and 'precision'.
+        evaluation: 'batch', 'iterations' and 'precision' of sampling.
+        device: where to measure.
+    """
+    torch.manual_seed(0)
+    student = build(description).to(device)
+    # the other settings change no cost
+    rest: dict[str, Any] = {
+        "lr": 0.0,
+        "warmup": 0,
+        "weight_decay": 0.0,
+        "ema": 0.9,
+        "ema_warmup": False,
+        "loss_decay": 0.8,
+    }
+    found: dict[str, Any] = operations(description) | {"training": {}}
+    is_get = isinstance(student, GET)
+    for mode in MODES if is_get else ["plain"]:
+        try:
+            options = Distillation(**training, **rest, checkpointing=MODES[mode])
+            found["training"][mode] = training_step(student, options)
+        except torch.OutOfMemoryError:
+            log.info("not enough memory on %s for training (%s) at batch %d", device, mode, training["batch"])
+    counts = sorted({student.iterations, *evaluation["iterations"]}) if is_get else [None]
+    found["sampling"] = sampling_time(student.eval(), counts, evaluation["batch"], evaluation["precision"])
+    return found
+
+
+def measure_costs(
+    *,
+    students: Mapping[str, Mapping[str, Any]],
+    evaluation: Mapping[str, Any],
+    threads: int,
+    device: str,
+    output: str | Path,
+) -> None:
+    """Measure all students and write JSON: the device, and under `students` the costs of each by name.
+
+    Args:
+        students: by name, 'model' (the whole description) and 'training', as for `student_costs`.
+        evaluation: as for `student_costs`; threads: of the CPU; device: see `runtime.pick_device`.
+        output: the JSON file.
+    """
+    torch.set_num_threads(threads)
+    on, costs = pick_device(device), {}
+    progress = Progress("costs", len(students))
+    for name, student in students.items():
+        require_keys(student, ("model", "training"), f"settings of {name}")
+        costs[name] = student_costs(student["model"], student["training"], evaluation, on)
+        progress.advance(note=name)
+    progress.close()
+    cuda = on.type == "cuda"
+    machine = torch.cuda.get_device_name(on) if cuda else f"CPU, {threads} thread{'s' * (threads > 1)}"
+    write_json(output, {"device": machine, "torch": torch.__version__, **evaluation, "students": costs})
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

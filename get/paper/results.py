@@ -1,0 +1,147 @@
+"""Rows of results: what tables, figures and claims read from the files that scoring and measuring left.
+
+Settings files (`results/settings/paper/*.json`) list the rows of each table and figure:
+`student` and `label` (what to call it), `step`, `batch`, `published` (name of the paper's row, or null), and
+`scores`, a score file per seed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from get.files import read_json
+
+Scores = Mapping[str, Any]  # the JSON of one score file
+Costs = Mapping[str, Any]  # the entry of one student in the JSON of `costs`
+
+AVERAGED = (
+    "fid_train", "fid_test", "is", "is_split_sd", "kid_train", "kid_train_sd", "kid_test", "kid_test_sd",
+    "precision", "recall", "l1_held_out", "nearest_train",
+)  # fmt: skip
+SPREAD = ("fid_train", "fid_test", "is")  # whose standard deviation over seeds is given
+
+
+@dataclass(frozen=True)
+class Row:
+    """One (student, step), or another source of images: what it is called, and its scores, one per seed."""
+
+    label: str
+    runs: Sequence[Scores]
+    student: str = ""
+    batch: int = 0  # 0 where nothing was trained
+    published: str | None = None
+    costs: Costs | None = None
+
+
+def read_rows(entries: Iterable[Mapping[str, Any]], costs: Mapping[str, Costs] | None = None) -> list[Row]:
+    """Read the rows that a settings file lists; `costs` by student, where they are measured."""
+    return [
+        Row(
+            label=entry["label"],
+            runs=[read_json(path) for path in entry["scores"]],
+            student=entry.get("student", ""),
+            batch=entry.get("batch", 0),
+            published=entry.get("published"),
+            costs=(costs or {}).get(entry.get("student", "")),
+        )
+        for entry in entries
+    ]
+
+
+def measured(row: Row, variant: str | None = None) -> dict[str, Any]:
+    """Return one row as named values: means over seeds, how sure they are, and what the row is.
+
+    `fid_train_sd`, `fid_test_sd` and `is_sd` are one standard deviation: over seeds where there are
+    several, over
+    bootstrap resamples of the samples for one seed; `sd_over` says which. `_low` and `_high` bound the 95%
+    interval of FID's bootstrap, for one seed.
+
+    Args:
+        row: with at least one run.
+        variant: of the samples ('lowest-residual-1', ...); left out, each run's headline.
+    """
+    first = row.runs[0]
+    scores = pd.DataFrame([run["scores"][variant or run["headline"]] for run in row.runs])
+    several, model = len(row.runs) > 1, first.get("model", {})
+    found: dict[str, Any] = {
+        "method": row.label,
+        "student": row.student,
+        "family": model.get("family"),
+        "conditioning": model.get("conditioning"),
+        "conditional": first["conditional"],
+        "nfe": first["nfe"],
+        "parameters": first.get("parameters"),
+        "steps": first.get("step"),
+        "batch": row.batch or None,
+        "seeds": len(row.runs),
+        "samples": scores["samples"].min(),
+        **scores.reindex(columns=list(AVERAGED)).mean(),
+        "fid_train_last": _last(row.runs),
+    }
+    for name in SPREAD:
+        found[f"{name}_sd"] = scores[name].std() if several else scores[f"{name}_sd"].item()
+    for name in ("fid_train", "fid_test"):
+        for end in ("low", "high"):
+            found[f"{name}_{end}"] = np.nan if several else scores[f"{name}_{end}"].item()
+    found["sd_over"] = "seeds" if several else "bootstrap"
+    stuck = any(run.get("plateau") for run in row.runs)
+    found["note"] = "never left the mean-image plateau" if stuck else ""
+    if row.costs and row.batch and found["steps"]:
+        found["training_flops"] = row.costs["training_flops"] * row.batch * found["steps"]
+    return found
+
+
+def _last(runs: Iterable[Scores]) -> float:
+    """Return the mean FID (train) of the plain last state at the trained iterations; NaN without a state."""
+    names = [f"last-{run.get('model', {}).get('iterations')}" for run in runs]
+    values = [run["scores"].get(name, {}).get("fid_train") for name, run in zip(names, runs, strict=True)]
+    return float(np.mean([value for value in values if value is not None] or np.nan))
+
+
+def frame(rows: Iterable[Row]) -> pd.DataFrame:
+    """Return `measured` of every row that has been run, one line each."""
+    return pd.DataFrame([measured(row) for row in rows if row.runs])
+
+
+def over_iterations(rows: Iterable[Row]) -> pd.DataFrame:
+    """Return `measured` of every row at every number of iterations it was sampled with.
+
+    The columns `iterations` (1 for ViT) and, where costs are given, `seconds` per image are added.
+    """
+    lines = []
+    for row in rows:
+        if not row.runs:
+            continue
+        variants = [name for name in row.runs[0]["scores"] if not name.startswith("last-")]
+        for variant in variants:
+            count = variant.removeprefix("lowest-residual-")
+            line = measured(row, variant) | {"iterations": int(count) if count.isdigit() else 1}
+            if row.costs:
+                line["seconds"] = row.costs["sampling"].get(str(line["iterations"]), {}).get("median")
+            lines.append(line)
+    return pd.DataFrame(lines).sort_values("iterations", kind="stable") if lines else pd.DataFrame()
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds and the standard error of that mean."""
+
+    value: float
+    error: float
+    seeds: int
+
+
+def estimate(row: Row, score: str, variant: str | None = None) -> Estimate:
+    """Return a score of a row, and how sure it is.
+
+    The variance of one run is the larger of that over seeds and the mean of the runs' own bootstraps; with
+    few seeds the first alone would often be too small.
+    """
+    found = [run["scores"][variant or run["headline"]] for run in row.runs]
+    values = np.array([scores[score] for scores in found], float)
+    own = np.mean([scores.get(f"{score}_sd", np.nan) ** 2 for scores in found])
+    between = values.var(ddof=1) if len(values) > 1 else 0.0
+    return Estimate(float(values.mean()), float(np.sqrt(max(own, between) / len(values))), len(values))

@@ -1,0 +1,91 @@
+"""Costs: operations against hand counts, memory against what is known to be held, and their file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import GET, SHAPE, VIT
+
+from get.evaluation.costs import measure_costs, operations, training_step
+from get.student.models import build
+from get.student.training import Distillation
+
+TRAINING = {"batch": 8, "clip": 1.0, "compile": False, "precision": "float32"}
+EVALUATION = {"batch": 4, "iterations": [1, 5], "precision": "float32"}
+
+
+def test_operations_by_hand() -> None:
+    """A ViT block has 12 D^2 multiply-accumulates per token, and 2 N D in its attention."""
+    D, N, depth = VIT["width"], 16, VIT["depth"]
+    found = operations({**SHAPE, **VIT})
+    patches = 2 * N * 4 * D  # in and out
+    assert found["macs"] == depth * (12 * D * D * N + 2 * N * N * D) + patches
+    # the backward pass computes two products for each of the forward's, but none for the noise
+    forward = 2 * found["macs"]
+    assert 2.9 * forward < found["training_flops"] <= 3 * forward
+
+
+def test_operations_grow_with_iterations() -> None:
+    few, many = (operations({**SHAPE, **GET, "iterations": count})["macs"] for count in (2, 6))
+    D, N, blocks, expansion = GET["width"], 16, GET["equilibrium_depth"], GET["expansion"]
+    block = (4 + 2 * expansion) * D * D * N + 2 * N * N * D
+    assert many - few == 4 * blocks * block
+
+
+def options(**change: Any) -> Distillation:
+    rest = {"lr": 0.0, "warmup": 0, "weight_decay": 0.0, "ema": 0.9, "ema_warmup": False, "loss_decay": 0.8}
+    return Distillation(**{**TRAINING, **rest, "checkpointing": False, **change})
+
+
+def test_memory_holds_what_must_be_held() -> None:
+    """Weights, average, two moments and gradients are five times the weights; activations come on top."""
+    student = build({**SHAPE, **GET})
+    weights = sum(p.nbytes for p in student.parameters())
+    small, large = (training_step(student, options(batch=b))["peak_memory_bytes"] for b in (64, 128))
+    assert small > 5 * weights
+    # activations are proportional to the batch
+    assert 1.8 < (large - 4 * weights) / (small - 4 * weights) < 2.05
+
+
+def test_checkpointing_takes_less_memory() -> None:
+    student = build({**SHAPE, **GET, "iterations": 12})
+    plain, saving = (
+        training_step(student, options(batch=128, checkpointing=on))["peak_memory_bytes"]
+        for on in (False, True)
+    )
+    assert saving < 0.5 * plain
+
+
+def test_costs_of_all_students(tmp_path: Path) -> None:
+    students = {
+        name: {"model": {**SHAPE, **model}, "training": TRAINING}
+        for name, model in (("get", GET), ("vit", VIT))
+    }
+    output = tmp_path / "costs.json"
+    threads = torch.get_num_threads()
+    measure_costs(students=students, evaluation=EVALUATION, threads=1, device="cpu", output=output)
+    torch.set_num_threads(threads)
+    costs = json.loads(output.read_text())
+    assert costs["device"] == "CPU, 1 thread"
+    get, vit = costs["students"]["get"], costs["students"]["vit"]
+    assert set(get["training"]) == {"plain", "checkpointed"}
+    assert set(vit["training"]) == {"plain"}
+    assert set(get["sampling"]) == {"1", "3", "5"}  # 3 is what it was trained with
+    assert set(vit["sampling"]) == {"1"}
+    for spread in (get["sampling"]["5"], get["training"]["plain"]["iterations_per_second"]):
+        assert 0 < spread["low"] <= spread["median"] <= spread["high"]
+
+
+def test_too_little_memory_leaves_training_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr("get.evaluation.costs.training_step", fail)
+    students = {"vit": {"model": {**SHAPE, **VIT}, "training": TRAINING}}
+    output = tmp_path / "costs.json"
+    measure_costs(students=students, evaluation=EVALUATION, threads=1, device="cpu", output=output)
+    found = json.loads(output.read_text())["students"]["vit"]
+    assert found["training"] == {}
+    assert found["sampling"]

@@ -1,0 +1,120 @@
+# What each table and figure shows: its rows, and the score files of each.
+#
+# The content goes into a settings file (settings.smk), of which the scripts read labels and paths.
+import yaml
+
+TABLES = [str(number) for number in range(1, 7)]
+CURVES = ["figure2a", "figure2b", "figure3b"]  # over all milestones
+FIGURES = [*CURVES, "figure3a", "residuals", "training-curves"]
+WITH_COSTS = ["table4", "figure3a", "figure3b", "reproduction"]
+
+with open(workflow.source_path("../report/captions.yaml")) as file:
+    CAPTIONS = yaml.safe_load(file)
+
+
+def headline(name):
+    """The milestone of a student that tables show."""
+    return STUDENTS[name].get("headline", STUDENTS[name]["milestones"][-1])
+
+
+def row(student, step=None, label=None, published=None):
+    """One row: a student at one step."""
+    step = step or headline(student)
+    seeds = STUDENTS[student]["seeds"]
+    return {
+        "student": student,
+        "label": label or STUDENTS[student]["label"],
+        "step": step,
+        "batch": STUDENTS[student]["training"]["batch"],
+        "published": published,
+        "scores": [f"{RESULTS}/scores/students/{student}/seed{seed}/{step}.json" for seed in seeds],
+    }
+
+
+def table_rows(number):
+    """The rows of a table, as the config lists them; Table 1 has every student unless the config says."""
+    chosen = config["paper"].get(f"table{number}", [])
+    if number == "1" and not chosen:
+        chosen = [{"student": name} for name in STUDENTS]
+    return [row(**entry) for entry in chosen]
+
+
+def ends_of_the_scale():
+    """The rows of Table 1 that are no students: teachers, real images, noise."""
+    sources = {f"teachers/{name}": "EDM teacher" for name in PAIRS}
+    sources |= {"baselines/real": "real test images", "baselines/noise": "pure noise"}
+    return [{"label": label, "scores": [f"{RESULTS}/scores/{path}.json"]} for path, label in sources.items()]
+
+
+def teaching(student):
+    """What Table 5 says of a student's training; 1x is the batch of that table's first row."""
+    pairs = PAIRS[STUDENTS[student]["pairs"]]
+    return {
+        "base_batch": table_rows("5")[0]["batch"],
+        "pairs": pairs["count"],
+        "nfe": 2 * pairs["sampler"]["num_steps"] - 1,
+        "teacher": "EDM",
+    }
+
+
+def histories(name):
+    """The histories of a student's seeds, at its last milestone."""
+    student = STUDENTS[name]
+    step = student["milestones"][-1]
+    return {
+        "label": student["label"],
+        "family": student["model"]["family"],
+        "conditional": student["model"]["conditioning"] != "none",
+        "histories": [f"{RESULTS}/students/{name}/seed{seed}/{step}.json" for seed in student["seeds"]],
+    }
+
+
+def shown_in(name):
+    """The content of a table, a figure or the reproduction."""
+    content = {"cifar10": config["data"]["name"] == "cifar10"}
+    if name == "reproduction":
+        content["tables"] = {number: table_rows(number) for number in TABLES if number != "5"}
+        content["larger"] = [row(**entry) for entry in config["paper"].get("larger_vit", [])]
+    elif name == "figure4":
+        shown = config["paper"]["figure4"]
+        content["labels"] = {part: STUDENTS[name]["label"] for part, name in shown.items()}
+        content["samples"] = {part: figure4_samples(part) for part in shown}
+    elif name == "training-curves":
+        content["histories"] = [histories(student) for student in STUDENTS]
+    elif name in CURVES:
+        content["rows"] = [row(name, step) for name in STUDENTS for step in STUDENTS[name]["milestones"]]
+    elif name in FIGURES:
+        content["rows"] = [row(name) for name in STUDENTS]
+    else:
+        number = name.removeprefix("table")
+        content["rows"] = table_rows(number) + (ends_of_the_scale() if number == "1" else [])
+        content["arguments"] = {}
+        if number == "5":
+            names = sorted({entry["student"] for entry in content["rows"]})
+            content["arguments"]["training"] = {name: teaching(name) for name in names}
+    return content
+
+
+def files_of(name):
+    """The results that a table, a figure or the reproduction reads."""
+    content = shown_in(name)
+    rows = [*content.get("rows", []), *content.get("larger", []), *content.get("histories", [])]
+    rows += [entry for table in content.get("tables", {}).values() for entry in table]
+    return list(dict.fromkeys(path for entry in rows for path in entry.get("scores") or entry["histories"]))
+
+
+def costs_of(name):
+    """The costs, if a table, a figure or the reproduction reads them."""
+    return ["<results>/costs.json"] if name in WITH_COSTS else []
+
+
+def caption(name):
+    """The caption of a table or figure, with what is particular to the data."""
+    data = CAPTIONS[config["data"]["name"]]
+    return " ".join(filter(None, [CAPTIONS[name], data.get(name), data["all"]]))
+
+
+def figure4_samples(part):
+    """The sample file that one part of Figure 4 shows: the first seed, at the headline milestone."""
+    name = config["paper"]["figure4"][part]
+    return f"{RESULTS}/samples/students/{name}/seed{STUDENTS[name]['seeds'][0]}/{headline(name)}.h5"
