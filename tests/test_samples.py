@@ -19,8 +19,9 @@ from get.evaluation.samples import (
 from get.files import UserError
 from get.pairs.dataset import held_out_pairs, training_pairs
 from get.pairs.shards import read_manifest
+from get.student import checkpoint
 from get.student.models import build
-from get.student.sampling import Sampling
+from get.student.sampling import Sampling, sample
 from get.weights import write_weights
 
 
@@ -50,6 +51,21 @@ def test_a_get_has_a_variant_per_rule_and_number_of_iterations(pairs: Path, tmp_
     assert (len(content.info["residuals"]), len(content.info["changes"])) == (3, 2)
     assert set(content.info["l1_held_out"]) == set(content.variants)
     assert not np.array_equal(content.variants["last-3"], content.variants["lowest-residual-1"])
+
+
+def test_one_solve_gives_what_separate_ones_would(pairs: Path, tmp_path: Path) -> None:
+    """Each variant, cut out of one trajectory, is what `generate` gives at its own number of iterations."""
+    weights = student(tmp_path / "s.safetensors", GET)
+    content = draw(weights, pairs, tmp_path / "x.h5", iterations=[1, 2, 5])
+    network, _ = checkpoint.load(weights)
+    labels = torch.arange(25) % 10
+    for name, images in content.variants.items():
+        rule, _, count = name.rpartition("-")
+        options = Sampling(10, int(count), rule)
+        batches = sample(network, range(25), labels, seed=0, options=options, device=torch.device("cpu"))
+        alone = torch.cat([to_bytes(batch.images) for batch in batches]).numpy()
+        assert np.abs(alone.astype(int) - images).max() <= 1, name
+    assert len(content.info["residuals"]) == 5
 
 
 def test_samples_do_not_depend_on_the_batch(pairs: Path, tmp_path: Path) -> None:

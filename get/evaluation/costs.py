@@ -7,8 +7,9 @@ all students one after the other in one job, so that they compare.
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +73,14 @@ def sampling_time(
 ) -> dict[str, dict[str, float]]:
     """Return the seconds per image by number of fixed-point iterations ('1' for ViT); see `spread`."""
     device = next(student.parameters()).device
-    x, found = Inputs.of(student, batch, device), {}
-    for count in iterations:
+    x = Inputs.of(student, batch, device)
 
-        def call(count: int | None = count) -> None:
-            with torch.no_grad(), autocast(device, precision):
-                student.generate(x.noise, x.label, x.state, count)
+    def call(count: int | None) -> None:
+        with torch.no_grad(), autocast(device, precision):
+            student.generate(x.noise, x.label, x.state, count)
 
-        found[str(count or 1)] = spread(np.array(list(timed(call, device))) / batch)
-    return found
+    seconds = timed({str(count or 1): partial(call, count) for count in iterations}, device)
+    return {name: spread(values / batch) for name, values in seconds.items()}
 
 
 def training_step(student: Student, options: Distillation) -> dict[str, Any]:
@@ -93,20 +93,23 @@ def training_step(student: Student, options: Distillation) -> dict[str, Any]:
         return distillation_loss(states, x.image, options.loss_decay)
 
     forward = torch.compile(student) if options.compile else student
-    call = lambda: take_step(state, forward, loss, options, seed=0)  # noqa: E731
-    rates = 1 / np.array(list(timed(call, device)))
+    call = partial(take_step, state, forward, loss, options, seed=0)
+    rates = 1 / timed({"step": call}, device)["step"]
     return {"iterations_per_second": spread(rates), "peak_memory_bytes": peak_memory(call, state)}
 
 
-def timed(call: Callable[[], None], device: torch.device) -> Iterator[float]:
-    """Yield the seconds of `REPEATS` calls, after some that warm up."""
+def timed(calls: Mapping[str, Callable[[], None]], device: torch.device) -> dict[str, np.ndarray]:
+    """Return the seconds of `REPEATS` calls of each, in turn, after some that warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     for repeat in range(WARM_UP + REPEATS):
-        _wait(device)
-        begun = time.perf_counter()
-        call()
-        _wait(device)
-        if repeat >= WARM_UP:
-            yield time.perf_counter() - begun
+        for name, call in calls.items():
+            _wait(device)
+            begun = time.perf_counter()
+            call()
+            _wait(device)
+            if repeat >= WARM_UP:
+                seconds[name].append(time.perf_counter() - begun)
+    return {name: np.array(values) for name, values in seconds.items()}
 
 
 def spread(values: np.ndarray) -> dict[str, float]:

@@ -112,7 +112,9 @@ def settings_of(wildcards):
         content = shown_in(name)
     elif kind == "costs":
         content = {"students": {name: costs_settings(student) for name, student in STUDENTS.items()}}
-        content["evaluation"] = {key: config["evaluation"][key] for key in ("batch", "iterations", "precision")}
+        content["evaluation"] = {
+            key: config["evaluation"][key] for key in ("batch", "iterations", "precision")
+        }
         content["threads"] = threads_of("student")
     elif kind == "sampling":
         content = {key: config["evaluation"][key] for key in ("batch", "iterations", "precision", "samples")}
