@@ -384,8 +384,9 @@ def texts(axes: Axes) -> list[str]:
         [row("GET", run(10.0), run(11.0)), row("ViT", run(NAN, VIT))],
         [row("missing"), row("ViT", run(8.0, VIT))],
         [row("GET", run(5.0)), row("GET", run(9.0, conditional=False))],
+        [row("GET", run(5.0), costs=None)],
     ],
-    ids=["none", "one", "nan", "missing", "both kinds"],
+    ids=["none", "one", "nan", "missing", "both kinds", "no costs"],
 )
 def test_every_figure_of_anything(name: str, rows: list[Row], tmp_path: Path) -> None:
     paths = [tmp_path / "f.pdf", tmp_path / "f.png"]

@@ -33,7 +33,6 @@ def figure2b(rows: Sequence[Row], paths: Paths) -> None:
 
     Where any such group has several sizes, groups of one size are left out.
     """
-
     found = frame(rows)
     if len(found):
         groups = found.groupby(["family", "conditioning", "batch", "steps"])
@@ -57,15 +56,13 @@ def figure2b(rows: Sequence[Row], paths: Paths) -> None:
 def figure3a(rows: Sequence[Row], machine: str, paths: Paths) -> None:
     """Draw FID over sampling time: GET at several numbers of iterations; the area of a circle is the size."""
     found = over_iterations(rows)
-    if "seconds" in found:
-        found["milliseconds"] = 1e3 * found["seconds"].astype(float)
-    largest = found.get("parameters", pd.Series([1.0])).max()
+    largest = found["parameters"].max() if len(found) else 1
 
     def draw(axes: Axes, found: pd.DataFrame) -> None:
         labels = []
         for (_, label), curve in found.groupby(["student", "method"], sort=False):
             look = style.look(curve["family"].iloc[0], 0)
-            x, y = curve["milliseconds"], curve["fid_train"]
+            x, y = 1e3 * curve["seconds"], curve["fid_train"]
             axes.errorbar(x, y, curve["fid_train_sd"], fmt="none", ecolor=look["color"], elinewidth=0.6)
             axes.plot(x, y, color=look["color"], linestyle=look["linestyle"])
             area = SMALLEST + AREA * curve["parameters"] / largest
@@ -122,7 +119,7 @@ def residuals(rows: Sequence[Row], paths: Paths) -> None:
 
 
 def training_curves(histories: Sequence[Mapping[str, Any]], paths: Paths) -> None:
-    """Draw the loss over training iterations, a curve per student: the mean over seeds.
+    """Draw the loss over training iterations, a curve per student: the mean over seeds, and their spread.
 
     Args:
         histories: 'label', 'family', 'conditional' and 'runs': the JSON of each seed's history.
@@ -135,14 +132,14 @@ def training_curves(histories: Sequence[Mapping[str, Any]], paths: Paths) -> Non
         for rank, history in enumerate(h for h in histories if h["family"] == family):
             look = style.look(family, rank) | {"markevery": 0.2, "markersize": 3}
             tables = [pd.DataFrame(run["rows"], columns=run["columns"]) for run in history["runs"]]
-            mean = pd.concat(tables).groupby("step", as_index=False)["loss"].mean()
+            losses = pd.concat(tables).groupby("step")["loss"]
+            mean, sd = losses.mean(), losses.std()
             if mean.empty:
                 continue
-            axes.plot(mean["step"], mean["loss"], **look)
+            axes.plot(mean.index, mean, **look)
+            axes.fill_between(mean.index, mean - sd, mean + sd, color=look["color"], alpha=0.2, linewidth=0)
             mark = "" if history["conditional"] else "*"
-            labels.append(
-                (mean["step"].iloc[-1], mean["loss"].iloc[-1], history["label"] + mark, look["color"])
-            )
+            labels.append((mean.index[-1], mean.iloc[-1], history["label"] + mark, look["color"]))
         axes.set_xlabel("training iterations")
         axes.set_ylabel("L1 loss (pixels in [-1, 1])")
         for which in "xy":

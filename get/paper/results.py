@@ -89,7 +89,8 @@ def measured(row: Row, variant: str | None = None) -> dict[str, Any]:
     found["sd_over"] = "seeds" if several else "bootstrap"
     stuck = any(run.get("plateau") for run in row.runs)
     found["note"] = "never left the mean-image plateau" if stuck else ""
-    if row.costs and row.batch and found["steps"]:
+    found["training_flops"] = np.nan
+    if row.costs and found["steps"]:
         found["training_flops"] = row.costs["training_flops"] * row.batch * found["steps"]
     return found
 
@@ -109,7 +110,7 @@ def frame(rows: Iterable[Row]) -> pd.DataFrame:
 def over_iterations(rows: Iterable[Row]) -> pd.DataFrame:
     """Return `measured` of every row at every number of iterations it was sampled with.
 
-    The columns `iterations` (1 for ViT) and, where costs are given, `seconds` per image are added.
+    The columns `iterations` (1 for ViT) and `seconds` per image (NaN where not measured) are added.
     """
     lines = []
     for row in rows:
@@ -119,8 +120,8 @@ def over_iterations(rows: Iterable[Row]) -> pd.DataFrame:
         for variant in variants:
             count = variant.removeprefix("lowest-residual-")
             line = measured(row, variant) | {"iterations": int(count) if count.isdigit() else 1}
-            if row.costs:
-                line["seconds"] = row.costs["sampling"].get(str(line["iterations"]), {}).get("median")
+            times = row.costs["sampling"] if row.costs else {}
+            line["seconds"] = times.get(str(line["iterations"]), {}).get("median", np.nan)
             lines.append(line)
     return pd.DataFrame(lines).sort_values("iterations", kind="stable") if lines else pd.DataFrame()
 

@@ -78,7 +78,7 @@ def log_axis(axes: Axes, which: str, base: int = 10) -> None:
     """Make an axis logarithmic, with plain numbers at a few places of each decade (or at powers of 2)."""
     getattr(axes, f"set_{which}scale")("log", base=base)
     limits, axis = getattr(axes, f"get_{which}lim")(), getattr(axes, f"{which}axis")
-    ratio = limits[1] / limits[0]
+    ratio = limits[1] / limits[0] if limits[0] > 0 else 10.0  # an axis without values has no limits yet
     if ratio < 3:  # room for a few ticks
         middle = (limits[0] * limits[1]) ** 0.5
         getattr(axes, f"set_{which}lim")(middle / 3**0.5, middle * 3**0.5)
