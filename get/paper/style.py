@@ -77,11 +77,14 @@ def panels(count: int, titles: Sequence[str] = ()) -> tuple[Figure, Sequence[Axe
 def log_axis(axes: Axes, which: str, base: int = 10) -> None:
     """Make an axis logarithmic, with plain numbers at a few places of each decade (or at powers of 2)."""
     getattr(axes, f"set_{which}scale")("log", base=base)
-    limits, axis = getattr(axes, f"get_{which}lim")(), getattr(axes, f"{which}axis")
-    ratio = limits[1] / limits[0] if limits[0] > 0 else 10.0  # an axis without values has no limits yet
+    axis, set_limits = getattr(axes, f"{which}axis"), getattr(axes, f"set_{which}lim")
+    low, high = getattr(axes, f"get_{which}lim")()
+    if low <= 0:  # nothing was drawn
+        low, high = set_limits(1, 10)
+    ratio = high / low
     if ratio < 3:  # room for a few ticks
-        middle = (limits[0] * limits[1]) ** 0.5
-        getattr(axes, f"set_{which}lim")(middle / 3**0.5, middle * 3**0.5)
+        middle = (low * high) ** 0.5
+        set_limits(middle / 3**0.5, middle * 3**0.5)
     subs = (1,) if base == 2 else (1, 1.5, 2, 3, 5, 7) if ratio < 10 else (1, 2, 5)
     axis.set_major_locator(LogLocator(base=base, subs=subs, numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
