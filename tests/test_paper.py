@@ -21,7 +21,7 @@ from get.paper import figures, grids, style
 from get.paper.claims import reproduction, write_reproduction
 from get.paper.grids import tile, write_grid
 from get.paper.published import details, published, quantity
-from get.paper.results import AVERAGED, Row, estimate, measured, over_iterations, read_rows
+from get.paper.results import AVERAGED, Row, advantage, measured, over_iterations, read_rows
 from get.paper.tables import COLUMNS, TABLES, readable, write_table
 
 NAN = float("nan")
@@ -36,8 +36,8 @@ def scores(fid: float) -> dict[str, float]:
     return found | {"is": 9.0, "is_sd": 0.1}
 
 
-def run(fid: float, model: dict[str, Any] = GET, **change: Any) -> dict[str, Any]:
-    """One fabricated score file."""
+def run(fid: float, model: dict[str, Any] = GET, noise: int = 0, **change: Any) -> dict[str, Any]:
+    """One fabricated score file; runs of the same `noise` have the same bootstrap resamples."""
     content: dict[str, Any] = {"conditional": True, "nfe": 1, "step": 2000, "parameters": 1000}
     content |= {"plateau": False, "model": model}
     if model["family"] == "get":
@@ -48,7 +48,12 @@ def run(fid: float, model: dict[str, Any] = GET, **change: Any) -> dict[str, Any
     else:
         found = {"one-step": scores(fid)}
         content |= {"headline": "one-step", "residuals": [], "changes": []}
-    return {**content, "scores": found, **change}
+    drawn = np.random.default_rng(noise).standard_normal(100)
+    resampled = {
+        name: {score: (values[score] + drawn).tolist() for score in ("fid_train", "fid_test", "is")}
+        for name, values in found.items()
+    }
+    return {**content, "scores": found, "bootstrap": resampled, **change}
 
 
 def costs(factor: float = 1.0) -> dict[str, Any]:
@@ -56,7 +61,12 @@ def costs(factor: float = 1.0) -> dict[str, Any]:
     mode = {"iterations_per_second": spread, "peak_memory_bytes": 2e6 * factor}
     saving = {"iterations_per_second": spread, "peak_memory_bytes": 1e6 * factor}
     sampling = {str(k): {"median": 1e-4 * k * factor, "low": 0, "high": 0} for k in (1, 2, 6, 10)}
-    found: dict[str, Any] = {"parameters": 1000 * factor, "macs": 3e6 * factor, "training_flops": 1.8e7}
+    found: dict[str, Any] = {
+        "device": "CPU, 1 thread",
+        "parameters": 1000 * factor,
+        "macs": 3e6 * factor,
+        "training_flops": 1.8e7,
+    }
     return found | {"training": {"plain": mode, "checkpointed": saving}, "sampling": sampling}
 
 
@@ -84,14 +94,22 @@ def test_several_seeds_have_mean_and_deviation_over_seeds() -> None:
     assert np.isnan(found["fid_train_low"])
 
 
-def test_an_estimate_is_no_surer_than_its_bootstrap() -> None:
-    assert estimate(row("x", run(10.0), run(10.0)), "fid_train").error == pytest.approx(1 / 2**0.5)
-    assert estimate(row("x", run(10.0), run(14.0)), "fid_train").error == pytest.approx(2.0)
-    assert estimate(row("x", run(10.0)), "fid_train").error == 1.0
+def test_advantage_pairs_seeds_and_resamples() -> None:
+    one = row("a", run(10.0, seed=0), run(12.0, seed=1))
+    other = row("b", run(13.0, seed=1), run(11.5, seed=0))
+    found = advantage(one, other, "fid_train")
+    assert (found.value, list(found.by_seed)) == (1.25, [1.5, 1.0])
+    assert found.error == pytest.approx(0)  # the same resamples
+    assert advantage(one, row("b", run(13.0, seed=1)), "fid_train").by_seed == [1.0]  # seeds in common alone
+    independent = advantage(row("a", run(10.0)), row("b", run(11.0, noise=1)), "fid_train")
+    assert independent.error == pytest.approx(2**0.5, rel=0.2)
+    assert advantage(row("a", run(1.0)), row("b", run(1.0)), "is").value == 0
 
 
 def test_a_stuck_run_is_marked() -> None:
-    assert "plateau" in measured(row("GET", run(10.0), run(99.0, plateau=True)))["note"]
+    stuck = row("GET", run(10.0), run(99.0, plateau=True))
+    assert "plateau" in measured(stuck)["note"]
+    assert readable(make("2", [stuck]), "2")["Method"][0] == "GET (stuck)"
 
 
 def test_iterations_are_in_order_and_have_their_times() -> None:
@@ -206,6 +224,9 @@ def test_table4_has_a_row_per_mode() -> None:
     shown = readable(table, "4")
     assert shown["Training memory (MB)"].tolist() == ["-", "2.0", "1.0"]
     assert shown["MACs (M)"].tolist() == ["-", "3.00", "3.00"]
+    assert shown["Measured on"].tolist() == ["-", "CPU, 1 thread", "CPU, 1 thread"]
+    table = make("4", [row("ViT", run(8.0, VIT)), row("GET", run(10.0), published="GET-Mini")], cifar10=True)
+    assert table["fid_published"].tolist()[-2:] == [10.72, pytest.approx(NAN, nan_ok=True)]
 
 
 def test_table5_counts_the_teachers_evaluations() -> None:
@@ -217,10 +238,6 @@ def test_table5_counts_the_teachers_evaluations() -> None:
     assert shown.loc["PD", "Phases"] == "log2(T)"
     assert shown.loc["GET", "Batch"] == "2x"
     assert "FID (paper)" not in shown
-
-
-def test_every_column_of_every_table_has_a_name_of_its_own() -> None:
-    assert set(COLUMNS) == set(TABLES)
 
 
 def test_every_published_row_has_a_source() -> None:
@@ -248,8 +265,10 @@ def verdicts(tables: dict[str, list[Row]], larger: list[Row] = [], cifar10: bool
 def test_without_results_every_number_is_listed() -> None:
     found = verdicts({}, cifar10=True)
     assert set(found.values()) == {"not run"}
+    for claim in ("every column", "five times its size", "falls with size", "improves", "beats AdaLN-Zero"):
+        assert [name for name in found if claim in name], claim
     assert {"Table 2: GET-Tiny-4xIters, IS", "Table 4: GET-Mini-O(1), training memory (bytes)"} <= set(found)
-    assert set(verdicts({}).values()) == {"not comparable"}
+    assert set(verdicts({}).values()) == {"not comparable", "not run"}
     assert not [claim for claim in found if "DDPM" in claim or "BigGAN" in claim]
 
 
@@ -278,16 +297,19 @@ def test_numbers_of_costs() -> None:
 
 
 def test_verdict_of_an_ordering() -> None:
-    small, large, same = (row(f"GET-{fid:.0f}", run(fid), run(fid)) for fid in (20.0, 10.0, 9.5))
-    for size, one in zip((1, 2, 3), (small, large, same), strict=True):
-        for content in one.runs:
-            content["parameters"] = size  # type: ignore[index]
-    found = verdicts({"2": [small, large, same]})
-    assert found["Table 2: FID falls with size: GET-10 below GET-20"] == "reproduced"
-    assert found["Table 2: FID falls with size: GET-10 below GET-10"] == "undecided"
-    small.runs[0]["parameters"] = 9  # type: ignore[index]
-    found = verdicts({"2": [small, large]})
-    assert found["Table 2: FID falls with size: GET-20 below GET-10"] == "not reproduced"
+    def ladder(name: str, size: int, *fids: float, noise: int = 0) -> Row:
+        runs = [run(fid, parameters=size, seed=seed, noise=noise + seed) for seed, fid in enumerate(fids)]
+        return row(name, *runs)
+
+    small, large = ladder("small", 1, 20.0, 21.0), ladder("large", 2, 10.0, 11.0)
+    close = ladder("close", 3, 9.9, 10.9, noise=9)  # better by less than the noise
+    split = ladder("split", 4, 5.0, 13.0)  # better on average, worse for one seed
+    found = verdicts({"2": [small, large, close, split]})
+    assert found["Table 2: FID falls with size: large below small"] == "reproduced"
+    assert found["Table 2: FID falls with size: close below large"] == "undecided"
+    assert found["Table 2: FID falls with size: split below close"] == "undecided"
+    found = verdicts({"2": [ladder("good", 1, 10.0, 10.0), ladder("bad", 2, 20.0, 20.0)]})
+    assert found["Table 2: FID falls with size: bad below good"] == "not reproduced"
 
 
 def test_longer_training_and_larger_batch_are_no_part_of_the_ladder() -> None:
@@ -295,13 +317,18 @@ def test_longer_training_and_larger_batch_are_no_part_of_the_ladder() -> None:
     found = verdicts({"2": [base, longer, row("double", run(30.0), batch=128)]})
     assert found["Table 2: training 4 times as long lowers the FID of GET"] == "reproduced (single run)"
     assert found["Table 2: a batch 2 times as large lowers the FID of GET"] == "not reproduced (single run)"
-    assert not [claim for claim in found if "falls with size" in claim]
+    assert not [claim for claim in found if "below" in claim]
 
 
 def test_table4_is_judged_by_its_worst_column() -> None:
-    vit, get = row("ViT", run(20.0, VIT), run(20.0, VIT), costs=costs(2.0)), row("GET", run(9.0), run(9.0))
+    seeds = ({"seed": 0}, {"seed": 1})
+    vit = row("ViT", *[run(20.0, VIT, **seed) for seed in seeds], costs=costs(2.0))
+    get = row("GET", *[run(9.0, **seed) for seed in seeds])
     for content in get.runs:
         content["scores"]["lowest-residual-6"]["is"] = 10.0
+        content["bootstrap"]["lowest-residual-6"]["is"] = [10.0 + 0.01 * i for i in range(100)]
+    for content in vit.runs:
+        content["bootstrap"]["one-step"]["is"] = [9.0 + 0.01 * i for i in range(100)]
     found = verdicts({"4": [vit, get]})
     assert found["Table 4: GET beats ViT in every column"] == "reproduced"
     slower = row("GET", *get.runs, costs={**costs(), "macs": 7e6})
@@ -309,6 +336,8 @@ def test_table4_is_judged_by_its_worst_column() -> None:
     assert found["Table 4: GET beats ViT in MACs"] == "not reproduced"
     assert found["Table 4: GET beats ViT in training memory (bytes)"] == "reproduced"
     assert found["Table 4: GET beats ViT in every column"] == "not reproduced"
+    unmeasured = row("GET", *get.runs, costs={**costs(), "training": {}, "macs": 7e6})
+    assert verdicts({"4": [vit, unmeasured]})["Table 4: GET beats ViT in every column"] == "not reproduced"
 
 
 def test_iterations_conditioning_and_the_larger_vit() -> None:
@@ -319,7 +348,7 @@ def test_iterations_conditioning_and_the_larger_vit() -> None:
     )
     assert found["Figure 3a: FID of GET improves from 2 to 6 iterations"] == "reproduced (single run)"
     assert found["Table 6: injection beats AdaLN-Zero"] == "reproduced (single run)"
-    assert found["GET has a lower FID than ViT, 5.0 times its size"] == "reproduced (single run)"
+    assert found["GET matches ViT in FID, 5.0 times its size"] == "reproduced (single run)"
 
 
 def test_reproduction_files(tmp_path: Path) -> None:
@@ -345,7 +374,7 @@ def test_the_cifar_config_names_every_published_row(cifar_config: dict[str, Any]
 DRAW: dict[str, Callable[..., None]] = {
     "figure2a": figures.figure2a,
     "figure2b": figures.figure2b,
-    "figure3a": lambda rows, paths: figures.figure3a(rows, "CPU, 1 thread", paths),
+    "figure3a": figures.figure3a,
     "figure3b": figures.figure3b,
     "residuals": figures.residuals,
 }
@@ -418,7 +447,7 @@ def test_figure2b_has_a_curve_per_number_of_steps(drawn: list[Figure], tmp_path:
 
 def test_figure3a_has_circles_by_size(drawn: list[Figure], tmp_path: Path) -> None:
     rows = [row("GET", run(10.0, parameters=4000)), row("ViT", run(9.0, VIT, parameters=1000))]
-    figures.figure3a(rows, "CPU, 1 thread", [tmp_path / "f.png"])
+    figures.figure3a(rows, [tmp_path / "f.png"])
     (axes,) = drawn[0].axes
     assert {"1", "2", "6", "10", "GET", "ViT"} == set(texts(axes))
     circles = [found for found in axes.collections if isinstance(found, PathCollection)]
@@ -467,7 +496,8 @@ def test_captions_are_there_for_all() -> None:
     import yaml
 
     captions = yaml.safe_load((ROOT / "workflow/report/captions.yaml").read_text())
-    assert {f"table{number}" for number in TABLES} | set(DRAW) | {"reproduction"} <= set(captions)
+    wanted = {f"table{number}" for number in COLUMNS} | set(DRAW) | {"training-curves", "reproduction"}
+    assert wanted <= set(captions)
 
 
 # ------------------------------------------------------------------------------------------------- grids
@@ -491,7 +521,9 @@ def test_grid_png_is_exact(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [200, 57])
-def test_figure4b_has_a_row_per_class(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figure4b_has_a_row_per_class(
+    count: int, drawn: list[Figure], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Images whose grey is their class: each row of the drawn mosaic has one grey."""
     labels = np.arange(count) % 10
     images = np.broadcast_to(20 * labels[:, None, None, None], (count, 1, 8, 8)).astype(np.uint8)
@@ -499,6 +531,7 @@ def test_figure4b_has_a_row_per_class(count: int, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(grids, "tile", lambda *args: kept.append(tile(*args)) or kept[-1])
     paths = [tmp_path / "b.pdf", tmp_path / "b.png"]
     grids.figure4b(images, labels, "title", paths)
+    assert not any(grid.get_visible() for grid in drawn[0].axes[0].get_ygridlines())
     for position in range(10):
         assert set(kept[0][9 * position, :, 0].tolist()) == {20 * position, 255}
     assert paths[0].read_bytes().startswith(b"%PDF")

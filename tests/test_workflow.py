@@ -286,6 +286,11 @@ def test_more_shards_train_nothing(finished: Path, edit: Callable[..., Config]) 
             [{"student": "get", "step": 3}],
             r"table2.0..step: 3 is none of the milestones",
         ),
+        (
+            ("paper", "table2"),
+            [{"student": "get", "published": "GET-Tinny"}],
+            "published: 'GET-Tinny' names 0 rows of the paper's table 2; there are GET-Base,",
+        ),
         (("paper", "table4"), [{"student": "get"}, {"student": "vit"}], r"table4.0..student: get is no vit"),
         (("paper", "figure4", "conditional"), "vit", "paper.figure4.conditional: vit is unconditional"),
         (("pairs", "conditional", "teacher"), "x", "pairs.conditional.teacher: no teacher 'x'"),

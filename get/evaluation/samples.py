@@ -73,9 +73,8 @@ def sample_student(
 ) -> None:
     """Sample a student's EMA weights in one step, and measure its error on the held-out pairs.
 
-    One solve serves all variants. The info has means over samples, per iteration: `residuals` of the
-    state, and
-    `changes` of the decoded image (root mean square over pixels in [-1, 1]) from each iteration to the next.
+    One solve serves all variants. The info has means over samples, per iteration: `residuals` of the state,
+    and `changes` of the decoded image (root mean square over pixels in [-1, 1]) between iterations.
 
     Args:
         weights: the student's checkpoint.

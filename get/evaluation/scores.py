@@ -2,9 +2,8 @@
 
 Every FID is given against the train and the test split. Its interval is the point estimate plus and minus
 1.96 standard deviations over bootstrap resamples of the generated images, the reference held fixed:
-resampling biases FID upwards, so percentiles of the resamples would miss the estimate itself. `is_sd`
-comes from
-the same resamples; `is_split_sd` is the spread over the parts of the Inception Score that others report.
+resampling biases FID upwards, so percentiles of the resamples would miss the estimate itself. `is_sd` comes
+from the same resamples; `is_split_sd` is the spread over the parts of the Inception Score that others report.
 """
 
 from collections.abc import Mapping
@@ -88,10 +87,13 @@ def fid(features: NDArray[np.float32], reference: Reference) -> float:
     return _frechet(fid_features_to_statistics(torch.from_numpy(features)), reference)
 
 
-def deviations(
+def bootstrap(
     features: Features, references: Mapping[str, Reference], resamples: int, seed: int
-) -> dict[str, float]:
-    """Return the standard deviations of 'is' and of 'fid_<split>' over bootstrap resamples of the images."""
+) -> dict[str, list[float]]:
+    """Return 'is' and 'fid_<split>' of bootstrap resamples of the images.
+
+    The resamples are a function of (number of images, seed): two models on the same noise are paired.
+    """
     source, count = np.random.default_rng(seed), len(features.penultimate)
     wide = features.penultimate.astype(np.float64)
     log_p = torch.from_numpy(features.logits).double().log_softmax(dim=1).numpy()
@@ -107,7 +109,7 @@ def deviations(
             statistics = {"mu": mu.astype(reference.mu.dtype), "sigma": sigma}
             values[f"fid_{split}"].append(_frechet(statistics, reference))
         values["is"].append(float(np.exp(weights @ negative_entropy - marginal @ np.log(marginal))))
-    return {name: float(np.std(found, ddof=1)) for name, found in values.items()}
+    return values
 
 
 def _frechet(statistics: Mapping[str, NDArray[Any]], reference: Reference) -> float:
@@ -126,17 +128,21 @@ def nearest_distance(images: NDArray[np.uint8], train: NDArray[np.uint8]) -> flo
 
 
 def score(
-    features: Features, references: Mapping[str, Reference], options: Scoring, seed: int
+    features: Features,
+    references: Mapping[str, Reference],
+    options: Scoring,
+    resampled: Mapping[str, list[float]],
 ) -> dict[str, float]:
     """Return FID, KID and IS of generated images by their features.
 
     Args:
         references: of the splits 'train' and 'test'.
-        options: see `Scoring`; seed: of the bootstrap.
+        options: see `Scoring`.
+        resampled: what `bootstrap` gave.
     """
+    sds = {name: float(np.std(values, ddof=1)) for name, values in resampled.items()}
     scores: dict[str, float] = {"samples": len(features.penultimate)}
     generated = torch.from_numpy(features.penultimate)
-    sds = deviations(features, references, options.bootstrap, fold_in(seed, "bootstrap"))
     for split, reference in references.items():
         value, sd = fid(features.penultimate, reference), sds[f"fid_{split}"]
         scores |= {f"fid_{split}": value, f"fid_{split}_sd": sd}
@@ -186,7 +192,7 @@ def score_samples(
     device: str,
     output: str | Path,
 ) -> None:
-    """Score every variant of a sample file and write JSON: its info, and `scores` by variant.
+    """Score every variant of a sample file and write JSON: its info, `scores` and `bootstrap` by variant.
 
     Precision, recall and nearest training images, which take longest, are of the headline variant alone.
 
@@ -204,12 +210,14 @@ def score_samples(
     options = from_settings(Scoring, scoring, "evaluation.scoring")
     errors = content.info.pop("l1_held_out", {})
     headline, *_ = content.variants
-    scores = {}
+    scores, resampled = {}, {}
     for name, images in content.variants.items():
         features = extract(images)
-        scores[name] = score(features, real, options, seed)
+        resampled[name] = bootstrap(features, real, options.bootstrap, fold_in(seed, "bootstrap"))
+        scores[name] = score(features, real, options, resampled[name])
         if name == headline:
             scores[name] |= compare_with_train(images, features, real["train"], train, options)
         if name in errors:
             scores[name]["l1_held_out"] = errors[name]
-    write_json(output, {**content.info, "headline": headline, "scores": scores})
+    found = {**content.info, "headline": headline, "scores": scores, "bootstrap": resampled}
+    write_json(output, found)

@@ -41,11 +41,13 @@ def figure2b(rows: Sequence[Row], paths: Paths) -> None:
 
     def draw(axes: Axes, found: pd.DataFrame) -> None:
         steps, labels = sorted(found["steps"].unique()), []
-        for (family, _, _, step), group in found.groupby(["family", "conditioning", "batch", "steps"]):
+        for (family, kind, batch, step), group in found.groupby(["family", "conditioning", "batch", "steps"]):
             group = group.sort_values("parameters")
             look = style.look(str(family), steps.index(step))
             last = line(axes, group["parameters"], group["fid_train"], group["fid_train_sd"], look)
-            labels.append((*last, f"{name_of(str(family))}, {step:,.0f} steps", look["color"]))
+            usual = len(found.query("family == @family")[["conditioning", "batch"]].drop_duplicates()) == 1
+            kind = "" if usual else f" ({kind}, batch {batch:.0f})"
+            labels.append((*last, f"{name_of(str(family))}{kind}, {step:,.0f} steps", look["color"]))
         axes.set_xlabel("parameters")
         style.log_axis(axes, "x")
         finish(axes, labels)
@@ -53,10 +55,11 @@ def figure2b(rows: Sequence[Row], paths: Paths) -> None:
     by_classes(found, draw, paths)
 
 
-def figure3a(rows: Sequence[Row], machine: str, paths: Paths) -> None:
+def figure3a(rows: Sequence[Row], paths: Paths) -> None:
     """Draw FID over sampling time: GET at several numbers of iterations; the area of a circle is the size."""
     found = over_iterations(rows)
     largest = found["parameters"].max() if len(found) else 1
+    machine = ", ".join(sorted({row.costs["device"] for row in rows if row.costs}))
 
     def draw(axes: Axes, found: pd.DataFrame) -> None:
         labels = []

@@ -63,5 +63,6 @@ def figure4b(
     axes.set_xticks([])
     axes.set_ylabel("class")
     axes.tick_params(length=0)
+    axes.grid(False)
     axes.spines[:].set_visible(False)
     style.save(figure, paths)

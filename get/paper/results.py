@@ -7,6 +7,7 @@ Settings files (`results/settings/paper/*.json`) list the rows of each table and
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Row:
 
 
 def read_rows(entries: Iterable[Mapping[str, Any]], costs: Mapping[str, Costs] | None = None) -> list[Row]:
-    """Read the rows that a settings file lists; `costs` by student, where they are measured."""
+    """Read the rows that a settings file lists; `costs` by student (see `read_costs`), where measured."""
     return [
         Row(
             label=entry["label"],
@@ -51,13 +52,18 @@ def read_rows(entries: Iterable[Mapping[str, Any]], costs: Mapping[str, Costs] |
     ]
 
 
+def read_costs(path: str | Path) -> dict[str, Costs]:
+    """Read the costs of every student by name; each says on which `device` it was measured."""
+    content = read_json(path)
+    return {name: {**costs, "device": content["device"]} for name, costs in content["students"].items()}
+
+
 def measured(row: Row, variant: str | None = None) -> dict[str, Any]:
     """Return one row as named values: means over seeds, how sure they are, and what the row is.
 
-    `fid_train_sd`, `fid_test_sd` and `is_sd` are one standard deviation: over seeds where there are
-    several, over
-    bootstrap resamples of the samples for one seed; `sd_over` says which. `_low` and `_high` bound the 95%
-    interval of FID's bootstrap, for one seed.
+    `fid_train_sd`, `fid_test_sd` and `is_sd` are one standard deviation: over seeds where there are several,
+    over bootstrap resamples of the samples for one seed; `sd_over` says which. `_low` and `_high` bound the
+    95% interval of FID's bootstrap, for one seed.
 
     Args:
         row: with at least one run.
@@ -127,22 +133,42 @@ def over_iterations(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds and the standard error of that mean."""
+class Advantage:
+    """How much better one row is than another, and how sure that is.
+
+    Args:
+        value: mean difference over the seeds that both have, positive if better (lower FID, higher IS).
+        error: its standard deviation over paired bootstrap resamples of the samples.
+        by_seed: the difference of each seed.
+    """
 
     value: float
     error: float
-    seeds: int
+    by_seed: Sequence[float]
 
 
-def estimate(row: Row, score: str, variant: str | None = None) -> Estimate:
-    """Return a score of a row, and how sure it is.
+def advantage(
+    better: Row, worse: Row, score: str, variants: tuple[str | None, str | None] = (None, None)
+) -> Advantage:
+    """Return by how much `better` has the better `score`; runs of one seed saw the same noise and are paired.
 
-    The variance of one run is the larger of that over seeds and the mean of the runs' own bootstraps; with
-    few seeds the first alone would often be too small.
+    Args:
+        better, worse: with runs; where they have no seed in common, runs are paired in their order.
+        score: 'is' or 'fid_<split>'.
+        variants: of the samples of each; None is the headline.
     """
-    found = [run["scores"][variant or run["headline"]] for run in row.runs]
-    values = np.array([scores[score] for scores in found], float)
-    own = np.mean([scores.get(f"{score}_sd", np.nan) ** 2 for scores in found])
-    between = values.var(ddof=1) if len(values) > 1 else 0.0
-    return Estimate(float(values.mean()), float(np.sqrt(max(own, between) / len(values))), len(values))
+    ours, theirs = ({run.get("seed", n): run for n, run in enumerate(row.runs)} for row in (better, worse))
+    common = ours.keys() & theirs.keys()
+    pairs = [(ours[seed], theirs[seed]) for seed in sorted(common)] or list(
+        zip(better.runs, worse.runs, strict=False)
+    )
+    sign = -1 if score.startswith("fid") else 1
+    values, resampled = [], []
+    for runs in pairs:
+        names = [variant or run["headline"] for run, variant in zip(runs, variants, strict=True)]
+        one, other = (run["scores"][name][score] for run, name in zip(runs, names, strict=True))
+        values.append(sign * (one - other))
+        one, other = (np.array(run["bootstrap"][name][score]) for run, name in zip(runs, names, strict=True))
+        resampled.append(sign * (one - other))
+    error = np.mean(resampled, axis=0).std(ddof=1)
+    return Advantage(float(np.mean(values)), float(error), values)

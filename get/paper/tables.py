@@ -12,7 +12,14 @@ from get.paper.published import details, published
 from get.paper.results import Row, frame
 
 PERCENT, MEGA, GIGA = 100, 1e6, 1e9
-WORDS = ("Method", "Classes", "Class enters by", "Teacher", "Trajectory")  # columns that are no numbers
+WORDS = (
+    "Method",
+    "Classes",
+    "Measured on",
+    "Class enters by",
+    "Teacher",
+    "Trajectory",
+)  # columns that are no numbers
 
 
 def with_published(rows: Sequence[Row], table: str) -> pd.DataFrame:
@@ -22,7 +29,7 @@ def with_published(rows: Sequence[Row], table: str) -> pd.DataFrame:
     against the test split, which is what the published code computes, and `is_difference`.
     """
     found = frame(rows)
-    paper = published(table).set_index("method")
+    paper = published(table).drop_duplicates("method").set_index("method")
     names = [row.published for row in rows if row.runs]
     for score, ours in (("fid", "fid_test"), ("is", "is")):
         theirs = [paper[score].get(name, np.nan) if name else np.nan for name in names]
@@ -55,12 +62,12 @@ def table3(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
 def table4(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
     """Return Table 4: quality and cost; a student that can trade time for memory has a second row, O(1).
 
-    Columns beside those of `measured`: `macs` (forward, one image), `training_memory` (bytes, peak) and
-    `training_speed` (iterations per second). A row without costs has none of them.
+    Columns beside those of `measured`: `macs` (forward, one image), `training_memory` (bytes, peak),
+    `training_speed` (iterations per second), and `device`. A row without costs has none of them.
     """
     found, lines = with_published(rows, "paper table 4"), []
     for (_, line), row in zip(found.iterrows(), (row for row in rows if row.runs), strict=True):
-        costs: Mapping[str, Any] = row.costs or {"training": {}, "macs": np.nan}
+        costs: Mapping[str, Any] = row.costs or {"training": {}, "macs": np.nan, "device": None}
         for mode in costs["training"] or {"plain": None}:
             spent = costs["training"].get(mode, {})
             speed = spent.get("iterations_per_second", {})
@@ -68,6 +75,7 @@ def table4(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
                 {
                     **line,
                     "method": row.label + (", O(1) memory" if mode == "checkpointed" else ""),
+                    "device": costs["device"],
                     "macs": costs["macs"],
                     "training_memory": spent.get("peak_memory_bytes", np.nan),
                     "training_speed": speed.get("median", np.nan),
@@ -75,7 +83,11 @@ def table4(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
                     "training_speed_high": speed.get("high", np.nan),
                 }
             )
-    return pd.DataFrame(lines)
+    table = pd.DataFrame(lines)
+    if len(table):  # the paper gives no scores of that row
+        paper = ["fid_published", "is_published", "fid_difference", "is_difference"]
+        table.loc[table["method"].str.endswith(", O(1) memory"), paper] = np.nan
+    return table
 
 
 def table5(rows: Sequence[Row], cifar10: bool, training: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -142,8 +154,7 @@ def number(name: str, digits: int = 0, unit: float = 1) -> Cell:
 
     def cell(row: pd.Series) -> str:
         value = row.get(name, np.nan)
-        # a set against itself comes out as -0.00
-        return "-" if pd.isna(value) else f"{abs(value) / unit:,.{digits}f}"
+        return "-" if pd.isna(value) else f"{_rounded(value / unit, digits):,.{digits}f}"
 
     return cell
 
@@ -156,9 +167,13 @@ def plus_minus(name: str, digits: int = 2) -> Cell:
         if pd.isna(value):
             return "-"
         spread = f"± {sd:.{digits}f}"
-        return f"{abs(value):.{digits}f} {spread if row['seeds'] > 1 else f'({spread})'}"
+        return f"{_rounded(value, digits):.{digits}f} {spread if row['seeds'] > 1 else f'({spread})'}"
 
     return cell
+
+
+def _rounded(value: float, digits: int) -> float:
+    return round(value, digits) + 0.0  # a set against itself comes out as -0.00
 
 
 def text(name: str) -> Cell:
@@ -169,6 +184,10 @@ def text(name: str) -> Cell:
 def signed(name: str) -> Cell:
     """Return a cell that shows a signed percentage."""
     return lambda row: "-" if pd.isna(row.get(name)) else f"{row[name]:+.1f}%"
+
+
+def _stuck(row: pd.Series) -> bool:
+    return isinstance(row.get("note"), str) and bool(row["note"])
 
 
 def _classes(row: pd.Series) -> str:
@@ -187,7 +206,7 @@ _SIZE = {"Parameters": number("parameters")}
 _RUN = {"Steps": number("steps"), "Batch": number("batch")}
 _SCORES = {**_FID, "IS": plus_minus("is")}
 _SEEDS = {"Seeds": number("seeds")}
-_METHOD = {"Method": text("method")}
+_METHOD: dict[str, Cell] = {"Method": lambda row: row["method"] + (" (stuck)" if _stuck(row) else "")}
 COLUMNS: dict[str, dict[str, Cell]] = {
     "1": {
         **_METHOD,
@@ -210,6 +229,8 @@ COLUMNS: dict[str, dict[str, Cell]] = {
         "MACs (M)": number("macs", 2, MEGA),
         "Training memory (MB)": number("training_memory", 1, MEGA),
         "Training speed (it/s)": number("training_speed", 2),
+        "Batch": number("batch"),
+        "Measured on": text("device"),
         **_SEEDS,
         **_PAPER,
     },

@@ -1,6 +1,14 @@
 # The config, checked: each key by the JSON schema, which also fills in defaults, and the keys together by hand.
+import csv
+import os
+
+import get
+
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
+
+with open(os.path.join(os.path.dirname(get.__file__), "paper/published.csv")) as file:
+    PUBLISHED = [(line["table"], line["method"]) for line in csv.DictReader(file)]
 
 # shape and number of classes of each data set
 DATA_SETS = {"digits": ([1, 8, 8], 10), "cifar10": ([3, 32, 32], 10)}
@@ -74,8 +82,15 @@ def check_student(student, key, size):
     )
 
 
-def check_row(row, key):
+def check_row(row, key, table):
     name = row["student"]
+    if "published" in row:
+        found = PUBLISHED.count((f"paper {table}", row["published"]))
+        known = ", ".join(sorted({method for where, method in PUBLISHED if where == f"paper {table}"}))
+        check(
+            found == 1,
+            f"{key}.published: {row['published']!r} names {found} rows of the paper's {table}; there are {known}",
+        )
     check(name in config["students"], f"{key}.student: no student {name!r}")
     steps = config["students"][name]["milestones"]
     check(
@@ -114,7 +129,7 @@ def check_config():
         check_figure4(part, name)
     for name, rows in config["paper"].items():
         for position, row in enumerate(rows if isinstance(rows, list) else []):
-            check_row(row, f"paper.{name}[{position}]")
+            check_row(row, f"paper.{name}[{position}]", name.replace("table", "table "))
     check_comparison("table4", ["vit", "get"])
     check_comparison("larger_vit", ["get", "vit"])
     evaluation = config["evaluation"]

@@ -2,19 +2,23 @@
 
 from get.files import read_json
 from get.paper import figures
-from get.paper.results import read_rows
+from get.paper.results import read_costs, read_rows
 from get.runtime import logging_to
+
+DRAW = {
+    "figure2a": figures.figure2a,
+    "figure2b": figures.figure2b,
+    "figure3a": figures.figure3a,
+    "figure3b": figures.figure3b,
+    "residuals": figures.residuals,
+}
 
 with logging_to(snakemake.log[0]):
     name, settings, paths = snakemake.wildcards.figure, read_json(snakemake.input.settings), snakemake.output
-    measured = read_json(snakemake.input.costs[0]) if snakemake.input.costs else {}
     if name == "training-curves":
         for entry in settings["histories"]:
             entry["runs"] = [read_json(path) for path in entry["histories"]]
         figures.training_curves(settings["histories"], paths)
     else:
-        rows = read_rows(settings["rows"], measured.get("students"))
-        if name == "figure3a":
-            figures.figure3a(rows, measured["device"], paths)
-        else:
-            getattr(figures, name)(rows, paths)
+        costs = read_costs(snakemake.input.costs[0]) if snakemake.input.costs else {}
+        DRAW[name](read_rows(settings["rows"], costs), paths)

@@ -2,12 +2,12 @@
 
 from get.files import read_json
 from get.paper.claims import reproduction, write_reproduction
-from get.paper.results import read_rows
+from get.paper.results import read_costs, read_rows
 from get.runtime import logging_to
 
 with logging_to(snakemake.log[0]):
     settings = read_json(snakemake.input.settings)
-    costs = read_json(snakemake.input.costs[0])["students"]
+    costs = read_costs(snakemake.input.costs[0])
     tables = {number: read_rows(rows, costs) for number, rows in settings["tables"].items()}
     claims = reproduction(tables, read_rows(settings["larger"], costs), settings["cifar10"])
     write_reproduction(claims, snakemake.params.caption, snakemake.output.csv, snakemake.output.md)

@@ -1,13 +1,13 @@
 """Write one of the tables."""
 
 from get.files import read_json
-from get.paper.results import read_rows
+from get.paper.results import read_costs, read_rows
 from get.paper.tables import TABLES, readable, write_table
 from get.runtime import logging_to
 
 with logging_to(snakemake.log[0]):
     number, settings = snakemake.wildcards.number, read_json(snakemake.input.settings)
-    costs = read_json(snakemake.input.costs[0])["students"] if snakemake.input.costs else {}
+    costs = read_costs(snakemake.input.costs[0]) if snakemake.input.costs else {}
     rows = read_rows(settings["rows"], costs)
     table = TABLES[number](rows, settings["cifar10"], **settings["arguments"])
     paths = dict(snakemake.output.items())
