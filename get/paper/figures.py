@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from get.paper import style
 from get.paper.results import Row, frame, over_iterations
 
-SMALLEST, AREA = 20, 120  # of circles, in square points: of no parameters, and what the most add
+SMALLEST, AREA = 30, 120  # of circles, in square points: of no parameters, and what the most add
 FID = "FID (train)"
 CLASSES = {True: "class-conditional", False: "unconditional"}
 Paths = Iterable[str | Path]
@@ -63,17 +63,24 @@ def figure3a(rows: Sequence[Row], paths: Paths) -> None:
 
     def draw(axes: Axes, found: pd.DataFrame) -> None:
         labels = []
-        for (_, label), curve in found.groupby(["student", "method"], sort=False):
-            look = style.look(curve["family"].iloc[0], 0)
+        for rank, ((_, label), curve) in enumerate(found.groupby(["student", "method"], sort=False)):
+            look = style.look(curve["family"].iloc[0], rank)
             x, y = 1e3 * curve["seconds"], curve["fid_train"]
             axes.errorbar(x, y, curve["fid_train_sd"], fmt="none", ecolor=look["color"], elinewidth=0.6)
             axes.plot(x, y, color=look["color"], linestyle=look["linestyle"])
             area = SMALLEST + AREA * curve["parameters"] / largest
-            axes.scatter(x, y, area, facecolor=look["markerfacecolor"], edgecolor=look["color"], alpha=0.7)
+            edge = "white" if look["markerfacecolor"] == look["color"] else look["color"]
+            axes.scatter(x, y, area, facecolor=look["markerfacecolor"], edgecolor=edge, zorder=3 + rank)
             if len(curve) > 1:
                 for count, at, fid in zip(curve["iterations"], x, y, strict=True):
                     axes.annotate(
-                        str(count), (at, fid), ha="center", va="center", fontsize=4.5, color="white"
+                        str(count),
+                        (at, fid),
+                        ha="center",
+                        va="center",
+                        fontsize=4.5,
+                        color="white",
+                        zorder=3 + rank,
                     )
             labels.append((x.iloc[-1], y.iloc[-1], str(label), look["color"]))
         axes.set_xlabel(f"sampling time per image in ms ({machine})")
