@@ -52,7 +52,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Kill training as SIGKILL would, without a word, after the given number of steps."""
 
     def kill(steps: int) -> None:
-        real, left = fitting._step, [steps]
+        real, left = fitting.take_step, [steps]
 
         def step(*args: Any) -> None:
             if left[0] == 0:
@@ -60,7 +60,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             left[0] -= 1
             real(*args)
 
-        monkeypatch.setattr(fitting, "_step", step)
+        monkeypatch.setattr(fitting, "take_step", step)
 
     return kill
 
@@ -98,7 +98,7 @@ def test_a_milestone_continues_the_one_before(pairs: Path, tmp_path: Path) -> No
 def test_signal_saves_and_says_how_to_go_on(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = fitting._step
+    real = fitting.take_step
 
     def step(state: Any, *args: Any) -> None:
         real(state, *args)
@@ -106,7 +106,7 @@ def test_signal_saves_and_says_how_to_go_on(
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "_step", step)
+        patch.setattr(fitting, "take_step", step)
         with pytest.raises(Stopped, match=r"stopped at step \d+ of 30; the same command goes on"):
             student(pairs, tmp_path / "30.pt", 30)
     assert not (tmp_path / "30.pt").exists()
