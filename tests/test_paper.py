@@ -303,7 +303,7 @@ def test_verdict_of_an_ordering() -> None:
 
     small, large = ladder("small", 1, 20.0, 21.0), ladder("large", 2, 10.0, 11.0)
     close = ladder("close", 3, 9.9, 10.9, noise=9)  # better by less than the noise
-    split = ladder("split", 4, 5.0, 13.0)  # better on average, worse for one seed
+    split = ladder("split", 4, 1.0, 11.5)  # better on average, worse for one seed
     found = verdicts({"2": [small, large, close, split]})
     assert found["Table 2: FID falls with size: large below small"] == "reproduced"
     assert found["Table 2: FID falls with size: close below large"] == "undecided"
