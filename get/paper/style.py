@@ -41,8 +41,6 @@ plt.rcParams.update(
         "lines.markersize": 4,
         "xtick.labelsize": 6.5,
         "ytick.labelsize": 6.5,
-        "legend.frameon": False,
-        "legend.fontsize": 6.5,
         "pdf.fonttype": 42,  # embedded TrueType: text stays text
         "savefig.bbox": "tight",
         "savefig.pad_inches": 0.02,

@@ -11,15 +11,9 @@ from get.files import atomic
 from get.paper.published import details, published
 from get.paper.results import Row, frame
 
-PERCENT, MEGA, GIGA = 100, 1e6, 1e9
-WORDS = (
-    "Method",
-    "Classes",
-    "Measured on",
-    "Class enters by",
-    "Teacher",
-    "Trajectory",
-)  # columns that are no numbers
+PERCENT, MEGA = 100, 1e6
+# columns that are no numbers
+WORDS = ("Method", "Classes", "Measured on", "Class enters by", "Teacher", "Trajectory")
 
 
 def with_published(rows: Sequence[Row], table: str) -> pd.DataFrame:
@@ -83,35 +77,26 @@ def table4(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
                     "training_speed_high": speed.get("high", np.nan),
                 }
             )
-    table = pd.DataFrame(lines)
-    if len(table):  # the paper gives no scores of that row
-        paper = ["fid_published", "is_published", "fid_difference", "is_difference"]
-        table.loc[table["method"].str.endswith(", O(1) memory"), paper] = np.nan
-    return table
+            if mode == "checkpointed":  # the paper gives no scores of that row
+                paper = ("fid_published", "is_published", "fid_difference", "is_difference")
+                lines[-1] |= dict.fromkeys(paper, np.nan)
+    return pd.DataFrame(lines)
 
 
 def table5(rows: Sequence[Row], cifar10: bool, training: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Return Table 5: what training asks for, ours and the paper's list of methods.
 
     Args:
-        rows: the students.
+        rows: the students; the batch of the first counts as 1x.
         cifar10: give the scores of the published rows, which are for CIFAR-10.
-        training: by student, 'base_batch' (the batch that counts as 1x), 'pairs', 'nfe' (teacher evaluations
-            for each) and 'teacher'.
+        training: by student, 'pairs', 'nfe' (teacher evaluations for each) and 'teacher'.
     """
     found = with_published(rows, "paper table 5")
-    for position, row in enumerate(row for row in rows if row.runs):
-        about = training[row.student]
-        columns = {
-            "batch_factor": row.batch / about["base_batch"],
-            "phases": "1",
-            "models": 1,
-            "trajectory": "no",
-            "teacher": about["teacher"],
-            "teacher_evaluations": float(about["pairs"] * about["nfe"]),
-        }
-        for name, value in columns.items():
-            found.loc[position, name] = value
+    about = [training[row.student] for row in rows if row.runs]
+    found["batch_factor"] = [row.batch / rows[0].batch for row in rows if row.runs]
+    found["teacher"] = [student["teacher"] for student in about]
+    found["teacher_evaluations"] = [float(student["pairs"] * student["nfe"]) for student in about]
+    found = found.assign(phases="1", models=1, trajectory="no")
     paper = published("paper table 5")
     theirs = pd.DataFrame([details(text) for text in paper["detail"]])
     theirs["method"], theirs["source"] = paper["method"], "published: " + paper["source"]

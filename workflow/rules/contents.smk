@@ -47,10 +47,9 @@ def ends_of_the_scale():
 
 
 def teaching(student):
-    """What Table 5 says of a student's training; 1x is the batch of that table's first row."""
+    """What Table 5 says of a student's training."""
     pairs = PAIRS[STUDENTS[student]["pairs"]]
     return {
-        "base_batch": table_rows("5")[0]["batch"],
         "pairs": pairs["count"],
         "nfe": 2 * pairs["sampler"]["num_steps"] - 1,
         "teacher": "EDM",
