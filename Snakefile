@@ -35,7 +35,7 @@ rule all:
         expand("<results>/table{number}.{format}", number=TABLES, format=["csv", "md", "tex"]),
         expand(
             "<results>/figures/{figure}.{format}",
-            figure=[*FIGURES, "figure4a", "figure4b"],
+            figure=[*FIGURES, *GRIDS],
             format=["pdf", "png"],
         ),
         "<results>/reproduction.csv",

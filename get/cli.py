@@ -1,7 +1,13 @@
-"""The command `get` (also `python -m get`): the stages that need a process of their own, and sampling."""
+"""The command `get` (also `python -m get`): the stages that need a process of their own, and sampling.
+
+Training on several processes: `torchrun --standalone --nproc-per-node 8 -m get train-student ...`, on several
+nodes with torchrun's --nnodes and --rdzv-endpoint. Each process ends with the exit code of its error, which
+torchrun prints; torchrun's own is 1 for all of them.
+"""
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,31 +21,36 @@ if TYPE_CHECKING:
 
 def train_teacher(args: argparse.Namespace) -> None:
     """Run `get train-teacher`."""
+    from get.runtime import process_group
     from get.teacher.training import train_teacher
 
-    train_teacher(
-        store=args.store,
-        settings=args.settings,
-        seed=args.seed,
-        device=args.device,
-        output=args.output,
-        history=args.history,
-    )
+    with process_group(args.device):
+        train_teacher(
+            store=args.store,
+            settings=args.settings,
+            seed=args.seed,
+            device=args.device,
+            output=args.output,
+            history=args.history,
+        )
 
 
 def train_student(args: argparse.Namespace) -> None:
     """Run `get train-student`."""
+    from get.runtime import process_group
     from get.student.training import train_student
 
-    train_student(
-        settings=args.settings,
-        manifest=args.manifest,
-        seed=args.seed,
-        stop=args.steps,
-        device=args.device,
-        start=args.start,
-        output=args.output,
-    )
+    with process_group(args.device):
+        train_student(
+            settings=args.settings,
+            manifest=args.manifest,
+            seed=args.seed,
+            stop=args.steps,
+            device=args.device,
+            start=args.start,
+            output=args.output,
+            prefetch=args.prefetch,
+        )
 
 
 def sample(args: argparse.Namespace) -> None:
@@ -64,6 +75,40 @@ def sample(args: argparse.Namespace) -> None:
     print(f"{len(images)} samples in {args.out}")
 
 
+def verify(args: argparse.Namespace) -> None:
+    """Run `get verify`: hash pair shards again."""
+    from get.pairs.shards import verify
+
+    for manifest in args.manifest:
+        print(f"{manifest}: {verify(manifest)} shards as they were listed")
+
+
+def statistics(args: argparse.Namespace) -> None:
+    """Run `get statistics`: mean and covariance of a sample file's headline variant, as .npz."""
+    import tempfile
+
+    from get.evaluation.features import Extractor
+    from get.evaluation.samples import open_samples
+    from get.evaluation.statistics import moments, write_moments
+    from get.runtime import pick_device
+
+    extract = Extractor(args.extractor, args.weights, args.device, args.batch)
+    with open_samples(args.samples) as content, tempfile.TemporaryDirectory() as scratch:
+        headline, *_ = content.variants.values()
+        write_moments(args.out, moments(extract(headline, scratch).penultimate, pick_device(args.device)))
+    print(f"mu and sigma of {len(headline)} images in {args.out}")
+
+
+def fid(args: argparse.Namespace) -> None:
+    """Run `get fid`: the Frechet distance of two .npz files of mu and sigma."""
+    from get.evaluation.statistics import frechet, read_moments, square_root
+
+    ours, real = (read_moments(path) for path in (args.ours, args.real))
+    if ours.mu.shape != real.mu.shape:
+        raise UserError(f"{args.ours} and {args.real} are of features of different width")
+    print(f"{frechet(ours, real, square_root(real.sigma)):.6g}")
+
+
 def _labels(args: argparse.Namespace, classes: int) -> "Tensor":
     from get.seeding import classes_of
 
@@ -78,11 +123,14 @@ def _labels(args: argparse.Namespace, classes: int) -> "Tensor":
 def seed_list(text: str) -> list[int]:
     """Parse '0-7,10' into [0, ..., 7, 10]."""
     seeds: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        seeds.extend(range(int(first), int(last or first) + 1))
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            seeds.extend(range(int(first), int(last or first) + 1))
+    except ValueError:
+        seeds = []
     if not seeds:
-        raise argparse.ArgumentTypeError(f"{text} names no numbers; write them as 0-63,70")
+        raise argparse.ArgumentTypeError(f"{text!r} names no numbers; write them as 0-63,70")
     return seeds
 
 
@@ -136,6 +184,24 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
     one.set_defaults(run=sample, threads=None)
 
+    four = commands.add_parser("verify", help="hash the shards of pairs again that a manifest lists")
+    four.add_argument("manifest", type=Path, nargs="+", help="results/pairs/NAME/manifest.json")
+    four.set_defaults(run=verify, threads=None)
+
+    five = commands.add_parser("statistics", help="write mu and sigma of samples, as other repositories do")
+    five.add_argument("samples", type=Path, help="sample file (.h5)")
+    five.add_argument("--extractor", choices=("inception", "classifier"), default="inception")
+    five.add_argument("--weights", type=Path, required=True, help="of the extractor: results/features/...")
+    five.add_argument("--batch", type=positive, default=100, help="images per call")
+    five.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    five.add_argument("--out", type=Path, required=True, help="the .npz file to write")
+    five.set_defaults(run=statistics, threads=None)
+
+    six = commands.add_parser("fid", help="the Frechet distance of two .npz files of mu and sigma")
+    six.add_argument("ours", type=Path, help="of generated images")
+    six.add_argument("real", type=Path, help="of real images, from here or from another repository")
+    six.set_defaults(run=fid, threads=None)
+
     two = commands.add_parser("train-teacher", help="train a teacher (the workflow calls this)")
     two.add_argument("--store", type=Path, required=True, help="image store")
     two.add_argument(
@@ -150,11 +216,17 @@ def parser() -> argparse.ArgumentParser:
     three.add_argument("--settings", type=Path, required=True, help="JSON file: model, training, pairs")
     three.add_argument("--steps", type=positive, required=True, help="the milestone")
     three.add_argument("--start", type=Path, help="state of the milestone before")
+    three.add_argument("--prefetch", type=int, default=0, help="batches that a thread prepares ahead")
 
     for command, run in ((two, train_teacher), (three, train_student)):
         command.add_argument("--seed", type=int, required=True, help="names every draw")
         command.add_argument("--device", default="auto", help="auto, cpu or cuda")
-        command.add_argument("--threads", type=positive, default=1, help="CPU threads; part of the last bits")
+        command.add_argument(
+            "--threads",
+            type=positive,
+            default=1,
+            help="CPU threads of the node, shared by its processes; part of the last bits",
+        )
         command.add_argument("--output", type=Path, required=True, help="file to write")
         command.set_defaults(run=run)
     return top
@@ -166,14 +238,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # torch takes seconds to import: only once the arguments are known to be fine
     import torch
 
-    from get.runtime import logging_to
+    from get.runtime import logging_to, rank
 
     if args.threads is not None:
-        torch.set_num_threads(args.threads)
+        torch.set_num_threads(max(1, args.threads // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     try:
         with logging_to():
             args.run(args)
     except UserError as error:
-        print(f"get: {error}", file=sys.stderr)
+        print(f"get{f' (process {rank()})' if rank() else ''}: {error}", file=sys.stderr)
         return error.exit_code
     return 0

@@ -56,6 +56,24 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def verified_sha256(path: str | Path, wanted: str | None) -> str:
+    """Return the SHA-256 of the file at `path`, which must be `wanted` (None: any).
+
+    Raises:
+        UserError: the file is missing, or it is another one.
+    """
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); correct its path in the config") from None
+    if wanted is not None and found != wanted.lower():
+        raise UserError(
+            f"{path} has SHA-256 {found}, not {wanted}: it is damaged or another file; delete it and get it "
+            "again, or correct its sha256 in the config"
+        )
+    return found
+
+
 def require_keys(settings: Mapping[str, Any], keys: Iterable[str], name: str) -> None:
     """Raise `UserError`, with the `name` of the settings, unless their keys are exactly `keys`."""
     wanted = set(keys)

@@ -3,6 +3,9 @@
 Classifier, teacher and student give it a model and a loss that is a function of the step. The step names
 all randomness, so the state holds no generator: a run killed anywhere and started again ends with the
 same weights as one that was left alone (on the same device with the same thread count).
+
+Started by torchrun, several processes train one model: each computes the loss of its own part of the batch
+(`runtime.own_part`), DDP averages the gradients, and all take the same step. The first alone writes files.
 """
 
 import math
@@ -10,6 +13,7 @@ import pickle
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +22,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from get.files import UserError, atomic, fingerprint, write_json
-from get.runtime import Progress, autocast, log
+from get.runtime import Progress, autocast, average, largest, log, process_count, rank, wait_for_all
 from get.seeding import fold_in
 
 RECORD_EVERY = 50  # steps averaged into one line of the history; the only time the host waits for the device
@@ -56,7 +61,7 @@ class Optimisation:
         clip: largest gradient norm; None for no clipping.
         ema: decay of the exponential moving average of the weights.
         ema_warmup: at step t the decay is at most (1 + t) / (10 + t).
-        precision: 'float32' or 'bfloat16' (autocast).
+        precision: 'float32', 'tf32' (on CUDA) or 'bfloat16' (autocast).
         compile: compile the model with torch.compile.
     """
 
@@ -106,6 +111,7 @@ class State:
         content = {
             "identity": self.identity,
             "threads": torch.get_num_threads(),
+            "processes": process_count(),
             "step": self.step,
             "model": self.model.state_dict(),
             "ema": self.ema,
@@ -129,8 +135,9 @@ class State:
                 raise KeyError(*missing)
             if content["identity"] != self.identity or content["step"] > stop:
                 return False
-            if content["threads"] != torch.get_num_threads():
-                log.info("%s was made with %d threads: the last bits may differ", path, content["threads"])
+            made = content.get("processes", 1), content["threads"]  # older states do not say: it was one
+            if made != (process_count(), torch.get_num_threads()):
+                log.info("%s: made by %d processes with %d threads: the last bits may differ", path, *made)
             self.model.load_state_dict(content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
             torch._foreach_copy_(self.ema, content["ema"])
@@ -144,6 +151,7 @@ class State:
             OSError,
             LookupError,
             TypeError,
+            ValueError,
             AttributeError,
             pickle.UnpicklingError,
         ) as error:
@@ -169,7 +177,9 @@ def trained(
     """Train `model` in place up to step `stop` and yield the state, for the block to write its results.
 
     While it works, the state is saved every minute (and when a signal asks to stop) to a file beside
-    `output`, from which a killed job goes on. That file goes away when the block ends without error.
+    `output`, from which a killed job goes on. That file goes away when the block ends without error. Where
+    several processes train, a signal to one of them stops all at the next line of the history; the block
+    runs in each, and should write in the first only.
 
     Args:
         model: freshly initialised, on its device.
@@ -184,17 +194,30 @@ def trained(
     Raises:
         Stopped: a signal asked for it; the state is saved.
         Diverged: loss or gradient is no longer finite; the last good state stays saved.
-        UserError: `start` is damaged, of other settings, or of a later step.
+        UserError: `start` is damaged, of other settings, or of a later step; or the processes cannot share
+            the batch.
     """
+    count, threads = process_count(), torch.get_num_threads()
+    if options.batch % count:
+        raise UserError(
+            f"training.batch is {options.batch}, which {count} processes cannot share equally; change either"
+        )
     state = State(model, options, fingerprint(settings))
     scratch = Path(output).with_suffix(".unfinished.pt")
     _begin(state, start, scratch, stop)
-    size, threads = sum(p.numel() for p in state.parameters), torch.get_num_threads()
-    log.info("%s: steps %d to %d, %d parameters, on %s", output, state.step, stop, size, state.window.device)
-    log.info("seed %s, %d threads, %s", settings["seed"], threads, options)
+    device = state.window.device
+    most, least = largest(state.step, -state.step, device=device)
+    if most != -least:
+        raise UserError(
+            f"{scratch}: not all processes see it; results must be on a file system that they share"
+        )
+    size = sum(p.numel() for p in state.parameters)
+    log.info("%s: steps %d to %d, %d parameters, on %s", output, state.step, stop, size, device)
+    log.info("seed %s, %d processes with %d threads, %s", settings["seed"], count, threads, options)
     _fit(state, loss, options, settings["seed"], stop, scratch)
     yield state
-    scratch.unlink(missing_ok=True)
+    if rank() == 0:
+        scratch.unlink(missing_ok=True)
 
 
 def _begin(state: State, start: str | Path | None, scratch: Path, stop: int) -> None:
@@ -207,7 +230,8 @@ def _begin(state: State, start: str | Path | None, scratch: Path, stop: int) -> 
             log.info("%s is of other settings: starting afresh", scratch)
         except UserError:
             log.info("%s is damaged: starting afresh", scratch)
-        scratch.unlink()
+        if rank() == 0:
+            scratch.unlink(missing_ok=True)
     if start is not None and not state.load(Path(start), stop):
         raise UserError(
             f"{start} has other settings or is beyond step {stop}; delete it and run snakemake again"
@@ -215,33 +239,50 @@ def _begin(state: State, start: str | Path | None, scratch: Path, stop: int) -> 
 
 
 def _fit(state: State, loss: Loss, options: Optimisation, seed: int, stop: int, scratch: Path) -> None:
-    model = state.model.train()
-    forward = torch.compile(model) if options.compile else model
-    progress = Progress("training", stop, state.step)
-    next_save = time.monotonic() + SAVE_EVERY
     with _stop_requests() as stopping:
+        model = state.model.train()
+        forward = torch.compile(model) if options.compile else model
+        if process_count() > 1:
+            forward = _in_parallel(forward)
+        progress = Progress("training", stop, state.step)
+        next_save = time.monotonic() + SAVE_EVERY
         while state.step < stop:
             take_step(state, forward, loss, options, seed)
-            if state.step % RECORD_EVERY == 0:
+            if recorded := state.step % RECORD_EVERY == 0:
                 _record(state)
             progress.advance(note=f"loss {state.history[-1][1]:.4f}" if state.history else "")
-            if stopping.is_set() or time.monotonic() > next_save:
-                _check_finite(state)
+            if process_count() > 1 and not recorded:
+                continue  # several processes agree only where the host has waited for the device anyway
+            late = time.monotonic() > next_save
+            asked, due = largest(stopping.is_set(), late, device=state.window.device)
+            if asked or due:
+                _settle(state)
                 begun = time.monotonic()
-                state.save(scratch)
+                if rank() == 0:
+                    state.save(scratch)
+                wait_for_all()
                 now = time.monotonic()
                 next_save = now + max(SAVE_EVERY, (now - begun) / SAVE_SHARE)
-            if stopping.is_set():
+            if asked:
                 raise Stopped(f"stopped at step {state.step} of {stop}; the same command goes on from there")
     progress.close()
-    _check_finite(state)
+    _settle(state)
+
+
+def _in_parallel(model: Any) -> Any:
+    """Return `model` with gradients averaged over the processes, which start from the first one's weights."""
+    with warnings.catch_warnings():  # newer torch renames broadcast_buffers; torch 2.11 has no other name
+        warnings.simplefilter("ignore", FutureWarning)
+        return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def take_step(
     state: State, forward: Callable[..., Tensor], loss: Loss, options: Optimisation, seed: int
 ) -> None:
     """Take one optimisation step, without waiting for the device."""
-    torch.manual_seed(fold_in(seed, "dropout", state.step))
+    # each process has masks of its own; those of the first are those of a process that is alone
+    own = (rank(),) if rank() else ()
+    torch.manual_seed(fold_in(seed, "dropout", state.step, *own))
     for group in state.optimizer.param_groups:
         group["lr"] = options.lr_at(state.step)
     with autocast(state.window.device, options.precision):
@@ -260,14 +301,19 @@ def take_step(
 
 def _record(state: State) -> None:
     """Append the means of the last steps to the history."""
-    _check_finite(state)
+    _settle(state)
     mean_loss, mean_norm = (state.window / RECORD_EVERY).tolist()
     state.history.append((state.step, mean_loss, mean_norm))
     state.window.zero_()
 
 
-def _check_finite(state: State) -> None:
-    """Raise `Diverged` if loss or gradient norm has not been finite since the last line of the history."""
+def _settle(state: State) -> None:
+    """Make `state.window` the mean over the processes, which it stays when more steps are added.
+
+    Raises:
+        Diverged: loss or gradient norm has not been finite since the last line of the history.
+    """
+    average(state.window)
     loss, norm = state.window.tolist()
     if not math.isfinite(loss + norm):
         last = state.history[-1][0] if state.history else 0

@@ -1,45 +1,186 @@
-"""Where and how a stage runs: device, precision, log, progress."""
+"""Where and how a stage runs: device, precision, processes, input prepared ahead, log, progress."""
 
 import logging
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import torch
+import torch.distributed as dist
+from torch import Tensor
 from tqdm import tqdm
 
 from get.files import UserError
 
 log = logging.getLogger("get")
 
+PRECISIONS = ("float32", "tf32", "bfloat16")
+
+T = TypeVar("T")
+
+
+# ---------------------------------------------------------------------------------- device and precision
+
 
 def pick_device(name: str) -> torch.device:
-    """Return the device called `name`: 'auto' (CUDA if there is one), 'cpu', 'cuda', 'cuda:1', ..."""
+    """Return the device called `name`: 'auto' (CUDA if there is one), 'cpu', 'cuda', 'cuda:1', ...
+
+    Of several processes on a node, each takes the GPU of its number. CUDA computes in full float32 until
+    `autocast` says otherwise.
+
+    Raises:
+        UserError: there is no such device, or there are fewer GPUs than processes.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("device is 'cuda' but torch sees no CUDA device; set device: auto or device: cpu")
     if not name.startswith(("cpu", "cuda")):
         raise UserError(f"device is {name!r}; it must be auto, cpu or cuda")
+    if name == "cuda" and _from_torchrun("WORLD_SIZE", 1) > 1:
+        number, gpus = _from_torchrun("LOCAL_RANK", 0), torch.cuda.device_count()
+        if number >= gpus:
+            raise UserError(
+                f"process {number} of this node has no GPU, for torch sees {gpus}; start one process per GPU "
+                "(torchrun --nproc-per-node)"
+            )
+        name = f"cuda:{number}"
+    if name.startswith("cuda"):
+        _allow_tf32(False)
     return torch.device(name)
 
 
-def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+def _allow_tf32(allowed: bool) -> None:
+    # these two agree with all other ways to ask, in torch 2.11 and later; the newer fp32_precision does not
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+def pin(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return `tensor`, in CPU memory, where a copy to `device` need not be waited for."""
+    return tensor.pin_memory() if device.type == "cuda" else tensor
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
     """Return `tensor` on `device`, without waiting for the copy."""
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+    return pin(tensor, device).to(device, non_blocking=True)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Return the context in which forward passes run at `precision`: 'float32' or 'bfloat16'."""
-    if precision == "float32":
-        return nullcontext()
-    if precision == "bfloat16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    raise UserError(f"precision is {precision!r}; it must be 'float32' or 'bfloat16'")
+    """Return the context in which forward passes run at `precision`, one of `PRECISIONS`.
+
+    Whether CUDA may use TF32 is set here for all that follows, and not only inside the context: backward
+    passes run after it.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}")
+    if device.type == "cuda":
+        _allow_tf32(precision == "tf32")
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+
+
+# ---------------------------------------------------------------------------------- processes of one training
+
+
+@contextmanager
+def process_group(device: str) -> Iterator[None]:
+    """Train together with the other processes that torchrun started; a process that is alone does nothing.
+
+    Args:
+        device: see `pick_device`; the processes talk by NCCL on CUDA, by gloo elsewhere.
+    """
+    if _from_torchrun("WORLD_SIZE", 1) == 1:
+        yield
+        return
+    on = pick_device(device)
+    if on.type == "cuda":
+        torch.cuda.set_device(on)
+        dist.init_process_group("nccl", device_id=on)
+    else:
+        dist.init_process_group("gloo")
+    yield
+    # not after an error: others may wait for this process, which torchrun ends when it sees it gone
+    dist.destroy_process_group()
+
+
+def _from_torchrun(name: str, alone: int) -> int:
+    return int(os.environ.get(name, alone))
+
+
+def rank() -> int:
+    """Return the number of this process among those that train together; number 0 writes and logs."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def process_count() -> int:
+    """Return how many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def own_part(batch: Tensor) -> Tensor:
+    """Return the slice of the global batch (B, ...) that is this process's: (B / processes, ...)."""
+    return batch.chunk(process_count())[rank()]
+
+
+def average(tensor: Tensor) -> None:
+    """Replace `tensor` by its mean over the processes."""
+    if process_count() > 1:
+        dist.all_reduce(tensor)
+        tensor /= process_count()
+
+
+def largest(*values: int, device: torch.device) -> list[int]:
+    """Return the largest of each of the `values` over the processes; of a flag: whether any has it."""
+    if process_count() == 1:
+        return list(values)
+    found = torch.tensor([int(value) for value in values], device=device)
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return found.tolist()
+
+
+def wait_for_all() -> None:
+    """Return when all processes have come here."""
+    if process_count() > 1:
+        dist.barrier()
+
+
+# ---------------------------------------------------------------------------------- input prepared ahead
+
+
+class Ahead(Generic[T]):
+    """`make`, a function of the step, called by one background thread up to `depth` steps ahead.
+
+    A context manager: leaving it stops the thread. An error of `make` is raised where its step is asked for.
+    With depth 0 there is no thread.
+    """
+
+    def __init__(self, make: Callable[[int], T], depth: int) -> None:
+        self._make, self._depth = make, depth
+        self._thread = ThreadPoolExecutor(max_workers=1)  # starts with the first task
+        self._made: dict[int, Future[T]] = {}
+
+    def __call__(self, step: int) -> T:
+        """Return make(step); the steps after it are made meanwhile."""
+        if self._depth == 0:
+            return self._make(step)
+        for number in range(step, step + self._depth + 1):
+            if number not in self._made:
+                self._made[number] = self._thread.submit(self._make, number)
+        return self._made.pop(step).result()
+
+    def __enter__(self) -> "Ahead[T]":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+
+# ---------------------------------------------------------------------------------- log and progress
 
 
 @contextmanager
@@ -47,8 +188,11 @@ def logging_to(path: str | Path | None = None) -> Iterator[None]:
     """Send the log (and an error's traceback) to the file at `path`, or to standard error."""
     handler = logging.FileHandler(path) if path else logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    handler.addFilter(lambda _: rank() == 0)
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addHandler(handler)
     try:
         yield
     except UserError as error:
@@ -60,6 +204,8 @@ def logging_to(path: str | Path | None = None) -> Iterator[None]:
         raise
     finally:
         log.removeHandler(handler)
+        logging.getLogger("py.warnings").removeHandler(handler)
+        logging.captureWarnings(False)
 
 
 class Progress:
@@ -68,7 +214,8 @@ class Progress:
     def __init__(self, name: str, total: int, done: int = 0, interval: float = 15.0) -> None:
         self.name, self.total, self.done, self.interval = name, total, done, interval
         in_file = any(isinstance(handler, logging.FileHandler) for handler in log.handlers)
-        hidden = in_file or not sys.stderr.isatty()  # jobs that share a terminal would draw over each other
+        # jobs and processes that share a terminal would draw over each other
+        hidden = in_file or rank() > 0 or not sys.stderr.isatty()
         self._bar = tqdm(total=total, initial=done, desc=name, disable=hidden)
         self._begun = self._told = time.monotonic()
         self._first = done

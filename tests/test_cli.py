@@ -121,5 +121,11 @@ def test_settings_with_a_wrong_key(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_seed_list() -> None:
     assert cli.seed_list("0-3,7") == [0, 1, 2, 3, 7]
-    with pytest.raises(ValueError, match=r".*"):
-        cli.seed_list("a")
+    assert cli.seed_list("5") == [5]
+
+
+@pytest.mark.parametrize("text", ["a", "", "3,", "-4", "1.5", "7-3"])
+def test_seed_list_says_how_to_write_them(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["sample", "student", "--out", "x.png", f"--seeds={text}"])
+    assert f"argument --seeds: {text!r} names no numbers; write them as 0-63,70" in capsys.readouterr().err

@@ -1,6 +1,9 @@
 """Costs: operations against hand counts, memory against what is known to be held, and their file."""
 
+import functools
 import json
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 import torch
 from conftest import GET, SHAPE, VIT
 
+from get.evaluation import costs
 from get.evaluation.costs import measure_costs, operations, training_step
 from get.student.models import build
 from get.student.training import Distillation
@@ -67,15 +71,46 @@ def test_costs_of_all_students(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     measure_costs(students=students, evaluation=EVALUATION, threads=1, device="cpu", output=output)
     torch.set_num_threads(threads)
-    costs = json.loads(output.read_text())
-    assert costs["device"] == "CPU, 1 thread"
-    get, vit = costs["students"]["get"], costs["students"]["vit"]
+    content = json.loads(output.read_text())
+    assert content["device"] == "CPU, 1 thread"
+    get, vit = content["students"]["get"], content["students"]["vit"]
     assert set(get["training"]) == {"plain", "checkpointed"}
     assert set(vit["training"]) == {"plain"}
     assert set(get["sampling"]) == {"1", "3", "5"}  # 3 is what it was trained with
     assert set(vit["sampling"]) == {"1"}
     for spread in (get["sampling"]["5"], get["training"]["plain"]["iterations_per_second"]):
         assert 0 < spread["low"] <= spread["median"] <= spread["high"]
+
+
+def test_what_students_share_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sampling by model, training by model and settings; so equal students have equal costs."""
+    counts: Counter[str] = Counter()
+
+    def counted(measure: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(measure)
+        def call(*args: Any) -> Any:
+            counts[measure.__name__] += 1
+            return measure(*args)
+
+        return call
+
+    for measure in (costs.sampling_time, costs.training_step):
+        monkeypatch.setattr(costs, measure.__name__, counted(measure))
+    model, larger = {**SHAPE, **VIT}, {**SHAPE, **VIT, "width": 2 * VIT["width"]}
+    students = {
+        "one": {"model": model, "training": TRAINING},
+        "same": {"model": dict(reversed(model.items())), "training": TRAINING},
+        "batch": {"model": model, "training": {**TRAINING, "batch": 16}},
+        "larger": {"model": larger, "training": TRAINING},
+    }
+    output = tmp_path / "costs.json"
+    measure_costs(students=students, evaluation=EVALUATION, threads=1, device="cpu", output=output)
+    assert counts == {"sampling_time": 2, "training_step": 3}
+    found = json.loads(output.read_text())["students"]
+    assert found["one"] == found["same"]
+    assert found["one"]["sampling"] == found["batch"]["sampling"] != found["larger"]["sampling"]
+    assert found["batch"]["training"] != found["one"]["training"] != found["larger"]["training"]
+    assert found["larger"]["parameters"] > found["one"]["parameters"]
 
 
 def test_too_little_memory_leaves_training_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

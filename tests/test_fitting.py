@@ -17,6 +17,7 @@ from get.data.digits import write_digits
 from get.evaluation.features import train_classifier
 from get.files import UserError, write_json
 from get.fitting import Diverged, Optimisation, Stopped, trained
+from get.runtime import autocast
 from get.student import checkpoint, training
 from get.student.training import mean_image_error, train_student
 from get.teacher.training import train_teacher
@@ -336,6 +337,29 @@ def test_compile_and_bfloat16_train_to_about_the_same_weights(
     assert any(not plain[key].equal(other[key]) for key in plain) or "compile" in change
     for key in plain:
         torch.testing.assert_close(other[key], plain[key], atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+def test_precision_decides_about_tf32() -> None:
+    def allowed() -> list[bool]:
+        """Ask in the old and in the new way, which must not contradict each other."""
+        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+        new = [part.fp32_precision == "tf32" for part in (matmul, cudnn.conv)]
+        return [matmul.allow_tf32, cudnn.allow_tf32, *new]
+
+    cuda = torch.device("cuda")
+    try:
+        for precision in ("tf32", "float32", "tf32", "bfloat16"):
+            autocast(cuda, precision)
+            assert allowed() == [precision == "tf32"] * 4
+            autocast(torch.device("cpu"), "tf32")
+            assert allowed() == [precision == "tf32"] * 4
+        with pytest.raises(
+            UserError, match="precision is 'float16'; it must be one of float32, tf32, bfloat16"
+        ):
+            autocast(cuda, "float16")
+    finally:
+        autocast(cuda, "float32")
 
 
 def test_a_run_on_the_plateau_says_so(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Pairs: the same whatever the shards, read back as written, refused where damaged."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from conftest import NETWORK, SHAPE
 
 from get.files import UserError
 from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
-from get.pairs.shards import HELD_OUT, read_manifest, shard_range, write_manifest, write_shard
+from get.pairs.shards import HELD_OUT, read_manifest, shard_range, verify, write_manifest, write_shard
 from get.seeding import normal
 from get.teacher import generation
 from get.teacher.generation import Sampler, write_pairs
@@ -130,6 +131,33 @@ def test_a_longer_file_is_not_the_one_listed(copy: Path) -> None:
         file.write(b"x")
     with pytest.raises(UserError, match=r"train-00000.h5 is not the shard that the manifest lists"):
         training_pairs(read_manifest(copy))
+
+
+def flip_a_byte(path: Path, *, keep_time: bool) -> None:
+    stat, content = path.stat(), bytearray(path.read_bytes())
+    content[-5] ^= 1  # in the data: header and size stay
+    path.write_bytes(content)
+    times = (stat.st_atime_ns, stat.st_mtime_ns if keep_time else stat.st_mtime_ns + 10**9)
+    os.utime(path, ns=times)
+
+
+def test_a_changed_shard_is_noticed_by_its_time(copy: Path) -> None:
+    flip_a_byte(copy.parent / "train-00001.h5", keep_time=False)
+    with pytest.raises(UserError, match=r"train-00001.h5 is not the shard that the manifest lists"):
+        training_pairs(read_manifest(copy))
+
+
+def test_an_unchanged_copy_of_another_time_is_fine(copy: Path) -> None:
+    os.utime(copy.parent / "train-00001.h5")
+    assert len(training_pairs(read_manifest(copy))) == 200
+
+
+def test_verify_hashes_every_shard(copy: Path) -> None:
+    assert verify(copy) == 3
+    flip_a_byte(copy.parent / "train-00001.h5", keep_time=True)
+    (copy.parent / "held-out.h5").unlink()
+    with pytest.raises(UserError, match=r"held-out.h5 \S*train-00001.h5; delete it and make it again"):
+        verify(copy)
 
 
 def test_swapped_shards_are_noticed(copy: Path) -> None:

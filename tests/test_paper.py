@@ -1,8 +1,9 @@
 """Tables, figures and claims from small fabricated results; they compute no science."""
 
 import json
+import re
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from conftest import ROOT
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from pylatexenc.latexwalker import LatexEnvironmentNode, LatexWalker
 
 from get.paper import figures, grids, style
@@ -99,11 +100,37 @@ def test_advantage_pairs_seeds_and_resamples() -> None:
     other = row("b", run(13.0, seed=1), run(11.5, seed=0))
     found = advantage(one, other, "fid_train")
     assert (found.value, list(found.by_seed)) == (1.25, [1.5, 1.0])
-    assert found.error == pytest.approx(0)  # the same resamples
+    assert found.error == pytest.approx(0.25)  # the same resamples: of the scatter of the seeds alone
     assert advantage(one, row("b", run(13.0, seed=1)), "fid_train").by_seed == [1.0]  # seeds in common alone
     independent = advantage(row("a", run(10.0)), row("b", run(11.0, noise=1)), "fid_train")
     assert independent.error == pytest.approx(2**0.5, rel=0.2)
     assert advantage(row("a", run(1.0)), row("b", run(1.0)), "is").value == 0
+
+
+def test_error_of_several_seeds_has_both_parts() -> None:
+    def both(*fids: float, noise: int) -> Row:
+        return row("GET", *[run(fid, seed=seed, noise=noise + seed) for seed, fid in enumerate(fids)])
+
+    alike = advantage(both(10.0, 20.0, noise=0), both(11.0, 21.0, noise=5), "fid_train")
+    apart = advantage(both(10.0, 20.0, noise=0), both(11.0, 25.0, noise=5), "fid_train")
+    assert alike.error == pytest.approx(
+        1.0, rel=0.2
+    )  # each of four runs has noise 1; a mean of two differences
+    assert apart.error == pytest.approx(np.hypot(alike.error, np.std([1.0, 5.0], ddof=1) / 2**0.5))
+
+
+def test_images_of_a_split_are_not_compared_with_it() -> None:
+    real = {"conditional": None, "nfe": None, "headline": "real", "scores": {"real": scores(3.0)}}
+    real["scores"]["real"]["samples"] = 360
+    table = make("1", [Row("real | test", [real | {"split": "test"}]), Row("real", [real | {"split": None}])])
+    for score in ("fid_test", "fid_test_sd", "fid_test_low", "fid_test_high", "kid_test", "kid_test_sd"):
+        assert np.isnan(table[score][0])
+        assert not np.isnan(table[score][1])
+    assert not np.isnan(table["fid_train"][0])
+    shown = readable(table, "1")
+    assert shown["FID (test)"].tolist() == ["-", "8.00 (± 2.00)"]
+    assert shown["Images"].tolist() == ["360", "360"]
+    assert list(shown).index("Images") == list(shown).index("NFE") + 1
 
 
 def test_a_stuck_run_is_marked() -> None:
@@ -191,6 +218,22 @@ def test_latex_escapes(tmp_path: Path) -> None:
     assert pd.read_csv(paths["csv"])["fid_train"][0] == 10.0
 
 
+def cells_of(markdown: str) -> list[list[str]]:
+    """The cells of each line of the Markdown tables in a text."""
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def test_markdown_escapes(tmp_path: Path) -> None:
+    table = make("2", [row("GET | small", run(10.0))])
+    paths = {kind: tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex")}
+    write_table(table, readable(table, "2"), "Of 5% & more.", "tab:x", paths)
+    head, _, line = cells_of(paths["md"].read_text())
+    assert len(line) == len(head)
+    assert line[0] == r"GET \| small"
+    assert pd.read_csv(paths["csv"])["method"][0] == "GET | small"
+
+
 def test_several_seeds_and_one_read_differently() -> None:
     shown = readable(make("2", [row("one", run(10.0)), row("two", run(10.0), run(12.0))]), "2")
     assert shown["FID (train)"].tolist() == ["10.00 (± 1.00)", "11.00 ± 1.41"]
@@ -236,6 +279,7 @@ def test_table5_counts_the_teachers_evaluations() -> None:
     theirs = table.set_index("method")["teacher_evaluations"]
     assert (theirs["PD"], theirs["CD"]) == (179e6, 409.6e6)
     shown = readable(table, "5").set_index("Method")
+    assert shown.loc[["PD", "CD", "GET"], "Teacher evaluations (M)"].tolist() == ["179.0", "409.6", "0.2"]
     assert shown.loc["PD", "Phases"] == "log2(T)"
     assert shown.loc["GET", "Batch"] == "2x"
     assert "FID (paper)" not in shown
@@ -268,7 +312,7 @@ def test_without_results_every_number_is_listed() -> None:
     assert set(found.values()) == {"not run"}
     for claim in ("every column", "five times its size", "falls with size", "improves", "beats AdaLN-Zero"):
         assert [name for name in found if claim in name], claim
-    assert {"Table 2: GET-Tiny-4xIters, IS", "Table 4: GET-Mini-O(1), training memory (bytes)"} <= set(found)
+    assert {"Table 2: GET-Tiny-4xIters, IS", "Table 4: GET-Mini-O(1), training memory (MB)"} <= set(found)
     assert set(verdicts({}).values()) == {"not comparable", "not run"}
     assert not [claim for claim in found if "DDPM" in claim or "BigGAN" in claim]
 
@@ -291,10 +335,12 @@ def test_verdict_of_a_number(fids: tuple[float, ...], verdict: str) -> None:
 
 def test_numbers_of_costs() -> None:
     get = row("GET-Mini", run(1.0), published="GET-Mini", costs={**costs(), "parameters": 19_177_740})
-    found = verdicts({"4": [row("ViT", run(2.0, VIT)), get]}, cifar10=True)
-    assert found["Table 4: GET-Mini, parameters"] == "reproduced"
-    assert found["Table 4: GET-Mini, MACs"] == "not reproduced"
-    assert found["Table 4: GET-Mini-O(1), training memory (bytes)"] == "not comparable (other hardware)"
+    claims = reproduction({"4": [row("ViT", run(2.0, VIT)), get]}, [], cifar10=True).set_index("claim")
+    assert claims.loc["Table 4: GET-Mini, parameters", "verdict"] == "reproduced"
+    assert claims.loc["Table 4: GET-Mini, MACs", "verdict"] == "not reproduced"
+    memory = claims.loc["Table 4: GET-Mini-O(1), training memory (MB)"]
+    assert memory["verdict"] == "not comparable (other hardware)"
+    assert (memory["published"], memory["measured"]) == (5000.0, 1.0)
 
 
 def test_verdict_of_an_ordering() -> None:
@@ -305,12 +351,31 @@ def test_verdict_of_an_ordering() -> None:
     small, large = ladder("small", 1, 20.0, 21.0), ladder("large", 2, 10.0, 11.0)
     close = ladder("close", 3, 9.9, 10.9, noise=9)  # better by less than the noise
     split = ladder("split", 4, 1.0, 11.5)  # better on average, worse for one seed
-    found = verdicts({"2": [small, large, close, split]})
+    uneven = ladder("uneven", 5, 0.9, 1.5)  # better for both seeds, but not by the same
+    found = verdicts({"2": [small, large, close, split, uneven]})
+    assert found["Table 2: FID falls with size: uneven below split"] == "undecided"
     assert found["Table 2: FID falls with size: large below small"] == "reproduced"
     assert found["Table 2: FID falls with size: close below large"] == "undecided"
     assert found["Table 2: FID falls with size: split below close"] == "undecided"
     found = verdicts({"2": [ladder("good", 1, 10.0, 10.0), ladder("bad", 2, 20.0, 20.0)]})
     assert found["Table 2: FID falls with size: bad below good"] == "not reproduced"
+
+
+def test_an_ordering_says_how_each_split_and_seed_judges_it() -> None:
+    def ladder(name: str, size: int, *fids: float) -> Row:
+        return row(name, *[run(fid, parameters=size, seed=seed) for seed, fid in enumerate(fids)])
+
+    small, large = ladder("small", 1, 20.0, 21.0), ladder("large", 2, 10.0, 10.8)
+    for content in large.runs:
+        content["scores"]["lowest-residual-6"]["fid_test"] += 20
+    claims = reproduction({"2": [small, large]}, [], False).set_index("claim")
+    line = claims.loc["Table 2: FID falls with size: large below small"]
+    assert (line["verdict"], line["verdict_test"]) == ("reproduced", "not reproduced")
+    assert (line["split"], line["by_seed"]) == ("train", "10.00, 10.20")
+    others = claims[(claims["kind"] == "number") | (claims["verdict"] == "not run")]
+    assert others["verdict_test"].isna().all()
+    table4 = reproduction({"4": [row("ViT", run(8.0, VIT)), row("GET", run(9.0))]}, [], False)
+    assert table4.query("kind == 'ordering'")["verdict_test"].count() == 1  # of FID alone
 
 
 def test_longer_training_and_larger_batch_are_no_part_of_the_ladder() -> None:
@@ -335,7 +400,7 @@ def test_table4_is_judged_by_its_worst_column() -> None:
     slower = row("GET", *get.runs, costs={**costs(), "macs": 7e6})
     found = verdicts({"4": [vit, slower]})
     assert found["Table 4: GET beats ViT in MACs"] == "not reproduced"
-    assert found["Table 4: GET beats ViT in training memory (bytes)"] == "reproduced"
+    assert found["Table 4: GET beats ViT in training memory (MB)"] == "reproduced"
     assert found["Table 4: GET beats ViT in every column"] == "not reproduced"
     unmeasured = row("GET", *get.runs, costs={**costs(), "training": {}, "macs": 7e6})
     assert verdicts({"4": [vit, unmeasured]})["Table 4: GET beats ViT in every column"] == "not reproduced"
@@ -359,6 +424,32 @@ def test_reproduction_files(tmp_path: Path) -> None:
     text = (tmp_path / "r.md").read_text()
     assert "single run" in text
     assert "nan" not in text
+    assert text.endswith("\n\nA caption.\n")
+
+
+def test_reproduction_is_readable(tmp_path: Path) -> None:
+    """Two tables, in which a label breaks nothing and numbers are as people write them."""
+    vit = row("ViT", run(8.0, VIT, parameters=9000), costs=costs(20_000.0))
+    get = row("GET | mini", run(9.0, seed=0), published="GET-Mini")
+    claims = reproduction({"4": [vit, get]}, [], cifar10=True)
+    write_reproduction(claims, "A caption.", tmp_path / "r.csv", tmp_path / "r.md")
+    first, second = (tmp_path / "r.md").read_text().split("## Published numbers")
+    assert first.startswith("## Orderings")
+    orderings, found = cells_of(first), cells_of(second)
+    assert {len(line) for line in orderings} == {8}
+    assert {len(line) for line in found} == {5}
+    assert len(orderings) + len(found) == len(claims) + 4
+    judged = {line[0]: line[1:] for line in orderings}
+    what = r"Table 4: GET \| mini beats ViT in"
+    verdict = "not reproduced (single run)"
+    assert judged[f"{what} FID"] == [verdict, "-1.00", "-1.00", "-1.00", "1", "-1.00", verdict]
+    assert judged[f"{what} parameters"][1] == "20M"
+    assert judged[f"{what} training memory (MB)"][1] == "39,998"
+    numbers = {line[0]: line[1:] for line in found}
+    assert numbers["Table 4: GET-Mini, parameters"] == ["19.2M", "1,000", "-100.0", "not reproduced"]
+    assert numbers["Table 4: GET-Mini, MACs"][0] == "15.2G"
+    plain = pd.read_csv(tmp_path / "r.csv").set_index("claim")
+    assert plain.loc["Table 4: GET | mini beats ViT in parameters", "measured"] == 19_999_000
 
 
 def test_the_cifar_config_names_every_published_row(cifar_config: dict[str, Any]) -> None:
@@ -439,6 +530,15 @@ def test_figure2a_has_a_curve_per_student_with_error_bars(drawn: list[Figure], t
     np.testing.assert_allclose(ends, [44 - 8 / 2**0.5, 44 + 8 / 2**0.5])  # one standard deviation
 
 
+def test_figure2a_has_its_ticks_at_the_milestones(drawn: list[Figure], tmp_path: Path) -> None:
+    steps = (700, 1500, 3900, 4000)
+    figures.figure2a([row("GET", run(1e4 / step, step=step)) for step in steps], [tmp_path / "f.png"])
+    axis = drawn[0].axes[0].xaxis
+    assert sorted(axis.get_majorticklocs()) == [700, 1500, 4000]  # two labels would touch
+    assert [text.get_text() for text in axis.get_ticklabels()] == ["4000", "1500", "700"]
+    assert 3900 in axis.get_minorticklocs()
+
+
 def test_figure2b_has_a_curve_per_number_of_steps(drawn: list[Figure], tmp_path: Path) -> None:
     figures.figure2b(members(), [tmp_path / "f.png"])
     (axes,) = drawn[0].axes
@@ -454,6 +554,11 @@ def test_figure3a_has_circles_by_size(drawn: list[Figure], tmp_path: Path) -> No
     circles = [found for found in axes.collections if isinstance(found, PathCollection)]
     get, vit = (found.get_sizes()[0] - figures.SMALLEST for found in circles)
     assert get == pytest.approx(4 * vit)
+    assert all(circle.get_facecolor()[0][3] < 1 for circle in circles)  # what lies below shows through
+    bars = [container.lines[2][0] for container in axes.containers]
+    numbers = [text for text in axes.texts if text.get_text().isdigit()]
+    assert max(c.get_zorder() for c in circles) < min(b.get_zorder() for b in bars)
+    assert max(b.get_zorder() for b in bars) < min(n.get_zorder() for n in numbers)
     assert "CPU, 1 thread" in axes.get_xlabel()
 
 
@@ -480,6 +585,8 @@ def test_training_curves_are_means_over_seeds(drawn: list[Figure], tmp_path: Pat
     get, _ = drawn[0].axes
     np.testing.assert_allclose(get.lines[0].get_ydata(), [2.0, 1.0])
     assert texts(get) == ["GET*"]
+    assert {50, 100} <= set(get.get_xticks())
+    assert min(get.get_xlim()) > 30  # ticks stay in the plot
     figures.training_curves([], [tmp_path / "f.png"])
 
 
@@ -491,6 +598,35 @@ def test_labels_do_not_touch(tmp_path: Path) -> None:
     boxes = [Text.get_window_extent(text) for text in axes.texts]  # without the leading lines
     assert all(upper.y0 > lower.y1 for lower, upper in pairwise(boxes))
     style.save(figure, [tmp_path / "f.png"])
+
+
+def test_lines_end_at_their_own_labels(tmp_path: Path) -> None:
+    """Every line ends at the height of its text, and none crosses another, even to a point further right."""
+    figure, (axes,) = style.panels(1)
+    axes.plot([1, 4], [1, 10])
+    points = [(2.0, 5.2), (4.0, 5.0), *[(2.0, y) for y in (4.95, 4.6, 4.5, 4.4, 4.3, 4.2)], (4.0, 4.0)]
+    style.label_lines(axes, [(x, y, f"label {i}", "black") for i, (x, y) in enumerate(points)])
+    figure.draw_without_rendering()
+    lines = []
+    for text in axes.texts:
+        assert isinstance(text, Annotation)
+        assert text.arrow_patch is not None
+        box = Text.get_window_extent(text)
+        ends = text.arrow_patch.get_transform().transform_path(text.arrow_patch.get_path()).vertices
+        begin, *_, point = sorted(np.asarray(ends).tolist(), reverse=True)
+        assert np.hypot(begin[0] - box.x0, begin[1] - (box.y0 + box.y1) / 2) < 2  # pixels
+        lines.append((begin, point))
+    for (a, b), (c, d) in combinations(lines, 2):
+        x = max(b[0], d[0])  # where both have begun
+        heights = [np.interp(x, [p[0], q[0]], [p[1], q[1]]) for q, p in ((a, b), (c, d))]
+        assert (heights[0] - heights[1]) * (a[1] - c[1]) > 0
+    style.save(figure, [tmp_path / "f.png"])
+
+
+def test_moved_apart_moves_no_more_than_it_must() -> None:
+    np.testing.assert_allclose(style.moved_apart(np.array([1.0, 5.0]), 2, 0, 9), [1, 5])
+    np.testing.assert_allclose(style.moved_apart(np.array([4.0, 4.0, 4.0]), 2, 0, 9), [2, 4, 6])
+    np.testing.assert_allclose(style.moved_apart(np.array([0.0, 9.0, 9.0]), 2, 0, 9), [0, 7, 9])
 
 
 def test_captions_are_there_for_all() -> None:

@@ -10,9 +10,10 @@ from conftest import GET, SHAPE, VIT
 
 from get.data.store import read_split, to_bytes
 from get.evaluation.samples import (
+    SampleFile,
     baseline_samples,
     held_out_errors,
-    read_samples,
+    open_samples,
     sample_student,
     teacher_samples,
 )
@@ -39,7 +40,13 @@ def draw(weights: Path, pairs: Path, output: Path, **change: Any) -> Any:
     settings = {"samples": 25, "batch": 10, "iterations": [1], "precision": "float32", "seed": 0} | change
     held_out = pairs.parent / "held-out.h5"
     sample_student(weights=weights, held_out=held_out, device="cpu", output=output, **settings)
-    return read_samples(output)
+    return read(output)
+
+
+def read(path: Path) -> SampleFile:
+    """Return the sample file at `path`, its images in memory."""
+    with open_samples(path) as file:
+        return file._replace(variants={name: images[:] for name, images in file.variants.items()})
 
 
 def test_a_get_has_a_variant_per_rule_and_number_of_iterations(pairs: Path, tmp_path: Path) -> None:
@@ -95,7 +102,7 @@ def test_held_out_error(batch: int, pairs: Path) -> None:
 
 def test_teacher_samples_are_its_first_pairs(pairs: Path, tmp_path: Path) -> None:
     teacher_samples(manifest=pairs, samples=150, nfe=35, output=tmp_path / "x.h5")
-    content = read_samples(tmp_path / "x.h5")
+    content = read(tmp_path / "x.h5")
     image = training_pairs(read_manifest(pairs)).batch(torch.arange(150)).image
     np.testing.assert_array_equal(content.variants["teacher"], to_bytes(image).numpy())
     with pytest.raises(UserError, match=r"has 200 pairs, fewer than evaluation.samples"):
@@ -105,7 +112,7 @@ def test_teacher_samples_are_its_first_pairs(pairs: Path, tmp_path: Path) -> Non
 def test_baselines(digits: Path, tmp_path: Path) -> None:
     for kind in ("real", "noise"):
         baseline_samples(store=digits, kind=kind, samples=64, seed=0, output=tmp_path / kind)
-    real, noise = (read_samples(tmp_path / kind).variants[kind] for kind in ("real", "noise"))
+    real, noise = (read(tmp_path / kind).variants[kind] for kind in ("real", "noise"))
     np.testing.assert_array_equal(real, read_split(digits, "test").images)
     assert noise.shape == (64, 1, 8, 8)
     assert 0.3 < ((noise == 0) | (noise == 255)).mean() < 0.35  # beyond one standard deviation
@@ -114,4 +121,4 @@ def test_baselines(digits: Path, tmp_path: Path) -> None:
 def test_damaged_sample_file(tmp_path: Path) -> None:
     (tmp_path / "x.h5").write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"x.h5 is no sample file"):
-        read_samples(tmp_path / "x.h5")
+        read(tmp_path / "x.h5")

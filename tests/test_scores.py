@@ -10,6 +10,7 @@ import torch
 import torch_fidelity
 from conftest import TRAINING
 from torch.utils.data import Dataset
+from torch_fidelity import metric_fid
 
 from get.data.store import read_split, to_bytes, to_unit
 from get.evaluation.features import EXTRACTORS, Extractor, Features, train_classifier
@@ -18,14 +19,22 @@ from get.evaluation.scores import (
     Scoring,
     bootstrap,
     compare_with_train,
-    fid,
     nearest_distance,
     read_reference,
     score,
     write_reference,
 )
+from get.evaluation.statistics import (
+    Moments,
+    frechet,
+    moments,
+    read_moments,
+    square_root,
+    write_moments,
+)
 from get.files import UserError
 
+CPU = torch.device("cpu")
 SCORING = Scoring(splits=5, bootstrap=10, kid_subsets=20, kid_subset_size=100, nearest=50)
 
 
@@ -45,6 +54,15 @@ def classifier(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def fid(features: np.ndarray, reference: Reference) -> float:
+    return frechet(moments(features, CPU), reference.moments, reference.root)
+
+
+def reference_of(features: np.ndarray) -> Reference:
+    found = moments(features, CPU)
+    return Reference(features, found, square_root(found.sigma))
+
+
 def noisy(images: np.ndarray, amount: float, count: int) -> np.ndarray:
     source = torch.Generator().manual_seed(0)
     chosen = to_unit(images[np.arange(count) % len(images)])
@@ -59,7 +77,7 @@ def scored(digits: Path, classifier: Path) -> tuple[Features, Reference, np.ndar
     images = noisy(train, 0.2, 600)
     references = {}
     for split in ("train", "test"):
-        path = classifier.parent / f"{split}.npz"
+        paths = [classifier.parent / f"{split}.{kind}" for kind in ("npz", "npy")]
         write_reference(
             store=digits,
             split=split,
@@ -67,11 +85,13 @@ def scored(digits: Path, classifier: Path) -> tuple[Features, Reference, np.ndar
             weights=classifier,
             batch=100,
             device="cpu",
-            output=path,
+            statistics=paths[0],
+            features=paths[1],
         )
-        references[split] = read_reference(path)
-    features = extract(images)
-    scores = score(features, references, SCORING, bootstrap(features, references, SCORING.bootstrap, 0))
+        references[split] = read_reference(*paths, CPU)
+    features = extract(images, classifier.parent)
+    resampled = bootstrap(features, references, SCORING.bootstrap, 0, CPU)
+    scores = score(features, references, SCORING, resampled, CPU)
     scores |= compare_with_train(images, features, references["train"], train, SCORING)
     return features, references["train"], images, scores
 
@@ -139,11 +159,12 @@ def test_same_as_torch_fidelity_called_whole(
         assert value == pytest.approx(whole[name], rel=1e-4), name
 
 
-def test_fid_orders_amounts_of_noise(scored: Any, digits: Path, classifier: Path) -> None:
+def test_fid_orders_amounts_of_noise(scored: Any, digits: Path, classifier: Path, tmp_path: Path) -> None:
     _, reference, _, _ = scored
     extract = Extractor("classifier", classifier, "cpu", 100)
     train = read_split(digits, "train").images
-    values = [fid(extract(noisy(train, amount, 600)).penultimate, reference) for amount in (0, 0.2, 0.5, 1)]
+    found = [extract(noisy(train, amount, 600), tmp_path).penultimate[:] for amount in (0, 0.2, 0.5, 1)]
+    values = [fid(features, reference) for features in found]
     assert values == sorted(values)
 
 
@@ -151,10 +172,12 @@ def test_bootstrap_deviation_is_that_of_fresh_samples() -> None:
     """On Gaussian features, the bootstrap's spread agrees with that over independent sets of samples."""
     source = np.random.default_rng(0)
     real = source.standard_normal((20_000, 4)).astype(np.float32)
-    reference = Reference(real, real.mean(0), np.cov(real.T))
+    reference = reference_of(real)
     sets = [1.2 * source.standard_normal((500, 4)).astype(np.float32) + 0.5 for _ in range(60)]
     fresh = np.std([fid(x, reference) for x in sets], ddof=1)
-    found = [bootstrap(Features(x, x), {"train": reference}, 40, seed) for seed, x in enumerate(sets[:10])]
+    found = [
+        bootstrap(Features(x, x), {"train": reference}, 40, seed, CPU) for seed, x in enumerate(sets[:10])
+    ]
     assert np.mean([np.std(values["fid_train"], ddof=1) for values in found]) == pytest.approx(fresh, rel=0.3)
 
 
@@ -167,7 +190,7 @@ def test_bootstrap_deviation_of_the_inception_score() -> None:
         return np.exp(scipy.special.rel_entr(p, p.mean(0)).sum(1).mean())
 
     fresh = np.std([inception_score(x) for x in sets], ddof=1)
-    found = [bootstrap(Features(x, x), {}, 40, seed)["is"] for seed, x in enumerate(sets[:10])]
+    found = [bootstrap(Features(x, x), {}, 40, seed, CPU)["is"] for seed, x in enumerate(sets[:10])]
     assert np.std(found, axis=1, ddof=1).mean() == pytest.approx(fresh, rel=0.3)
 
 
@@ -185,11 +208,66 @@ def test_nearest_distance_finds_copies(digits: Path) -> None:
     assert 0 < nearest_distance(shifted, train) <= 10
 
 
+def test_moments_in_chunks_are_those_of_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(0).standard_normal((101, 6)).astype(np.float32) + 3
+    monkeypatch.setattr("get.evaluation.statistics.CHUNK", 10)
+    found = moments(rows, CPU)
+    np.testing.assert_allclose(found.mu, rows.mean(0, dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(found.sigma, np.cov(rows.astype(np.float64).T), rtol=1e-9)
+    twice = np.r_[rows, rows[:50]].astype(np.float64)  # rows of double weight are rows that occur twice
+    weighted = moments(rows, CPU, np.r_[np.full(50, 2.0), np.ones(51)] / 151)
+    np.testing.assert_allclose(weighted.mu, twice.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(weighted.sigma, np.cov(twice.T, bias=True) * 101 / 100, rtol=1e-9)
+
+
+def test_frechet_distance_of_fewer_samples_than_features() -> None:
+    """Both covariances are singular, as Inception's are below 2049 samples."""
+    source = np.random.default_rng(0)
+    ours, real = (source.standard_normal((20, 40)).astype(np.float32) for _ in range(2))
+    theirs = metric_fid.fid_statistics_to_metric(
+        *(
+            metric_fid.fid_features_to_statistics(torch.from_numpy(x.astype(np.float64)))
+            for x in (ours, real)
+        ),
+        False,
+    )
+    assert fid(ours, reference_of(real)) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-5)
+
+
+def test_statistics_of_other_repositories(tmp_path: Path) -> None:
+    found = moments(np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32), CPU)
+    write_moments(tmp_path / "ours.npz", found)
+    with np.load(tmp_path / "ours.npz") as file:
+        assert set(file.files) == {"mu", "sigma"}
+    theirs = {"mu": found.mu.float().numpy(), "sigma": found.sigma.numpy(), "fid": np.float64(3)}
+    np.savez(tmp_path / "theirs.npz", **theirs)
+    back = read_moments(tmp_path / "theirs.npz")
+    assert frechet(back, found, square_root(found.sigma)) == pytest.approx(0, abs=1e-6)
+
+
 @pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04 cut off"])
-def test_damaged_reference(content: bytes, tmp_path: Path) -> None:
+def test_damaged_statistics(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "r.npz").write_bytes(content)
-    with pytest.raises(UserError, match=r"r.npz holds no reference statistics"):
-        read_reference(tmp_path / "r.npz")
+    with pytest.raises(UserError, match=r"r.npz holds no mu and sigma"):
+        read_moments(tmp_path / "r.npz")
+
+
+def test_wrong_statistics(tmp_path: Path) -> None:
+    for name, arrays in {
+        "shapes": {"mu": np.zeros(3), "sigma": np.zeros((2, 2))},
+        "numbers": {"mu": np.zeros(2), "sigma": np.full((2, 2), np.nan)},
+        "text": {"mu": np.array(["a"]), "sigma": np.array([["a"]])},
+    }.items():
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+        with pytest.raises(UserError, match=rf"{name}.npz: .*are no mean and covariance"):
+            read_moments(tmp_path / f"{name}.npz")
+    np.savez(tmp_path / "objects.npz", mu=np.array([print]), sigma=np.array([[print]]))
+    with pytest.raises(UserError, match=r"objects.npz holds no mu and sigma"):
+        read_moments(tmp_path / "objects.npz")
+    write_moments(tmp_path / "2.npz", Moments(torch.zeros(2), torch.eye(2)))
+    np.save(tmp_path / "3.npy", np.zeros((5, 3), np.float32))
+    with pytest.raises(UserError, match=r"3.npy \(5, 3\) does not belong to .*2.npz"):
+        read_reference(tmp_path / "2.npz", tmp_path / "3.npy", CPU)
 
 
 def test_bytes_protocol() -> None:

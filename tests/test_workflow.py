@@ -15,7 +15,6 @@ import pytest
 import yaml
 from conftest import ROOT
 
-pytestmark = pytest.mark.xdist_group("workflow")
 Config = dict[str, Any]
 SHOWN = {"table", "figure", "reproduction"}
 
@@ -134,12 +133,21 @@ def test_sampling_settings_train_nothing(finished: Path, edit: Callable[..., Con
     }
 
 
+def test_iterations_are_swept_at_the_headline_of_gets_alone(
+    finished: Path, edit: Callable[..., Config]
+) -> None:
+    jobs = planned(finished, edit([1], "evaluation", "iterations"))
+    assert [job for job in jobs if job.startswith("sample_student")] == [
+        "sample_student samples/students/get/seed0/4.h5"
+    ]
+
+
 def test_one_students_learning_rate_re_runs_its_chain_alone(
     finished: Path, edit: Callable[..., Config]
 ) -> None:
     jobs = planned(finished, edit(2e-3, "students", "get", "training", "lr"))
     assert sorted(job for job in jobs if job.split()[0] not in SHOWN) == [
-        "figure4 figures/figure4a.pdf",
+        "figure4 figures/figure4b.pdf",
         "sample_student samples/students/get/seed0/2.h5",
         "sample_student samples/students/get/seed0/4.h5",
         "score scores/students/get/seed0/2.json",

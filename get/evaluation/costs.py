@@ -1,7 +1,8 @@
 """What a student costs: parameters, operations, time and memory. It needs no trained weights.
 
 Operations are counted on the meta device and are exact. Times and memory are those of the machine at hand,
-all students one after the other in one job, so that they compare.
+all students one after the other in one job, so that they compare. Students of one model share its sampling
+time, those of the same training its costs too: measured twice, they would differ by noise.
 """
 
 import json
@@ -141,18 +142,24 @@ def peak_memory(call: Callable[[], None], state: State) -> int:
     return sum(t.nbytes for t in held) + max(np.cumsum([size for _, size in memory]).tolist())
 
 
-def student_costs(
-    description: Description, training: Mapping[str, Any], evaluation: Mapping[str, Any], device: torch.device
-) -> dict[str, Any]:
-    """Return all costs of one student; of training, those that the memory of the device allows.
+def sampling_costs(
+    description: Description, evaluation: Mapping[str, Any], device: torch.device
+) -> dict[str, dict[str, float]]:
+    """Return `sampling_time`; `evaluation` has the 'batch', 'iterations' and 'precision' of sampling."""
+    student = _built(description, device).eval()
+    is_get = isinstance(student, GET)
+    counts = sorted({student.iterations, *evaluation["iterations"]}) if is_get else [None]
+    return sampling_time(student, counts, evaluation["batch"], evaluation["precision"])
 
-    Args:
-        description: the model's; training: its 'batch', 'clip', 'compile' and 'precision'.
-        evaluation: 'batch', 'iterations' and 'precision' of sampling.
-        device: where to measure.
+
+def training_costs(
+    description: Description, training: Mapping[str, Any], device: torch.device
+) -> dict[str, dict[str, Any]]:
+    """Return `training_step` in those of `MODES` that the model has and the memory of the device allows.
+
+    `training` has 'batch', 'clip', 'compile' and 'precision'.
     """
-    torch.manual_seed(0)
-    student = build(description).to(device)
+    student = _built(description, device)
     # the other settings change no cost
     rest: dict[str, Any] = {
         "lr": 0.0,
@@ -162,17 +169,19 @@ def student_costs(
         "ema_warmup": False,
         "loss_decay": 0.8,
     }
-    found: dict[str, Any] = operations(description) | {"training": {}}
-    is_get = isinstance(student, GET)
-    for mode in MODES if is_get else ["plain"]:
+    found = {}
+    for mode in MODES if isinstance(student, GET) else ["plain"]:
         try:
             options = Distillation(**training, **rest, checkpointing=MODES[mode])
-            found["training"][mode] = training_step(student, options)
+            found[mode] = training_step(student, options)
         except torch.OutOfMemoryError:
             log.info("not enough memory on %s for training (%s) at batch %d", device, mode, training["batch"])
-    counts = sorted({student.iterations, *evaluation["iterations"]}) if is_get else [None]
-    found["sampling"] = sampling_time(student.eval(), counts, evaluation["batch"], evaluation["precision"])
     return found
+
+
+def _built(description: Description, device: torch.device) -> Student:
+    torch.manual_seed(0)
+    return build(description).to(device)
 
 
 def measure_costs(
@@ -186,16 +195,27 @@ def measure_costs(
     """Measure all students and write JSON: the device, and under `students` the costs of each by name.
 
     Args:
-        students: by name, 'model' (the whole description) and 'training', as for `student_costs`.
-        evaluation: as for `student_costs`; threads: of the CPU; device: see `runtime.pick_device`.
+        students: by name, 'model' (the whole description) and 'training', as for `training_costs`.
+        evaluation: as for `sampling_costs`; threads: of the CPU; device: see `runtime.pick_device`.
         output: the JSON file.
     """
     torch.set_num_threads(threads)
     on, costs = pick_device(device), {}
+    known: dict[str, Any] = {}
+
+    def once(measure: Callable[..., Any], *settings: Any) -> Any:
+        key = json.dumps([measure.__name__, *settings], sort_keys=True)
+        if key not in known:
+            known[key] = measure(*settings, on)
+        return known[key]
+
     progress = Progress("costs", len(students))
     for name, student in students.items():
         require_keys(student, ("model", "training"), f"settings of {name}")
-        costs[name] = student_costs(student["model"], student["training"], evaluation, on)
+        model = student["model"]
+        costs[name] = operations(model)
+        costs[name]["training"] = once(training_costs, model, student["training"])
+        costs[name]["sampling"] = once(sampling_costs, model, evaluation)
         progress.advance(note=name)
     progress.close()
     cuda = on.type == "cuda"

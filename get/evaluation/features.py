@@ -1,10 +1,11 @@
-"""Features for FID, IS, KID and precision/recall: a small classifier trained on the data set itself.
+"""Features for FID, IS, KID and precision/recall: Inception's, or those of a small classifier.
 
-The classifier is registered with torch-fidelity as the feature extractor 'get-classifier': its
-penultimate activations serve FID, KID and precision/recall, its logits the Inception Score.
+Both are feature extractors of torch-fidelity. The classifier, trained on the data set itself, is registered
+as 'get-classifier': its penultimate activations serve FID, KID and precision/recall, its logits the Inception
+Score.
 """
 
-from collections.abc import Iterator
+import pickle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,14 +18,17 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
 from get.data.store import Images, read_split, to_unit
-from get.files import from_settings, sha256
+from get.files import UserError, atomic, from_settings, sha256, verified_sha256
 from get.fitting import Optimisation, trained
-from get.runtime import log, pick_device, send
+from get.runtime import Progress, autocast, log, pick_device, send
 from get.seeding import Visits, fold_in, generator
 from get.weights import load_weights, read_header, write_weights
 
 PENULTIMATE, LOGITS = "penultimate", "logits"
-EXTRACTORS = {"classifier": "get-classifier"}  # name in the config, name in torch-fidelity
+EXTRACTORS = {  # name in the config, name in torch-fidelity
+    "classifier": "get-classifier",
+    "inception": "inception-v3-compat",
+}
 
 
 class Classifier(nn.Module):
@@ -145,7 +149,7 @@ class ClassifierFeatures(FeatureExtractorBase):
 
 
 class Features(NamedTuple):
-    """penultimate (N, D) and logits (N, classes), float32."""
+    """penultimate (N, D) and logits (N, classes), float32; in memory, or mapped from files."""
 
     penultimate: NDArray[np.float32]
     logits: NDArray[np.float32]
@@ -170,12 +174,43 @@ class Extractor:
         self.network.to(self.device).eval()
 
     @torch.no_grad()
-    def __call__(self, images: NDArray[np.uint8]) -> Features:
-        """Map images (N, C, H, W) uint8 to features, batch by batch."""
+    def __call__(self, images: NDArray[np.uint8], folder: str | Path) -> Features:
+        """Map images (N, C, H, W) uint8, N >= 1, to features, batch by batch, in files in `folder`."""
+        progress = Progress("features", len(images))
+        for start in range(0, len(images), self.batch):
+            chunk = torch.from_numpy(images[start : start + self.batch]).to(self.device)
+            with autocast(self.device, "float32"):
+                layers = [layer.float().cpu().numpy() for layer in self.network(chunk)]
+            if start == 0:
+                shapes = [(len(images), layer.shape[1]) for layer in layers]
+                out = [_new_array(Path(folder, f"{n}.npy"), shape) for n, shape in enumerate(shapes)]
+            for array, layer in zip(out, layers, strict=True):
+                array[start : start + len(layer)] = layer
+            progress.advance(len(chunk))
+        progress.close()
+        return Features(*out)
 
-        def batches() -> Iterator[tuple[NDArray[np.float32], ...]]:
-            for start in range(0, len(images), self.batch):
-                chunk = torch.from_numpy(images[start : start + self.batch])
-                yield tuple(layer.float().cpu().numpy() for layer in self.network(chunk.to(self.device)))
 
-        return Features(*(np.concatenate(layer) for layer in zip(*batches(), strict=True)))
+def _new_array(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
+    return np.lib.format.open_memmap(path, "w+", np.dtype(np.float32), shape)
+
+
+def import_inception(*, source: str | Path, sha256: str | None, output: str | Path) -> None:
+    """Write torch-fidelity's Inception weights at `source` to `output`, after checking them.
+
+    torch-fidelity unpickles the file it is given, code and all; `output` is safe to give.
+
+    Raises:
+        UserError: the checksum differs, the file holds more than weights, or weights of another network.
+    """
+    verified_sha256(source, sha256)
+    try:
+        weights = torch.load(source, map_location="cpu", weights_only=True)
+        with atomic(output) as temporary:
+            torch.save(weights, temporary)
+            Extractor("inception", temporary, "cpu", 1)
+    except (RuntimeError, EOFError, OSError, TypeError, AttributeError, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"{source} does not hold the weights of torch-fidelity's Inception and nothing else "
+            f"({str(error).splitlines()[0]}); get the file that features.source.url in the config names"
+        ) from None

@@ -6,6 +6,8 @@ The source's headline variant comes first in info['variants'].
 """
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,44 +21,64 @@ from get.data.store import read_split, to_bytes
 from get.files import UserError, atomic
 from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
 from get.pairs.shards import read_manifest
-from get.runtime import autocast, pick_device
+from get.runtime import Progress, autocast, pick_device
 from get.seeding import classes_of, normal
 from get.student import checkpoint
 from get.student.equilibrium import choose
 from get.student.models import GET, Student, parameter_count
 from get.student.sampling import Sampling, sample
 
+CHUNK = 1024  # images at a time
+
 
 class SampleFile(NamedTuple):
-    """variants: name -> images uint8 (N, C, H, W), headline first; labels (N,); info as in the scores."""
+    """An open sample file.
 
-    variants: dict[str, NDArray[np.uint8]]
+    variants: name -> images uint8 (N, C, H, W), headline first; labels (N,); info as in the scores.
+    """
+
+    variants: dict[str, h5py.Dataset]
     labels: NDArray[np.int64]
     info: dict[str, Any]
 
 
-def write_samples(path: str | Path, content: SampleFile) -> None:
-    """Write a sample file, atomically."""
+@contextmanager
+def new_samples(
+    path: str | Path, variants: Sequence[str], labels: Tensor, shape: Sequence[int]
+) -> Iterator[SampleFile]:
+    """Yield a new sample file, for the block to fill its variants and its info; written atomically.
+
+    Args:
+        variants: their names, headline first.
+        labels: (N,); shape: (C, H, W).
+    """
     with atomic(path) as temporary, h5py.File(temporary, "w") as file:
-        for name, images in content.variants.items():
-            file.create_dataset(f"images/{name}", data=images)
+        sets = {name: file.create_dataset(f"images/{name}", (len(labels), *shape), "u1") for name in variants}
+        content = SampleFile(sets, labels.numpy(), {})
+        yield content
         file["labels"] = content.labels
-        file.attrs["info"] = json.dumps({**content.info, "variants": list(content.variants)})
+        file.attrs["info"] = json.dumps({**content.info, "variants": list(variants)})
 
 
-def read_samples(path: str | Path) -> SampleFile:
-    """Read a sample file.
+@contextmanager
+def open_samples(path: str | Path) -> Iterator[SampleFile]:
+    """Yield the sample file at `path`.
 
     Raises:
         UserError: missing, damaged, or no sample file.
     """
     try:
-        with h5py.File(path, "r") as file:
-            info = json.loads(file.attrs["info"])
-            variants = {name: file[f"images/{name}"][:] for name in info["variants"]}
-            return SampleFile(variants, file["labels"][:], info)
-    except (OSError, KeyError, ValueError) as error:
+        file = h5py.File(path, "r")
+    except OSError as error:
         raise UserError(f"{path} is no sample file or is damaged ({error}); delete it") from None
+    with file:
+        try:
+            info = json.loads(file.attrs["info"])
+            variants = {name: file[f"images/{name}"] for name in info["variants"]}
+            content = SampleFile(variants, file["labels"][:], info)
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            raise UserError(f"{path} is no sample file or is damaged ({error}); delete it") from None
+        yield content
 
 
 def sample_student(
@@ -89,7 +111,7 @@ def sample_student(
     """
     student, header = checkpoint.load(weights)
     pairs, on = held_out_pairs(held_out, header["pairs"]), pick_device(device)
-    if pairs.teacher != header["teacher"]:
+    if header["teacher"] not in (None, pairs.teacher):  # a published student does not name its teacher
         raise UserError(
             f"{weights} was trained on pairs of another teacher than those in {held_out}; "
             "train the students again with: snakemake --forcerun train_student"
@@ -98,22 +120,37 @@ def sample_student(
     labels = classes_of(range(samples), header["model"]["classes"] if student.conditional else 0)
     variants = _variants(student, iterations)
     options = Sampling(batch, max(count for count, _ in variants.values()), precision=precision)
-    drawn: dict[str, list[Tensor]] = {name: [] for name in variants}
-    residuals, changes = [], []
-    for images, steps in sample(
-        student, range(samples), labels, seed=seed, options=options, device=on, trajectories=True
+    with new_samples(output, list(variants), labels, student.shape) as file:
+        file.info.update({key: header[key] for key in ("model", "step", "seed", "plateau")})
+        file.info.update(nfe=1, conditional=student.conditional, parameters=parameter_count(student))
+        file.info.update(_fill(file, student, variants, seed, options, on))
+        file.info["l1_held_out"] = held_out_errors(student, pairs, variants, options, on)
+
+
+def _fill(
+    file: SampleFile,
+    student: Student,
+    variants: dict[str, tuple[int, str]],
+    seed: int,
+    options: Sampling,
+    device: torch.device,
+) -> dict[str, list[float]]:
+    """Draw the samples of all variants into `file`; returns the mean residuals and changes by iteration."""
+    count, done = len(file.labels), 0
+    sums: dict[str, Any] = {"residuals": 0.0, "changes": 0.0}
+    progress = Progress("samples", count)
+    labels = torch.from_numpy(file.labels)
+    for images, residuals in sample(
+        student, range(count), labels, seed=seed, options=options, device=device, trajectories=True
     ):
-        for name, (count, rule) in variants.items():
-            drawn[name].append(to_bytes(choose(images[:count], steps[:count], rule)))
-        residuals.append(steps)
-        changes.append((images[1:] - images[:-1]).square().mean(dim=(2, 3, 4)).sqrt())
-    info = {key: header[key] for key in ("model", "step", "seed", "plateau")}
-    info |= {"nfe": 1, "conditional": student.conditional, "parameters": parameter_count(student)}
-    info["l1_held_out"] = held_out_errors(student, pairs, variants, options, on)
-    for name, values in (("residuals", residuals), ("changes", changes)):
-        info[name] = torch.cat(values, dim=1).mean(dim=1).tolist()
-    finished = {name: torch.cat(images).numpy() for name, images in drawn.items()}
-    write_samples(output, SampleFile(finished, labels.numpy(), info))
+        rows = slice(done, done := done + images.shape[1])
+        for name, (number, rule) in variants.items():
+            file.variants[name][rows] = to_bytes(choose(images[:number], residuals[:number], rule)).numpy()
+        sums["residuals"] += residuals.double().sum(dim=1)
+        sums["changes"] += (images[1:] - images[:-1]).square().mean(dim=(2, 3, 4)).sqrt().double().sum(dim=1)
+        progress.advance(images.shape[1])
+    progress.close()
+    return {name: (total / count).tolist() for name, total in sums.items()}
 
 
 def _variants(student: Student, iterations: list[int]) -> dict[str, tuple[int, str]]:
@@ -158,18 +195,23 @@ def teacher_samples(*, manifest: str | Path, samples: int, nfe: int, output: str
     pairs = training_pairs(read_manifest(manifest))
     if len(pairs) < samples:
         raise UserError(f"{manifest} has {len(pairs)} pairs, fewer than evaluation.samples ({samples})")
-    _, image, label = pairs.batch(torch.arange(samples))
-    info = {"nfe": nfe, "conditional": bool(pairs.classes)}
-    write_samples(output, SampleFile({"teacher": to_bytes(image).numpy()}, label.numpy(), info))
+    labels = classes_of(range(samples), pairs.classes)
+    with new_samples(output, ["teacher"], labels, pairs.shape) as file:
+        file.info.update(nfe=nfe, conditional=bool(pairs.classes))
+        for first in range(0, samples, CHUNK):
+            images = pairs.batch(torch.arange(first, min(first + CHUNK, samples))).image
+            file.variants["teacher"][first : first + CHUNK] = to_bytes(images).numpy()
 
 
 def baseline_samples(*, store: str | Path, kind: str, samples: int, seed: int, output: str | Path) -> None:
     """Write what marks the ends of the scale: kind 'real' (all test images) or 'noise' (pure noise)."""
     data = read_split(store, "test")
-    if kind == "real":
-        images, labels = data.images, data.labels
-    else:
-        noise: Tensor = normal(range(samples), data.images.shape[1:], seed, "evaluation", "noise")
-        images, labels = to_bytes(noise).numpy(), classes_of(range(samples), data.classes).numpy()
-    info = {"nfe": None, "conditional": None}
-    write_samples(output, SampleFile({kind: images}, labels, info))
+    real, shape = kind == "real", data.images.shape[1:]
+    labels = torch.from_numpy(data.labels) if real else classes_of(range(samples), data.classes)
+    with new_samples(output, [kind], labels, shape) as file:
+        file.info.update(nfe=None, conditional=None, split="test" if real else None)
+        for first in range(0, len(labels), CHUNK):
+            rows = range(first, min(first + CHUNK, len(labels)))
+            noise = normal(rows, shape, seed, "evaluation", "noise")
+            images = data.images[first : first + CHUNK] if real else to_bytes(noise).numpy()
+            file.variants[kind][first : first + CHUNK] = images

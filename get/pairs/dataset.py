@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from get.files import UserError
-from get.pairs.shards import DATASETS, Manifest, open_shard, remedy
+from get.pairs.shards import DATASETS, Manifest, changed, open_shard, remedy
 
 
 class Batch(NamedTuple):
@@ -71,7 +71,7 @@ def training_pairs(manifest: Manifest) -> Pairs:
         with open_shard(path, manifest.identity) as file:
             found = [int(file.attrs["start"]), *file["image"].shape]
             maps.append(_memory_map(path, file))
-        if found != [shard.start, shard.count, *manifest.shape] or path.stat().st_size != shard.bytes:
+        if found != [shard.start, shard.count, *manifest.shape] or changed(path, shard):
             raise UserError(f"{path} is not the shard that the manifest lists; {remedy(path)}")
     if not maps:
         raise UserError(f"{manifest.folder / 'manifest.json'} lists no training pairs; make it again")

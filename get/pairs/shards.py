@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from get import __version__
 from get.files import UserError, atomic, read_json, sha256, write_json
+from get.runtime import Progress
 
 HELD_OUT = 2**40  # first index of the held-out range
 LARGEST_PIXEL = 10.0  # a teacher's pixel beyond this is a failure, not an image (they lie in about [-1, 1])
@@ -27,12 +28,16 @@ DATASETS = ("noise", "image", "label")
 
 @dataclass(frozen=True)
 class Shard:
-    """One line of a manifest: file name (beside the manifest), index range, size and hash of the content."""
+    """One line of a manifest: file name (beside the manifest), index range, size and hash of the content.
+
+    `modified` is the time of the file when it was hashed, in nanoseconds.
+    """
 
     file: str
     start: int
     count: int
     bytes: int
+    modified: int
     sha256: str
 
     @property
@@ -111,7 +116,8 @@ def write_manifest(path: str | Path, shards: Sequence[str | Path], identity: str
         with open_shard(shard, identity) as file:
             kinds.add((*file["image"].shape[1:], int(file.attrs["classes"]), str(file.attrs["teacher"])))
             start, count = int(file.attrs["start"]), len(file["image"])
-        lines.append(Shard(shard.name, start, count, shard.stat().st_size, sha256(shard)))
+        stat = shard.stat()
+        lines.append(Shard(shard.name, start, count, stat.st_size, stat.st_mtime_ns, sha256(shard)))
     if len(kinds) != 1:
         raise UserError(f"{path}: the shards are of different teachers or shapes; make them again")
     for first, held_out in ((0, False), (HELD_OUT, True)):
@@ -147,6 +153,39 @@ def read_manifest(path: str | Path, identity: str | None = None) -> Manifest:
     return manifest
 
 
+def changed(path: Path, shard: Shard, hash_all: bool = False) -> bool:
+    """Return True if the file at `path` is not the one that the manifest lists as `shard`.
+
+    Size and time tell for nearly nothing; only a file of another time (a copy, say) is hashed again, or, with
+    `hash_all`, every file.
+    """
+    stat = path.stat()
+    if stat.st_size != shard.bytes:
+        return True
+    return (hash_all or stat.st_mtime_ns != shard.modified) and sha256(path) != shard.sha256
+
+
+def verify(path: str | Path) -> int:
+    """Hash every shard that the manifest at `path` lists again; returns their number.
+
+    Raises:
+        UserError: the manifest is damaged, or shards are missing or changed: all of them are named.
+    """
+    manifest = read_manifest(path)
+    progress = Progress("shards", len(manifest.shards))
+    bad = []
+    for shard in manifest.shards:
+        file = manifest.folder / shard.file
+        if not file.exists() or changed(file, shard, hash_all=True):
+            bad.append(file)
+        progress.advance()
+    progress.close()
+    if bad:
+        names = " ".join(map(str, bad))
+        raise UserError(f"missing or changed since they were listed: {names}; {remedy(names)}")
+    return len(manifest.shards)
+
+
 @contextmanager
 def open_shard(path: Path, identity: str) -> Iterator[h5py.File]:
     """Open a shard and check that it is whole and of the pairs named `identity`; else raise `UserError`."""
@@ -175,6 +214,6 @@ def _is_whole(file: h5py.File) -> bool:
     return mapped and shapes and types == [np.float16, np.float16, np.int64]
 
 
-def remedy(path: Path) -> str:
-    """Return the words that say how to make the shard at `path` again."""
+def remedy(path: Path | str) -> str:
+    """Return the words that say how to make the shard at `path`, or several, again."""
     return f"delete it and make it again with: snakemake {path}"

@@ -4,38 +4,38 @@ A number is reproduced where it agrees within 3% or two standard deviations over
 seed gives 'single run' instead of a verdict. Its reference split is the test split, which the published code
 computes by default (the paper does not say).
 
-An ordering is judged on the train split, which has more images. It is reproduced (or not) where every seed
-and the whole 95% interval, from paired bootstrap resamples of the samples, are on one side of zero; else it
-is 'undecided'. The interval holds no training noise: that shows in whether the seeds agree, and a verdict
-from one seed says so.
+An ordering in FID is judged on the train split, which has more images; `verdict_test` is the verdict on the
+test split. It is reproduced (or not) where every seed and the whole 95% interval are on one side of zero;
+else it is 'undecided'. The interval comes from paired bootstrap resamples of the samples and from the scatter
+of the seeds (see `results.Advantage`). One seed has no scatter, and a verdict from it says so.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from get.files import atomic
-from get.paper.published import details, published, quantity
-from get.paper.results import Row, advantage
+from get.paper.published import CHECKPOINTED, numbers_of, published
+from get.paper.results import Advantage, Row, advantage
+from get.paper.tables import MEGA, fixed, markdown
 
 TOLERANCE = 0.03
 Z95 = 1.96
 TABLES = ("1", "2", "3", "4", "6")
-CHECKPOINTED = "-O(1)"  # ends the paper's name of a row that trades time for memory
-UNITS = {"training_memory": 1e9}  # in which the paper prints a column
 NAMES = {
     "fid": "FID",
     "is": "IS",
     "parameters": "parameters",
     "macs": "MACs",
-    "training_memory": "training memory (bytes)",
+    "training_memory": "training memory (MB)",
     "training_speed": "training speed (iterations per second)",
 }
 SCORES = {"fid": "fid_test", "is": "is"}
+UNITS = {"training_memory": MEGA}  # in which a claim gives a column
 HARDWARE = ("training_memory", "training_speed")  # columns that depend on the machine
 SUPPORT = (  # verdicts, from the one that supports a claim best to the one that refutes it
     "reproduced", "reproduced (single run)", "undecided", "undecided (single run)", "not run", "no score",
@@ -45,9 +45,21 @@ DISAGREES = {  # numbers that the paper itself gives in two ways
     "Table 2: GET-Tiny-4xIters, parameters": "not comparable (the paper gives 8.6M for the same model)",
 }
 COLUMNS = [
-    "claim", "kind", "published", "measured", "low", "high", "seeds", "split", "difference_percent",
-    "verdict",
+    "claim", "kind", "published", "measured", "low", "high", "seeds", "by_seed", "split",
+    "difference_percent", "verdict", "verdict_test",
 ]  # fmt: skip
+READABLE = {  # what a reader sees of each kind of claim, and what it is called
+    "ordering": {
+        "claim": "claim", "verdict": "verdict", "measured": "measured difference", "low": "low",
+        "high": "high", "seeds": "seeds", "by_seed": "by seed", "verdict_test": "verdict on test",
+    },
+    "number": {
+        "claim": "claim", "published": "published", "measured": "measured",
+        "difference_percent": "difference (%)", "verdict": "verdict",
+    },
+}  # fmt: skip
+HEADINGS = {"ordering": "## Orderings", "number": "## Published numbers"}
+WORDS = ("claim", "verdict", "verdict_test")  # columns that are no numbers
 
 
 def reproduction(tables: Mapping[str, Sequence[Row]], larger: Sequence[Row], cifar10: bool) -> pd.DataFrame:
@@ -68,18 +80,29 @@ def reproduction(tables: Mapping[str, Sequence[Row]], larger: Sequence[Row], cif
 
 
 def write_reproduction(claims: pd.DataFrame, caption: str, csv: str | Path, md: str | Path) -> None:
-    """Write the claims as CSV, and for reading as Markdown."""
+    """Write the claims as CSV, and for reading as Markdown: a table of orderings and one of numbers."""
     with atomic(csv) as temporary:
         claims.to_csv(temporary, index=False, float_format="%.6g")
-    shown = claims.drop(columns="kind").map(_cell)
+    parts = []
+    for kind, names in READABLE.items():
+        found = claims[claims["kind"] == kind]
+        shown = pd.DataFrame({title: found[name].map(_cells(name)) for name, title in names.items()})
+        parts += [HEADINGS[kind], markdown(shown, [name in WORDS for name in names])]
     with atomic(md) as temporary:
-        temporary.write_text(f"{shown.to_markdown(index=False, disable_numparse=True)}\n\n{caption}\n")
+        temporary.write_text("\n\n".join([*parts, caption]) + "\n")
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if pd.isna(value) else f"{value:.4g}" if abs(value) < 1e4 else f"{value:.3g}"
+def _cells(name: str) -> Callable[[Any], str]:
+    write = {"seeds": "{:.0f}".format, "difference_percent": "{:+.1f}".format}.get(name, amount)
+    return lambda value: value if isinstance(value, str) else "" if pd.isna(value) else write(value)
+
+
+def amount(value: float) -> str:
+    """Return a number as a reader wants it: 8.64M, 28,416, 3.62."""
+    for unit, letter in ((1e9, "G"), (MEGA, "M")):
+        if abs(value) >= unit:
+            return f"{value / unit:.4g}{letter}"
+    return fixed(value, 0 if abs(value) >= 1000 else 2)
 
 
 # ---------- numbers
@@ -91,18 +114,11 @@ def numbers(tables: Mapping[str, Sequence[Row]], cifar10: bool) -> Iterable[dict
         rows = {row.published: row for row in tables.get(table, ()) if row.runs}
         paper = published(f"paper table {table}")
         for _, line in paper[paper["method"].str.startswith(("GET", "ViT"))].iterrows():
-            for column, value in _published_numbers(line):
+            for column, value in numbers_of(line).items():
                 claim = f"Table {table}: {line['method']}, {NAMES[column]}"
                 row = rows.get(line["method"].removesuffix(CHECKPOINTED))
+                value /= UNITS.get(column, 1)
                 yield _number(claim, column, value, row, cifar10, line["method"].endswith(CHECKPOINTED))
-
-
-def _published_numbers(line: pd.Series) -> Iterable[tuple[str, float]]:
-    extra = details(line["detail"]) if isinstance(line["detail"], str) else {}
-    columns = {"fid": line["fid"], "is": line["is"]}
-    columns |= {"parameters": quantity(line["params"]), "macs": quantity(line["flops"])}
-    columns |= {name: extra[name] * UNITS.get(name, 1) for name in HARDWARE if name in extra}
-    return [(name, float(value)) for name, value in columns.items() if not pd.isna(value)]
 
 
 def _number(
@@ -137,7 +153,7 @@ def _measured(row: Row, column: str, checkpointed: bool) -> tuple[float, float]:
 
 
 def _cost(row: Row, column: str, checkpointed: bool = False) -> tuple[float, float, float]:
-    """Return a cost and the ends of its interval: quartiles of the speed, the cost itself of all else."""
+    """Return a cost in `UNITS` and the ends of its interval: quartiles of the speed, else the cost itself."""
     costs = row.costs or {}
     spent = costs.get("training", {}).get("checkpointed" if checkpointed else "plain", {})
     if column == "training_speed":
@@ -145,7 +161,7 @@ def _cost(row: Row, column: str, checkpointed: bool = False) -> tuple[float, flo
         middle, low, high = (float(speed.get(name, math.nan)) for name in ("median", "low", "high"))
         return middle, low, high
     found = spent.get("peak_memory_bytes") if column == "training_memory" else costs.get(column)
-    value = math.nan if found is None else float(found)
+    value = math.nan if found is None else found / UNITS.get(column, 1)
     return value, value, value
 
 
@@ -156,7 +172,7 @@ def ordering(
     claim: str,
     better: Row,
     worse: Row,
-    score: str = "fid_train",
+    score: Literal["fid_train", "is"] = "fid_train",
     variants: tuple[str | None, str | None] = (None, None),
 ) -> dict[str, Any]:
     """Return the line of the claim that `better` has the better `score` (FID: lower, IS: higher).
@@ -164,12 +180,24 @@ def ordering(
     `measured` is the advantage of `better`: positive is as claimed.
     """
     found = advantage(better, worse, score, variants)
-    low, high = found.value - Z95 * found.error, found.value + Z95 * found.error
-    line: dict[str, Any] = {"claim": claim, "kind": "ordering", "split": "train" if "fid" in score else ""}
+    low, high = _interval(found)
+    line: dict[str, Any] = {"claim": claim, "kind": "ordering", "verdict": _verdict(found)}
     line |= {"measured": found.value, "low": low, "high": high, "seeds": len(found.by_seed)}
+    line["by_seed"] = ", ".join(f"{value:.2f}" for value in found.by_seed)
+    if score == "fid_train":
+        line |= {"split": "train", "verdict_test": _verdict(advantage(better, worse, "fid_test", variants))}
+    return line
+
+
+def _interval(found: Advantage) -> tuple[float, float]:
+    return found.value - Z95 * found.error, found.value + Z95 * found.error
+
+
+def _verdict(found: Advantage) -> str:
+    low, high = _interval(found)
     verdict = _sign(min(low, *found.by_seed), max(high, *found.by_seed))
     single = len(found.by_seed) == 1 and verdict != "no score"
-    return line | {"verdict": verdict + (" (single run)" if single else "")}
+    return verdict + (" (single run)" if single else "")
 
 
 def _sign(low: float, high: float) -> str:

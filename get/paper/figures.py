@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 
 from get.paper import style
 from get.paper.results import Row, frame, over_iterations
 
-SMALLEST, AREA = 30, 120  # of circles, in square points: of no parameters, and what the most add
+SMALLEST, AREA = 10, 90  # of circles, in square points: of no parameters, and what the most add
+OPACITY = 0.45  # of circles
 FID = "FID (train)"
 CLASSES = {True: "class-conditional", False: "unconditional"}
 Paths = Iterable[str | Path]
@@ -24,6 +26,7 @@ def figure2a(rows: Sequence[Row], paths: Paths) -> None:
         curves(axes, found, "steps")
         axes.set_xlabel("training iterations")
         style.log_axis(axes, "x")
+        style.ticks_at(axes, sorted(found["steps"].dropna().unique(), reverse=True))
 
     by_classes(frame(rows), draw, paths)
 
@@ -63,26 +66,21 @@ def figure3a(rows: Sequence[Row], paths: Paths) -> None:
 
     def draw(axes: Axes, found: pd.DataFrame) -> None:
         labels = []
-        for rank, ((_, label), curve) in enumerate(found.groupby(["student", "method"], sort=False)):
+        # of curves that run into each other, the lower has its numbers below, the next one above
+        solvers = found[found["family"] == "get"].groupby(["student", "method"])
+        below = (solvers["fid_train"].last().rank(method="first") % 2 == 1).to_dict()
+        for rank, (key, curve) in enumerate(found.groupby(["student", "method"], sort=False)):
             look = style.look(curve["family"].iloc[0], rank)
-            x, y = 1e3 * curve["seconds"], curve["fid_train"]
-            axes.errorbar(x, y, curve["fid_train_sd"], fmt="none", ecolor=look["color"], elinewidth=0.6)
-            axes.plot(x, y, color=look["color"], linestyle=look["linestyle"])
+            x, y, colour = 1e3 * curve["seconds"], curve["fid_train"], look["color"]
             area = SMALLEST + AREA * curve["parameters"] / largest
-            edge = "white" if look["markerfacecolor"] == look["color"] else look["color"]
-            axes.scatter(x, y, area, facecolor=look["markerfacecolor"], edgecolor=edge, zorder=3 + rank)
-            if len(curve) > 1:
-                for count, at, fid in zip(curve["iterations"], x, y, strict=True):
-                    axes.annotate(
-                        str(count),
-                        (at, fid),
-                        ha="center",
-                        va="center",
-                        fontsize=4.5,
-                        color="white",
-                        zorder=3 + rank,
-                    )
-            labels.append((x.iloc[-1], y.iloc[-1], str(label), look["color"]))
+            axes.plot(x, y, color=colour, linestyle=look["linestyle"])
+            # discs show through each other; errors and numbers come on top of them all
+            face = to_rgba(look["markerfacecolor"], OPACITY)
+            axes.scatter(x, y, area, facecolor=face, edgecolor=colour, linewidth=0.6, zorder=3)
+            axes.errorbar(x, y, curve["fid_train_sd"], fmt="none", ecolor=colour, elinewidth=0.6, zorder=4)
+            for count, at, fid in zip(curve["iterations"], x, y, strict=True) if key in below else ():
+                style.number_circle(axes, str(count), (at, fid), area.max(), below[key])
+            labels.append((x.iloc[-1], y.iloc[-1], str(key[1]), colour))
         axes.set_xlabel(f"sampling time per image in ms ({machine})")
         style.log_axis(axes, "x")
         finish(axes, labels)
@@ -154,6 +152,8 @@ def training_curves(histories: Sequence[Mapping[str, Any]], paths: Paths) -> Non
         axes.set_ylabel("L1 loss (pixels in [-1, 1])")
         for which in "xy":
             style.log_axis(axes, which)
+        usual = axes.get_xticks()
+        style.ticks_at(axes, [*sorted({x for x, *_ in labels}, reverse=True), *usual])
         style.label_lines(axes, finite(labels))
     style.save(figure, paths)
 

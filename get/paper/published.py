@@ -13,6 +13,9 @@ DETAILS = {
     "train_iter_per_s": "training_speed",
 }
 
+UNITS = {"training_memory": 1e9, "training_speed": 1}  # in which the paper prints a field
+CHECKPOINTED = "-O(1)"  # ends the paper's name of a row that trades time for memory
+
 
 def published(table: str) -> pd.DataFrame:
     """Return the published rows of `table` (say 'paper table 1'): method, nfe, fid, is, source, ..."""
@@ -42,3 +45,12 @@ def quantity(text: Any) -> float:
     if pd.isna(text):
         return float("nan")
     return float(text[:-1]) * {"M": 1e6, "G": 1e9}[text[-1]]
+
+
+def numbers_of(line: pd.Series) -> dict[str, float]:
+    """Return the numbers of a published row: fid, is, parameters, macs, training_memory (bytes), _speed."""
+    extra = details(line["detail"]) if isinstance(line["detail"], str) else {}
+    found = {"fid": line["fid"], "is": line["is"]}
+    found |= {"parameters": quantity(line["params"]), "macs": quantity(line["flops"])}
+    found |= {name: extra[name] * unit for name, unit in UNITS.items() if name in extra}
+    return {name: float(value) for name, value in found.items() if not pd.isna(value)}

@@ -5,6 +5,7 @@ Settings files (`results/settings/paper/*.json`) list the rows of each table and
 `scores`, a score file per seed.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,8 @@ def measured(row: Row, variant: str | None = None) -> dict[str, Any]:
 
     `fid_train_sd`, `fid_test_sd` and `is_sd` are one standard deviation: over seeds where there are several,
     over bootstrap resamples of the samples for one seed; `sd_over` says which. `_low` and `_high` bound the
-    95% interval of FID's bootstrap, for one seed.
+    95% interval of FID's bootstrap, for one seed. Images of a split of the data (`split` in their file) have
+    no distance to that split, which would be one to themselves.
 
     Args:
         row: with at least one run.
@@ -92,6 +94,8 @@ def measured(row: Row, variant: str | None = None) -> dict[str, Any]:
     for name in ("fid_train", "fid_test"):
         for end in ("low", "high"):
             found[f"{name}_{end}"] = np.nan if several else scores[f"{name}_{end}"].item()
+    own = first.get("split")
+    found |= {name: np.nan for name in found if own and name.startswith((f"fid_{own}", f"kid_{own}"))}
     found["sd_over"] = "seeds" if several else "bootstrap"
     stuck = any(run.get("plateau") for run in row.runs)
     found["note"] = "never left the mean-image plateau" if stuck else ""
@@ -138,7 +142,9 @@ class Advantage:
 
     Args:
         value: mean difference over the seeds that both have, positive if better (lower FID, higher IS).
-        error: its standard deviation over paired bootstrap resamples of the samples.
+        error: standard deviation of `value`. Over paired bootstrap resamples of the samples; of several seeds
+            the standard error of their mean is added in squares, which is on the careful side: the scatter of
+            the seeds holds sampling noise too.
         by_seed: the difference of each seed.
     """
 
@@ -170,5 +176,6 @@ def advantage(
         values.append(sign * (one - other))
         one, other = (np.array(run["bootstrap"][name][score]) for run, name in zip(runs, names, strict=True))
         resampled.append(sign * (one - other))
-    error = np.mean(resampled, axis=0).std(ddof=1)
-    return Advantage(float(np.mean(values)), float(error), values)
+    sampling = np.mean(resampled, axis=0).std(ddof=1)
+    training = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return Advantage(float(np.mean(values)), math.hypot(sampling, training), values)

@@ -13,9 +13,12 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import NDArray
+from sklearn.isotonic import isotonic_regression
 
 from get.files import atomic
 
@@ -23,6 +26,8 @@ COLUMN = 3.25  # inches, the width of a column of text
 PAGE = 6.75  # inches, the width of two columns
 HEIGHT = 2.5  # inches, of a plot
 DPI = 300
+LABELS = 1.04  # where the labels of curves begin, in widths of a plot
+TICK_GAP = 0.14  # of the length of an axis, between two labelled ticks
 
 plt.rcParams.update(
     {
@@ -89,6 +94,21 @@ def log_axis(axes: Axes, which: str, base: int = 10) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def ticks_at(axes: Axes, values: Iterable[float]) -> None:
+    """Put the ticks of a logarithmic x axis at those of `values` that it shows; the first are labelled first.
+
+    Where a label would touch another one, the tick has none.
+    """
+    low, high = axes.get_xlim()
+    values, length = [value for value in values if low <= value <= high], np.log(high / low)
+    labelled: list[float] = []
+    for value in values:
+        if all(abs(np.log(value / other)) > TICK_GAP * length for other in labelled):
+            labelled.append(value)
+    axes.set_xticks(labelled)
+    axes.set_xticks(values, minor=True)
+
+
 def compact(value: float) -> str:
     """Return a number as a tick shows it: 0.02, 500, 20k, 3M."""
     if value < 1e4:
@@ -97,7 +117,7 @@ def compact(value: float) -> str:
 
 
 def label_lines(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write each (x, y, text, colour) beside the right edge at its height; texts are moved apart.
+    """Write each (x, y, text, colour) beside the right edge near its height; texts are moved apart.
 
     A thin line leads from (x, y) to the text. Call it last, when the limits of the axes are final.
     """
@@ -107,29 +127,28 @@ def label_lines(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> 
     assert figure is not None
     figure.draw_without_rendering()
     box, pitch = axes.get_window_extent(), 7.5 * figure.dpi / 72  # pixels between lines of text
-    placed = sorted(
-        (axes.transData.transform((x, y))[1], x, y, text, colour) for x, y, text, colour in labels
-    )
+    starts = axes.transData.transform([(x, y) for x, y, *_ in labels])
     leader = {
         "arrowstyle": "-",
         "relpos": (0, 0.5),
+        "patchA": None,  # or the line ends at a box around the text, which is another label's place
         "linewidth": 0.4,
         "alpha": 0.6,
         "shrinkA": 1,
         "shrinkB": 3,
     }
-    heights: list[float] = []
-    for wanted, *_ in placed:
-        heights.append(max(wanted, heights[-1] + pitch) if heights else max(wanted, box.y0))
-    excess = max(0.0, heights[-1] - box.y1)
-    for index in reversed(range(len(heights))):  # push the pile down from the top
-        limit = box.y1 if index == len(heights) - 1 else heights[index + 1] - pitch
-        heights[index] = min(heights[index], limit) if excess else heights[index]
-    for height, (_, x, y, text, colour) in zip(heights, placed, strict=True):
+    order = np.argsort(starts[:, 1], kind="stable")
+    heights = moved_apart(starts[order, 1], pitch, box.y0, box.y1)
+    # a line that passes above the last point of another curve has its text above that curve's
+    x, y = starts[order].T
+    passing = y + (heights - y) * (x.max() - x) / (box.x0 + LABELS * box.width - x)
+    order = order[np.argsort(passing, kind="stable")]
+    heights = moved_apart(starts[order, 1], pitch, box.y0, box.y1)
+    for height, (x, y, text, colour) in zip(heights, (labels[index] for index in order), strict=True):
         axes.annotate(
             text,
             (x, y),
-            (1.04, (height - box.y0) / box.height),
+            (LABELS, (height - box.y0) / box.height),
             textcoords="axes fraction",
             color=colour,
             fontsize=6.5,
@@ -137,6 +156,27 @@ def label_lines(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> 
             annotation_clip=False,
             arrowprops=leader | {"color": colour},
         )
+
+
+def moved_apart(wanted: NDArray[np.float64], pitch: float, low: float, high: float) -> NDArray[np.float64]:
+    """Return the heights nearest to `wanted` that ascend by `pitch` or more, from `low` to `high`."""
+    pile = pitch * np.arange(len(wanted))
+    above = isotonic_regression(wanted - pile)  # least squares, ascending
+    return np.clip(above, low, max(low, high - pile[-1])) + pile
+
+
+def number_circle(axes: Axes, text: str, point: tuple[float, float], area: float, below: bool) -> None:
+    """Write a small number at the upper (or lower) right of a circle of some area in square points."""
+    reach = 0.7 * (area / np.pi) ** 0.5
+    axes.annotate(
+        text,
+        point,
+        (reach, -reach if below else reach),
+        textcoords="offset points",
+        va="top" if below else "bottom",
+        fontsize=5,
+        zorder=5,
+    )
 
 
 def save(figure: Figure, paths: Iterable[str | Path]) -> None:

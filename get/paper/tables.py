@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from get.files import atomic
-from get.paper.published import details, published
+from get.paper.published import CHECKPOINTED, details, numbers_of, published
 from get.paper.results import Row, frame
 
 PERCENT, MEGA = 100, 1e6
@@ -16,21 +16,37 @@ PERCENT, MEGA = 100, 1e6
 WORDS = ("Method", "Classes", "Measured on", "Class enters by", "Teacher", "Trajectory")
 
 
-def with_published(rows: Sequence[Row], table: str) -> pd.DataFrame:
-    """Return the rows, measured, with the paper's numbers of `table` where a row names its counterpart there.
+# what the paper gives of a row, and our column to compare with: its code's FID is against the test split
+COMPARED = {
+    "fid": "fid_test",
+    "is": "is",
+    "parameters": "parameters",
+    "macs": "macs",
+    "training_memory": "training_memory",
+    "training_speed": "training_speed",
+}
 
-    Adds `fid_published` and `is_published`, and the differences to them in percent: `fid_difference` of FID
-    against the test split, which is what the published code computes, and `is_difference`.
+
+def with_published(found: pd.DataFrame, names: Sequence[str | None], table: str) -> pd.DataFrame:
+    """Return measured rows with the paper's numbers of `table` beside them.
+
+    Adds, for each of `COMPARED`, `<name>_published` and the difference to it in percent, `<name>_difference`.
+
+    Args:
+        found: a line per row.
+        names: what each row is called in the paper's table; None for what is not there.
     """
-    found = frame(rows)
-    paper = published(table).drop_duplicates("method").set_index("method")
-    names = [row.published for row in rows if row.runs]
-    for score, ours in (("fid", "fid_test"), ("is", "is")):
-        theirs = [paper[score].get(name, np.nan) if name else np.nan for name in names]
-        found[f"{score}_published"] = theirs
-        if len(found):
-            found[f"{score}_difference"] = PERCENT * (found[ours] / found[f"{score}_published"] - 1)
+    paper = {line["method"]: numbers_of(line) for _, line in published(table)[::-1].iterrows()}
+    for column, ours in COMPARED.items():
+        if ours in found:
+            theirs = [paper.get(name or "", {}).get(column, np.nan) for name in names]
+            found[f"{column}_published"] = theirs
+            found[f"{column}_difference"] = PERCENT * (found[ours] / found[f"{column}_published"] - 1)
     return found.assign(source="measured")
+
+
+def _measured(rows: Sequence[Row], table: str) -> pd.DataFrame:
+    return with_published(frame(rows), [row.published for row in rows if row.runs], table)
 
 
 def table1(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
@@ -40,17 +56,17 @@ def table1(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
         rows: in the order of the table.
         cifar10: append the paper's rows, which are for CIFAR-10.
     """
-    return _append_published(with_published(rows, "paper table 1"), "paper table 1", cifar10, False)
+    return _append_published(_measured(rows, "paper table 1"), "paper table 1", cifar10, False)
 
 
 def table2(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
     """Return Table 2: sizes, longer training, larger batch."""
-    return with_published(rows, "paper table 2")
+    return _measured(rows, "paper table 2")
 
 
 def table3(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
     """Return Table 3: class-conditional students; with the paper's other methods as for Table 1."""
-    return _append_published(with_published(rows, "paper table 3"), "paper table 3", cifar10, True)
+    return _append_published(_measured(rows, "paper table 3"), "paper table 3", cifar10, True)
 
 
 def table4(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
@@ -59,8 +75,8 @@ def table4(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
     Columns beside those of `measured`: `macs` (forward, one image), `training_memory` (bytes, peak),
     `training_speed` (iterations per second), and `device`. A row without costs has none of them.
     """
-    found, lines = with_published(rows, "paper table 4"), []
-    for (_, line), row in zip(found.iterrows(), (row for row in rows if row.runs), strict=True):
+    lines, names = [], []
+    for (_, line), row in zip(frame(rows).iterrows(), (row for row in rows if row.runs), strict=True):
         costs: Mapping[str, Any] = row.costs or {"training": {}, "macs": np.nan, "device": None}
         for mode in costs["training"] or {"plain": None}:
             spent = costs["training"].get(mode, {})
@@ -77,10 +93,8 @@ def table4(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
                     "training_speed_high": speed.get("high", np.nan),
                 }
             )
-            if mode == "checkpointed":  # the paper gives no scores of that row
-                paper = ("fid_published", "is_published", "fid_difference", "is_difference")
-                lines[-1] |= dict.fromkeys(paper, np.nan)
-    return pd.DataFrame(lines)
+            names.append(row.published and row.published + (CHECKPOINTED if mode == "checkpointed" else ""))
+    return with_published(pd.DataFrame(lines), names, "paper table 4")
 
 
 def table5(rows: Sequence[Row], cifar10: bool, training: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -91,7 +105,7 @@ def table5(rows: Sequence[Row], cifar10: bool, training: Mapping[str, Mapping[st
         cifar10: give the scores of the published rows, which are for CIFAR-10.
         training: by student, 'pairs', 'nfe' (teacher evaluations for each) and 'teacher'.
     """
-    found = with_published(rows, "paper table 5")
+    found = _measured(rows, "paper table 5")
     about = [training[row.student] for row in rows if row.runs]
     found["batch_factor"] = [row.batch / rows[0].batch for row in rows if row.runs]
     found["teacher"] = [student["teacher"] for student in about]
@@ -107,7 +121,7 @@ def table5(rows: Sequence[Row], cifar10: bool, training: Mapping[str, Mapping[st
 
 def table6(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
     """Return Table 6: how the class comes in."""
-    return with_published(rows, "paper table 6")
+    return _measured(rows, "paper table 6")
 
 
 TABLES: dict[str, Callable[..., pd.DataFrame]] = {
@@ -139,7 +153,7 @@ def number(name: str, digits: int = 0, unit: float = 1) -> Cell:
 
     def cell(row: pd.Series) -> str:
         value = row.get(name, np.nan)
-        return "-" if pd.isna(value) else f"{_rounded(value / unit, digits):,.{digits}f}"
+        return "-" if pd.isna(value) else fixed(value / unit, digits)
 
     return cell
 
@@ -152,13 +166,14 @@ def plus_minus(name: str, digits: int = 2) -> Cell:
         if pd.isna(value):
             return "-"
         spread = f"± {sd:.{digits}f}"
-        return f"{_rounded(value, digits):.{digits}f} {spread if row['seeds'] > 1 else f'({spread})'}"
+        return f"{fixed(value, digits)} {spread if row['seeds'] > 1 else f'({spread})'}"
 
     return cell
 
 
-def _rounded(value: float, digits: int) -> float:
-    return round(value, digits) + 0.0  # a set against itself comes out as -0.00
+def fixed(value: float, digits: int) -> str:
+    """Return a number with thousands separated; what rounds to zero has no sign."""
+    return f"{round(value, digits) + 0.0:,.{digits}f}"
 
 
 def text(name: str) -> Cell:
@@ -187,6 +202,11 @@ _PAPER = {
     "FID (test) to paper": signed("fid_difference"),
     "IS to paper": signed("is_difference"),
 }
+_COSTS_PAPER = {
+    "MACs (paper, M)": number("macs_published", 2, MEGA),
+    "Memory (paper, MB)": number("training_memory_published", 1, MEGA),
+    "Speed (paper, it/s)": number("training_speed_published", 2),
+}
 _SIZE = {"Parameters": number("parameters")}
 _RUN = {"Steps": number("steps"), "Batch": number("batch")}
 _SCORES = {**_FID, "IS": plus_minus("is")}
@@ -197,6 +217,7 @@ COLUMNS: dict[str, dict[str, Cell]] = {
         **_METHOD,
         "Classes": _classes,
         "NFE": number("nfe"),
+        "Images": number("samples"),
         **_SIZE,
         "Steps": number("steps"),
         **_SCORES,
@@ -218,6 +239,7 @@ COLUMNS: dict[str, dict[str, Cell]] = {
         "Measured on": text("device"),
         **_SEEDS,
         **_PAPER,
+        **_COSTS_PAPER,
     },
     "5": {
         **_METHOD,
@@ -226,7 +248,7 @@ COLUMNS: dict[str, dict[str, Cell]] = {
         "Models": number("models"),
         "Trajectory": text("trajectory"),
         "Teacher": text("teacher"),
-        "Teacher evaluations (M)": number("teacher_evaluations", 2, MEGA),
+        "Teacher evaluations (M)": number("teacher_evaluations", 1, MEGA),
         "FID (train)": plus_minus("fid_train"),
         **{name: _PAPER[name] for name in ("FID (paper)", "IS (paper)")},
     },
@@ -247,7 +269,7 @@ def readable(table: pd.DataFrame, number: str) -> pd.DataFrame:
     shown = pd.DataFrame(
         {name: [cell(row) for _, row in table.iterrows()] for name, cell in COLUMNS[number].items()}
     )
-    empty = [name for name in _PAPER if name in shown and (shown[name] == "-").all()]
+    empty = [name for name in (*_PAPER, *_COSTS_PAPER) if name in shown and (shown[name] == "-").all()]
     return shown.drop(columns=empty)
 
 
@@ -264,13 +286,18 @@ def write_table(
     """
     texts = {"csv": table.to_csv(index=False, float_format="%.6g")}
     left = [column in WORDS for column in shown]
-    align = ["left" if words else "right" for words in left]
-    markdown = shown.to_markdown(index=False, disable_numparse=True, colalign=align if len(shown) else None)
-    texts["md"] = f"{markdown}\n\n{caption}\n"
+    texts["md"] = f"{markdown(shown, left)}\n\n{caption}\n"
     texts["tex"] = latex(shown, caption, label, "".join("l" if words else "r" for words in left))
     for kind, content in texts.items():
         with atomic(paths[kind]) as temporary:
             temporary.write_text(content)
+
+
+def markdown(shown: pd.DataFrame, left: Sequence[bool]) -> str:
+    """Return a Markdown table of texts; `left` says which columns are words, the others are numbers."""
+    escaped = shown.map(lambda words: words.replace("|", r"\|"))
+    align = ["left" if words else "right" for words in left]
+    return escaped.to_markdown(index=False, disable_numparse=True, colalign=align if len(shown) else None)
 
 
 _LATEX = {character: f"\\{character}" for character in "&%$#_{}"}

@@ -12,7 +12,7 @@ from get.files import from_settings, read_json, require_keys
 from get.fitting import Optimisation, State, trained
 from get.pairs.dataset import Pairs, training_pairs
 from get.pairs.shards import read_manifest
-from get.runtime import log, pick_device, send
+from get.runtime import Ahead, log, own_part, pick_device, pin, process_count, rank, send
 from get.seeding import Visits, fold_in, generator
 from get.student.losses import distillation_loss, state_weights
 from get.student.models import build
@@ -21,7 +21,7 @@ from get.weights import write_weights
 PLATEAU = 0.85  # a loss above this share of the mean image's says that training has not left the plateau
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Distillation(Optimisation):
     """How a student is trained: `Optimisation`, and two keys of its own.
 
@@ -43,8 +43,11 @@ def train_student(
     device: str,
     start: str | Path | None,
     output: str | Path,
+    prefetch: int = 0,
 ) -> None:
     """Train one student from one milestone to the next.
+
+    Of several processes (see `fitting`), each reads its own part of every batch, and the first writes.
 
     Writes beside each other: `output` (the full state, .pt), the EMA weights (.safetensors) and the
     history of the loss so far (.json).
@@ -57,6 +60,7 @@ def train_student(
         seed: names every draw; stop: the milestone, in steps; device: see `runtime.pick_device`.
         start: state of the milestone before, None for the first.
         output: the state at the milestone.
+        prefetch: batches that a thread prepares ahead; changes no number.
 
     Raises:
         UserError: settings, pairs or `start` are wrong. Stopped, Diverged: see `fitting.trained`.
@@ -71,18 +75,22 @@ def train_student(
     torch.manual_seed(fold_in(seed, "student", "weights"))
     student = build(description).to(on)
     visits = Visits(len(pairs), options.batch, fold_in(seed, "student"))
+    batch = Ahead(lambda step: [pin(t, on) for t in pairs.batch(own_part(visits(step)))], prefetch)
 
     def loss(forward: Any, step: int) -> Tensor:
-        batch = pairs.batch(visits(step))
-        noise, image, label = (send(t, on) for t in batch)
-        state = initial_state(student.state_shape, len(noise), seed, step, on)
+        noise, image, label = (send(t, on) for t in batch(step))
+        state = initial_state(student.state_shape, options.batch, seed, step, on)
         states = forward(noise, label, state, checkpointing=options.checkpointing)
         return distillation_loss(states, image, options.loss_decay)
 
     run = {**wanted, "model": description, "teacher": pairs.teacher, "seed": seed}
-    with trained(student, loss, options, settings=run, stop=stop, output=output, start=start) as state:
+    training = trained(student, loss, options, settings=run, stop=stop, output=output, start=start)
+    with batch, training as state:
+        if rank() > 0:
+            return
         stuck = on_plateau(state, pairs, options.loss_decay, student.conditional)
-        header = {**run, "step": stop, "threads": torch.get_num_threads(), "plateau": stuck}
+        header = {**run, "step": stop, "plateau": stuck}
+        header |= {"threads": torch.get_num_threads(), "processes": process_count()}
         write_weights(Path(output).with_suffix(".safetensors"), "student", state.ema_weights(), header)
         state.write_history(Path(output).with_suffix(".json"))
         state.save(Path(output))
@@ -91,11 +99,14 @@ def train_student(
 def initial_state(
     shape: tuple[int, int] | None, batch: int, seed: int, step: int, device: torch.device
 ) -> Tensor | None:
-    """Return z_0 ~ N(0, I) of training step `step` as (B, N, D), drawn on `device`; None where none is."""
+    """Return z_0 ~ N(0, I) of training step `step`, drawn on `device` for the global `batch`.
+
+    Returns this process's part of it (B / processes, N, D), or None for a student without a state.
+    """
     if shape is None:
         return None
     source = generator(seed, "student", "state", step, device=device)
-    return torch.randn((batch, *shape), generator=source, device=device)
+    return own_part(torch.randn((batch, *shape), generator=source, device=device))
 
 
 def on_plateau(state: State, pairs: Pairs, decay: float, conditional: bool) -> bool:

@@ -119,6 +119,8 @@ class UNet(nn.Module):
         self.model_channels, self.classes = model_channels, classes
         self.map_label = _linear(classes, model_channels) if classes else None
         self.map_augment = _linear(augment_dim, model_channels, bias=False) if augment_dim else None
+        if self.map_augment is not None:
+            self.map_augment.requires_grad_(False)  # never given labels: no gradient that DDP could wait for
         self.map_layer0 = _linear(model_channels, embedding)
         self.map_layer1 = _linear(embedding, embedding)
 

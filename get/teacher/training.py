@@ -10,7 +10,7 @@ from torch import Tensor
 from get.data.store import read_split, to_unit
 from get.files import from_settings, require_keys, sha256
 from get.fitting import Optimisation, trained
-from get.runtime import pick_device, send
+from get.runtime import own_part, pick_device, rank, send
 from get.seeding import Visits, fold_in, generator
 from get.teacher.network import Denoiser, build
 from get.weights import load_weights, read_header, write_weights
@@ -28,15 +28,24 @@ class NoiseLevels:
         return (torch.randn(count, generator=source, device=source.device) * self.std + self.mean).exp()
 
 
-def edm_loss(denoise: Any, image: Tensor, noise: Tensor, sigma: Tensor, label: Tensor | None) -> Tensor:
+def edm_loss(
+    denoise: Any,
+    image: Tensor,
+    noise: Tensor,
+    sigma: Tensor,
+    label: Tensor | None,
+    sigma_data: float | None = None,
+) -> Tensor:
     """Return the mean over samples and pixels of lambda(sigma) (D(y + n; sigma) - y)^2 (EDM, equation 8).
 
     Args:
-        denoise: D(x, sigma, label) with attribute sigma_data.
+        denoise: D(x, sigma, label).
         image, noise: (B, C, H, W); `noise` has unit variance.
         sigma: (B,); label: (B,) int64 or None.
+        sigma_data: standard deviation of the data; left out, that of `denoise` (which DDP would hide).
     """
-    data, s = denoise.sigma_data, sigma.view(-1, 1, 1, 1)
+    data = denoise.sigma_data if sigma_data is None else sigma_data
+    s = sigma.view(-1, 1, 1, 1)
     weight = (s.square() + data**2) / (s * data).square()
     return (weight * (denoise(image + s * noise, sigma, label) - image).square()).mean()
 
@@ -51,6 +60,8 @@ def train_teacher(
     history: str | Path,
 ) -> None:
     """Train a teacher on the train split of `store`; write EMA weights and the history of the loss.
+
+    Of several processes (see `fitting`), each computes its own part of every batch, and the first writes.
 
     Args:
         store: the image store.
@@ -79,15 +90,19 @@ def train_teacher(
     visits = Visits(len(images), options.batch, fold_in(seed, "teacher"))
 
     def loss(denoise: Any, step: int) -> Tensor:
-        chosen, source = send(visits(step), on), generator(seed, "teacher", "noise", step, device=on)
-        sigma = levels.draw(len(chosen), source)
-        noise = torch.randn((len(chosen), *images.shape[1:]), generator=source, device=on)
-        return edm_loss(denoise, images[chosen], noise, sigma, labels[chosen] if conditional else None)
+        chosen = send(own_part(visits(step)), on)
+        source = generator(seed, "teacher", "noise", step, device=on)
+        sigma = own_part(levels.draw(options.batch, source))
+        noise = own_part(torch.randn((options.batch, *images.shape[1:]), generator=source, device=on))
+        label = labels[chosen] if conditional else None
+        return edm_loss(denoise, images[chosen], noise, sigma, label, model.sigma_data)
 
     # without the number of steps: a longer run goes on from a shorter one that was cut off
     run = {"noise_levels": settings["noise_levels"], "training": settings["training"]}
     run |= {"model": description, "seed": seed, "data": sha256(store)}
     with trained(model, loss, options, settings=run, stop=steps, output=output) as state:
+        if rank() > 0:
+            return
         write_weights(output, "teacher", state.ema_weights(), {**run, "steps": steps})
         state.write_history(history)
 

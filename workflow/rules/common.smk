@@ -1,6 +1,7 @@
 # Helpers of the rules: paths, settings as parameters, and what depends on what.
 import json
 import os
+import re
 import sys
 
 from get.files import canonical_json, fingerprint
@@ -14,11 +15,19 @@ os.environ.update(
 )
 
 RESULTS = os.path.normpath(config["results"])
-STUDENTS, TEACHERS, PAIRS = config["students"], config["teachers"], config["pairs"]
+TEACHERS, PAIRS = config["teachers"], config["pairs"]
+STUDENTS = {name: student for name, student in config["students"].items() if "disabled" not in student}
+IMPORTED = [name for name, part in (TEACHERS | STUDENTS).items() if "source" in part or "import" in part]
 EXTRACTOR_WEIGHTS = {
     "classifier": "<results>/features/classifier.safetensors",
     "inception": "<results>/features/inception.pth",
 }[config["features"]["extractor"]]
+
+
+# files from outside, by the name under which they are downloaded
+DOWNLOADS = {
+    os.path.basename(source["url"]): source for source in sources(config).values() if not source["path"]
+}
 
 
 pathvars:
@@ -31,6 +40,7 @@ wildcard_constraints:
     pairs="|".join(PAIRS),
     seed=r"0|[1-9]\d*",
     step=r"[1-9]\d*",
+    file="|".join(map(re.escape, DOWNLOADS)),
     part=r"held-out|train-\d{5}",
 
 
@@ -50,6 +60,33 @@ def device(wildcards, input):
     return config["device"]
 
 
+def one_of(names):
+    """A pattern of exactly these names; of none, where there are none."""
+    return "|".join(names) or "(?!)"
+
+
+def local_copy(source):
+    """A file from outside: where the config says that it lies, or else where it is downloaded to."""
+    return source["path"] or f"{RESULTS}/inputs/{os.path.basename(source['url'])}"
+
+
+def checksum(source):
+    """What a file from outside must hash to, as a parameter that re-runs nothing: it is checked when it is read."""
+    return lambda wildcards, input: source(wildcards)["sha256"]
+
+
+def launcher(wildcards, input, resources):
+    """What starts a training job: Python, or one process per GPU."""
+    if resources.gpu > 1:
+        return f"torchrun --standalone --nproc-per-node {resources.gpu}"
+    return "python"
+
+
+def prefetch(wildcards, input):
+    """How many batches a training job prepares ahead, as a parameter that re-runs nothing."""
+    return STUDENTS[wildcards.student]["training"]["prefetch"]
+
+
 def as_json(path):
     """A parameter that is just this part of the config, as text: no other edit, and no order of keys, re-runs."""
     found = lookup(path, within=config)
@@ -66,6 +103,8 @@ def pairs_identity(name):
     """Name everything that decides which pairs there are to train on; how many files hold them does not."""
     pairs = {key: value for key, value in PAIRS[name].items() if key not in ("shards", "held_out")}
     teacher = TEACHERS[pairs["teacher"]]
+    if "source" in teacher:  # by its name, wherever it comes from: the shards name its content
+        teacher = {**teacher, "source": os.path.basename(local_copy(teacher["source"]))}
     return fingerprint(
         {
             "pairs": pairs,
@@ -103,10 +142,12 @@ def student_pairs(wildcards):
 
 def settings_of(wildcards):
     """What a settings file says: see workflow/rules/settings.smk."""
-    kind, _, name = wildcards.settings.partition("/")
+    kind, *names = wildcards.settings.split("/")
+    name = names[0] if names else ""
     if kind == "students":
         student = STUDENTS[name]
-        content = {key: student[key] for key in ("model", "training")}
+        content = {"model": student["model"]}
+        content["training"] = {key: value for key, value in student["training"].items() if key != "prefetch"}
         content["pairs"] = pairs_identity(student["pairs"])
     elif kind == "paper":
         content = shown_in(name)
@@ -115,10 +156,13 @@ def settings_of(wildcards):
         content["evaluation"] = {
             key: config["evaluation"][key] for key in ("batch", "iterations", "precision")
         }
-        content["threads"] = threads_of("student")
+        content["threads"], content["device"] = threads_of("student"), config["device"]
     elif kind == "sampling":
-        content = {key: config["evaluation"][key] for key in ("batch", "iterations", "precision", "samples")}
-    else:
+        content = {key: config["evaluation"][key] for key in ("batch", "precision", "samples")}
+        # over iterations at the headline milestone alone: there figures and claims look
+        swept = int(names[1]) == headline(name) and STUDENTS[name]["model"]["family"] == "get"
+        content["iterations"] = config["evaluation"]["iterations"] if swept else []
+    elif kind == "scoring":
         content = config["evaluation"]["scoring"]
     return canonical_json(content)
 

@@ -3,11 +3,14 @@ import csv
 import os
 
 import get
+from get.files import sha256
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-with open(os.path.join(os.path.dirname(get.__file__), "paper/published.csv")) as file:
+PUBLISHED_CSV = os.path.join(os.path.dirname(get.__file__), "paper/published.csv")
+PUBLISHED_HASH = sha256(PUBLISHED_CSV)
+with open(PUBLISHED_CSV) as file:
     PUBLISHED = [(line["table"], line["method"]) for line in csv.DictReader(file)]
 
 # shape and number of classes of each data set
@@ -27,14 +30,44 @@ def check_schema():
         cause = error.__context__
         key = ".".join(str(part) for part in cause.absolute_path) or "top level"
         text = isinstance(cause.instance, str) and cause.validator == "type"
-        hint = " (YAML reads 1e-4 as text; write 1.0e-4)" if text else ""
+        number = cause.validator_value in ("number", "integer")
+        hint = " (YAML reads 1e-4 as text; write 1.0e-4)" if text and number else ""
         raise WorkflowError(f"Error in the config: {key}: {cause.message}{hint}") from None
+
+
+def sources(config):
+    """The files from outside, by the key that names them."""
+    parts = {"data": config["data"], "features": config["features"]}
+    parts |= {f"teachers.{name}": teacher for name, teacher in config["teachers"].items()}
+    found = {f"{key}.source": part["source"] for key, part in parts.items() if "source" in part}
+    students = {name: student for name, student in config["students"].items() if "disabled" not in student}
+    return found | {
+        f"students.{name}.import": student["import"]
+        for name, student in students.items()
+        if "import" in student
+    }
+
+
+def check_sources(found):
+    urls = {}
+    for key, source in found.items():
+        path, url = source["path"], source.get("url")
+        check(not path or os.path.exists(path), f"{key}.path: there is no {path}")
+        name = os.path.basename(url or "")
+        check(
+            path or urls.setdefault(name, url) == url,
+            f"{key}.url: another file of the name {name} is downloaded too; give one of them as a path",
+        )
 
 
 def check_data(data):
     shape, classes = DATA_SETS[data["name"]]
     check(data["shape"] == shape, f"data.shape: {data['name']} has images of shape {shape}")
     check(data["classes"] == classes, f"data.classes: {data['name']} has {classes} classes")
+    check(
+        config["features"]["extractor"] == "classifier" or data["shape"][0] == 3,
+        "features.extractor: inception wants images in colour",
+    )
 
 
 def check_network(network, key, size):
@@ -67,6 +100,9 @@ def check_pairs(pairs, key):
 
 def check_student(student, key, size):
     model, steps = student["model"], student["milestones"]
+    if "import" in student:
+        check(len(steps) == 1, f"{key}.milestones: an imported student has one step")
+        check(student["seeds"] == [0], f"{key}.seeds: an imported student has the seed 0")
     check(student["pairs"] in config["pairs"], f"{key}.pairs: no pairs {student['pairs']!r}")
     check(size % model["patch"] == 0, f"{key}.model.patch must divide the image size {size}")
     check(model["width"] % model["heads"] == 0, f"{key}.model.heads must divide {key}.model.width")
@@ -99,6 +135,18 @@ def check_row(row, key, table):
     )
 
 
+def check_rows(rows, key, table):
+    for position, row in enumerate(rows):
+        check(
+            "published" not in row or table.startswith("table"),
+            f"{key}[{position}]: no published row belongs there",
+        )
+        check_row(row, f"{key}[{position}]", table)
+    names = [row["published"] for row in rows if "published" in row]
+    for name in names:
+        check(names.count(name) == 1, f"{key}: {names.count(name)} rows stand for the published {name!r}")
+
+
 def check_comparison(name, families):
     for position, (row, family) in enumerate(zip(config["paper"].get(name, []), families)):
         student = config["students"][row["student"]]
@@ -108,6 +156,7 @@ def check_comparison(name, families):
 
 def check_figure4(part, name):
     check(name in config["students"], f"paper.figure4.{part}: no student {name!r}")
+    check("disabled" not in config["students"][name], f"paper.figure4.{part}: {name} is disabled")
     conditional = config["students"][name]["model"]["conditioning"] != "none"
     check(
         conditional == (part == "conditional"),
@@ -119,17 +168,19 @@ def check_config():
     """Refuse what each key allows but the keys together do not."""
     check_data(config["data"])
     size = config["data"]["shape"][-1]
+    check_sources(sources(config))
     for name, teacher in config["teachers"].items():
-        check_network(teacher["network"], f"teachers.{name}.network", size)
+        if "network" in teacher:
+            check_network(teacher["network"], f"teachers.{name}.network", size)
     for name, pairs in config["pairs"].items():
         check_pairs(pairs, f"pairs.{name}")
     for name, student in config["students"].items():
         check_student(student, f"students.{name}", size)
-    for part, name in config["paper"]["figure4"].items():
+    for part, name in config["paper"].get("figure4", {}).items():
         check_figure4(part, name)
     for name, rows in config["paper"].items():
-        for position, row in enumerate(rows if isinstance(rows, list) else []):
-            check_row(row, f"paper.{name}[{position}]", name.replace("table", "table "))
+        if isinstance(rows, list):
+            check_rows(rows, f"paper.{name}", name.replace("table", "table "))
     check_comparison("table4", ["vit", "get"])
     check_comparison("larger_vit", ["get", "vit"])
     evaluation = config["evaluation"]

@@ -1,15 +1,23 @@
 # What each table and figure shows: its rows, and the score files of each.
 #
-# The content goes into a settings file (settings.smk), of which the scripts read labels and paths.
+# The content goes into a settings file (settings.smk), of which the scripts read labels and paths. A new table needs its
+# number in TABLES, a function and columns in get/paper/tables.py, a caption, and a key in the schema if it has rows of
+# its own; a new figure its name in FIGURES, a function of that name in get/paper/figures.py, and a caption.
 import yaml
 
 TABLES = [str(number) for number in range(1, 7)]
 CURVES = ["figure2a", "figure2b", "figure3b"]  # over all milestones
 FIGURES = [*CURVES, "figure3a", "residuals", "training-curves"]
 WITH_COSTS = ["table4", "figure3a", "figure3b", "reproduction"]
+# the parts of Figure 4, and those of them that the config asks for
+PARTS = {"figure4a": "unconditional", "figure4b": "conditional"}
+GRIDS = [name for name, part in PARTS.items() if part in config["paper"].get("figure4", {})]
 
 with open(workflow.source_path("../report/captions.yaml")) as file:
     CAPTIONS = yaml.safe_load(file)
+
+for shown in (*(f"table{number}" for number in TABLES), *FIGURES, *PARTS):
+    check(shown in CAPTIONS, f"workflow/report/captions.yaml has no caption of {shown}")
 
 
 def headline(name):
@@ -36,14 +44,26 @@ def table_rows(number):
     chosen = config["paper"].get(f"table{number}", [])
     if number == "1" and not chosen:
         chosen = [{"student": name} for name in STUDENTS]
-    return [row(**entry) for entry in chosen]
+    return rows_of(chosen)
+
+
+def rows_of(entries):
+    """The rows that the config lists, without those of students that are disabled."""
+    return [row(**entry) for entry in entries if entry["student"] in STUDENTS]
 
 
 def ends_of_the_scale():
     """The rows of Table 1 that are no students: teachers, real images, noise."""
-    sources = {f"teachers/{name}": "EDM teacher" for name in PAIRS}
+    used = {student["pairs"] for student in STUDENTS.values()}
+    sources = {f"teachers/{name}": "EDM teacher" for name in PAIRS if name in used}
     sources |= {"baselines/real": "real test images", "baselines/noise": "pure noise"}
-    return [{"label": label, "scores": [f"{RESULTS}/scores/{path}.json"]} for path, label in sources.items()]
+    rows = {
+        path: {"label": label, "scores": [f"{RESULTS}/scores/{path}.json"]} for path, label in sources.items()
+    }
+    for name in used if config["data"]["name"] == "cifar10" else ():
+        if not TEACHERS[PAIRS[name]["teacher"]]["conditional"]:
+            rows[f"teachers/{name}"]["published"] = "EDM"
+    return list(rows.values())
 
 
 def teaching(student):
@@ -71,15 +91,18 @@ def histories(name):
 def shown_in(name):
     """The content of a table, a figure or the reproduction."""
     content = {"cifar10": config["data"]["name"] == "cifar10"}
+    if name == "reproduction" or name.startswith("table"):
+        content["published"] = (
+            PUBLISHED_HASH  # the numbers come with the package, as no file that a rule could name
+        )
     if name == "reproduction":
         content["tables"] = {number: table_rows(number) for number in TABLES if number != "5"}
-        content["larger"] = [row(**entry) for entry in config["paper"].get("larger_vit", [])]
-    elif name == "figure4":
-        shown = config["paper"]["figure4"]
-        content["labels"] = {part: STUDENTS[name]["label"] for part, name in shown.items()}
-        content["samples"] = {part: figure4_samples(part) for part in shown}
+        content["larger"] = rows_of(config["paper"].get("larger_vit", []))
+    elif name in GRIDS:
+        content["label"] = STUDENTS[config["paper"]["figure4"][PARTS[name]]]["label"]
+        content["samples"] = figure4_samples(name)
     elif name == "training-curves":
-        content["histories"] = [histories(student) for student in STUDENTS]
+        content["histories"] = [histories(name) for name in STUDENTS if name not in IMPORTED]
     elif name in CURVES:
         content["rows"] = [row(name, step) for name in STUDENTS for step in STUDENTS[name]["milestones"]]
     elif name in FIGURES:
@@ -109,11 +132,12 @@ def costs_of(name):
 
 def caption(name):
     """The caption of a table or figure, with what is particular to the data."""
-    data = CAPTIONS[config["data"]["name"]]
-    return " ".join(filter(None, [CAPTIONS[name], data.get(name), data["all"]]))
+    data, added = CAPTIONS[config["data"]["name"]], config["paper"].get("captions", {})
+    cells = data["tables"] if name.startswith("table") else None
+    return " ".join(filter(None, [CAPTIONS[name], added.get(name), data["all"], cells]))
 
 
-def figure4_samples(part):
+def figure4_samples(figure):
     """The sample file that one part of Figure 4 shows: the first seed, at the headline milestone."""
-    name = config["paper"]["figure4"][part]
+    name = config["paper"]["figure4"][PARTS[figure]]
     return f"{RESULTS}/samples/students/{name}/seed{STUDENTS[name]['seeds'][0]}/{headline(name)}.h5"

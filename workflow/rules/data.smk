@@ -1,4 +1,22 @@
-# Real images, the features in which scores are taken, and the reference statistics of both splits.
+# Files from outside, real images, the features in which scores are taken, and the statistics of both splits.
+
+
+rule download:
+    output:
+        "<results>/inputs/{file}",
+    log:
+        "<results>/logs/download/{file}.log",
+    localrule: True
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("light")
+    resources:
+        **asks("light"),
+    params:
+        url=lambda wildcards: DOWNLOADS[wildcards.file]["url"],
+        sha256=checksum(lambda wildcards: DOWNLOADS[wildcards.file]),
+    script:
+        "../scripts/download.py"
 
 
 if config["data"]["name"] == "digits":
@@ -18,6 +36,26 @@ if config["data"]["name"] == "digits":
             seed=config["seed"],
         script:
             "../scripts/make_digits.py"
+
+
+if config["data"]["name"] == "cifar10":
+
+    rule make_cifar10:
+        input:
+            local_copy(config["data"]["source"]),
+        output:
+            "<results>/data/images.h5",
+        log:
+            "<results>/logs/make_cifar10.log",
+        conda:
+            "../../envs/get.yaml"
+        threads: threads_of("light")
+        resources:
+            **asks("light"),
+        params:
+            sha256=checksum(lambda wildcards: config["data"]["source"]),
+        script:
+            "../scripts/make_cifar10.py"
 
 
 if config["features"]["extractor"] == "classifier":
@@ -44,6 +82,26 @@ if config["features"]["extractor"] == "classifier":
             "../scripts/train_classifier.py"
 
 
+if config["features"]["extractor"] == "inception":
+
+    rule import_inception:
+        input:
+            local_copy(config["features"]["source"]),
+        output:
+            EXTRACTOR_WEIGHTS,
+        log:
+            "<results>/logs/import_inception.log",
+        conda:
+            "../../envs/get.yaml"
+        threads: threads_of("light")
+        resources:
+            **asks("light"),
+        params:
+            sha256=checksum(lambda wildcards: config["features"]["source"]),
+        script:
+            "../scripts/import_inception.py"
+
+
 rule reference_statistics:
     input:
         store="<results>/data/images.h5",
@@ -51,6 +109,8 @@ rule reference_statistics:
     output:
         train="<results>/features/reference-train.npz",
         test="<results>/features/reference-test.npz",
+        train_features="<results>/features/reference-train.npy",
+        test_features="<results>/features/reference-test.npy",
     log:
         "<results>/logs/reference_statistics.log",
     benchmark:

@@ -4,7 +4,7 @@
 rule sample_student:
     input:
         weights="<results>/students/{student}/seed{seed}/{step}.safetensors",
-        settings="<results>/settings/sampling.json",
+        settings="<results>/settings/sampling/{student}/{step}.json",
         held_out=lambda wildcards: f"<results>/pairs/{student_pairs(wildcards)}/held-out.h5",
     output:
         "<results>/samples/students/{student}/seed{seed}/{step}.h5",
@@ -74,6 +74,8 @@ rule score:
         weights=EXTRACTOR_WEIGHTS,
         train="<results>/features/reference-train.npz",
         test="<results>/features/reference-test.npz",
+        train_features="<results>/features/reference-train.npy",
+        test_features="<results>/features/reference-test.npy",
     output:
         "<results>/scores/{source}.json",
     log:
@@ -111,7 +113,5 @@ rule costs:
     threads: lambda wildcards: workflow.cores or threads_of("costs")
     resources:
         **asks("costs"),
-    params:
-        device=device,
     script:
         "../scripts/costs.py"

@@ -18,7 +18,7 @@ rule table:
     log:
         "<results>/logs/table{number}.log",
     wildcard_constraints:
-        number="[1-6]",
+        number="|".join(TABLES),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
@@ -53,38 +53,34 @@ rule figure:
     resources:
         **asks("light"),
     params:
-        caption=lambda wildcards: caption(wildcards.figure),
+        caption=lambda wildcards, input: caption(wildcards.figure),
     script:
         "../scripts/figure.py"
 
 
 rule figure4:
     input:
-        settings="<results>/settings/paper/figure4.json",
-        unconditional=figure4_samples("unconditional"),
-        conditional=figure4_samples("conditional"),
+        settings="<results>/settings/paper/{grid}.json",
+        samples=lambda wildcards: figure4_samples(wildcards.grid),
     output:
-        a_pdf="<results>/figures/figure4a.pdf",
-        a_png=report(
-            "<results>/figures/figure4a.png",
-            caption="../report/figure4a.rst",
+        pdf="<results>/figures/{grid}.pdf",
+        png=report(
+            "<results>/figures/{grid}.png",
+            caption="../report/caption.rst",
             category="Figures",
-            labels={"figure": "figure4a"},
-        ),
-        b_pdf="<results>/figures/figure4b.pdf",
-        b_png=report(
-            "<results>/figures/figure4b.png",
-            caption="../report/figure4b.rst",
-            category="Figures",
-            labels={"figure": "figure4b"},
+            labels={"figure": "{grid}"},
         ),
     log:
-        "<results>/logs/figure4.log",
+        "<results>/logs/{grid}.log",
+    wildcard_constraints:
+        grid=one_of(GRIDS),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
         **asks("light"),
+    params:
+        caption=lambda wildcards, input: caption(wildcards.grid),
     script:
         "../scripts/figure4.py"
 
@@ -99,6 +95,7 @@ rule reproduction:
             "<results>/reproduction.csv",
             caption="../report/caption.rst",
             category="Reproduction",
+            labels={"claims": "all"},
         ),
         md="<results>/reproduction.md",
     log:

@@ -13,11 +13,13 @@ rule settings:
     wildcard_constraints:
         settings="|".join(
             [
-                "costs|sampling|scoring",
+                "costs|scoring",
                 f"students/({'|'.join(STUDENTS)})",
-                f"paper/(table[1-6]|figure4|reproduction|{'|'.join(FIGURES)})",
+                rf"sampling/({'|'.join(STUDENTS)})/[1-9]\d*",
+                f"paper/(table({'|'.join(TABLES)})|reproduction|{'|'.join([*FIGURES, *GRIDS])})",
             ]
         ),
+    localrule: True
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")

@@ -18,6 +18,8 @@ rule train_student:
         "<results>/logs/train_student/{student}-seed{seed}-{step}.log",
     benchmark:
         "<results>/benchmarks/train_student/{student}-seed{seed}-{step}.jsonl"
+    wildcard_constraints:
+        student=one_of(name for name in STUDENTS if name not in IMPORTED),
     priority: 80
     conda:
         "../../envs/get.yaml"
@@ -27,7 +29,32 @@ rule train_student:
     params:
         start=lambda wildcards, input: (f"--start {input.start}" if input.get("start") else ""),
         device=device,
+        launcher=launcher,
+        prefetch=prefetch,
     shell:
-        "python -m get train-student --settings {input.settings} --manifest {input.manifest}"
+        "{params.launcher} -m get train-student --settings {input.settings} --manifest {input.manifest}"
         " --seed {wildcards.seed} --steps {wildcards.step} {params.start} --device {params.device} --threads {threads}"
-        " --output {output.state} > {log} 2>&1"
+        " --prefetch {params.prefetch} --output {output.state} > {log} 2>&1"
+
+
+rule import_student:
+    input:
+        settings="<results>/settings/students/{student}.json",
+        source=lambda wildcards: local_copy(STUDENTS[wildcards.student]["import"]),
+    output:
+        "<results>/students/{student}/seed{seed}/{step}.safetensors",
+    log:
+        "<results>/logs/import_student/{student}-seed{seed}-{step}.log",
+    wildcard_constraints:
+        student=one_of(name for name in STUDENTS if name in IMPORTED),
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("light")
+    resources:
+        **asks("light"),
+    params:
+        shape=config["data"]["shape"],
+        classes=config["data"]["classes"],
+        sha256=checksum(lambda wildcards: STUDENTS[wildcards.student]["import"]),
+    script:
+        "../scripts/import_student.py"

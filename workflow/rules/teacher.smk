@@ -1,4 +1,4 @@
-# Diffusion teachers, trained with EDM's loss.
+# Diffusion teachers: trained with EDM's loss, or EDM's published ones.
 
 
 rule train_teacher:
@@ -11,6 +11,8 @@ rule train_teacher:
         "<results>/logs/train_teacher/{teacher}.log",
     benchmark:
         "<results>/benchmarks/train_teacher/{teacher}.jsonl"
+    wildcard_constraints:
+        teacher=one_of(name for name in TEACHERS if name not in IMPORTED),
     priority: 100
     conda:
         "../../envs/get.yaml"
@@ -21,6 +23,30 @@ rule train_teacher:
         settings=as_json("teachers/{teacher}"),
         seed=config["seed"],
         device=device,
+        launcher=launcher,
     shell:
-        "python -m get train-teacher --store {input} --settings {params.settings:q} --seed {params.seed}"
+        "{params.launcher} -m get train-teacher --store {input} --settings {params.settings:q} --seed {params.seed}"
         " --device {params.device} --threads {threads} --output {output.weights} --history {output.history} > {log} 2>&1"
+
+
+rule import_teacher:
+    input:
+        lambda wildcards: local_copy(TEACHERS[wildcards.teacher]["source"]),
+    output:
+        "<results>/teachers/{teacher}.safetensors",
+    log:
+        "<results>/logs/import_teacher/{teacher}.log",
+    wildcard_constraints:
+        teacher=one_of(name for name in TEACHERS if name in IMPORTED),
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("light")
+    resources:
+        **asks("light"),
+    params:
+        conditional=lookup("teachers/{teacher}/conditional", within=config),
+        shape=config["data"]["shape"],
+        classes=config["data"]["classes"],
+        sha256=checksum(lambda wildcards: TEACHERS[wildcards.teacher]["source"]),
+    script:
+        "../scripts/import_teacher.py"

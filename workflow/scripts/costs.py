@@ -1,8 +1,9 @@
 """Measure what every student costs."""
 
-from get.evaluation.costs import measure_costs
-from get.files import read_json
 from get.runtime import logging_to
 
 with logging_to(snakemake.log[0]):
-    measure_costs(**read_json(snakemake.input[0]), device=snakemake.params.device, output=snakemake.output[0])
+    from get.evaluation.costs import measure_costs
+    from get.files import read_json
+
+    measure_costs(**read_json(snakemake.input[0]), output=snakemake.output[0])

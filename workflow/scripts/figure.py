@@ -1,19 +1,12 @@
 """Draw one of the figures that are plots."""
 
-from get.files import read_json
-from get.paper import figures
-from get.paper.results import read_costs, read_rows
 from get.runtime import logging_to
 
-DRAW = {
-    "figure2a": figures.figure2a,
-    "figure2b": figures.figure2b,
-    "figure3a": figures.figure3a,
-    "figure3b": figures.figure3b,
-    "residuals": figures.residuals,
-}
-
 with logging_to(snakemake.log[0]):
+    from get.files import read_json
+    from get.paper import figures
+    from get.paper.results import read_costs, read_rows
+
     name, settings, paths = snakemake.wildcards.figure, read_json(snakemake.input.settings), snakemake.output
     if name == "training-curves":
         for entry in settings["histories"]:
@@ -21,4 +14,4 @@ with logging_to(snakemake.log[0]):
         figures.training_curves(settings["histories"], paths)
     else:
         costs = read_costs(snakemake.input.costs[0]) if snakemake.input.costs else {}
-        DRAW[name](read_rows(settings["rows"], costs), paths)
+        getattr(figures, name)(read_rows(settings["rows"], costs), paths)

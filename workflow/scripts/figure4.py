@@ -1,18 +1,19 @@
-"""Draw Figure 4: uncurated samples, and a row per class."""
+"""Draw one part of Figure 4: uncurated samples (a), or a row per class (b)."""
 
-from get.evaluation.samples import read_samples
-from get.files import read_json
-from get.paper.grids import figure4a, figure4b
 from get.runtime import logging_to
 
+SHOWN = 1000  # the first samples hold enough of each class
+
 with logging_to(snakemake.log[0]):
-    labels = read_json(snakemake.input.settings)["labels"]
-    content = read_samples(snakemake.input.unconditional)
-    headline = content.info["variants"][0]
-    title = f"{labels['unconditional']}, unconditional: one evaluation"
-    figure4a(content.variants[headline], title, [snakemake.output.a_pdf, snakemake.output.a_png])
-    content = read_samples(snakemake.input.conditional)
-    headline = content.info["variants"][0]
-    title = f"{labels['conditional']}, class-conditional: one evaluation"
-    paths = [snakemake.output.b_pdf, snakemake.output.b_png]
-    figure4b(content.variants[headline], content.labels, title, paths)
+    from get.evaluation.samples import open_samples
+    from get.files import read_json
+    from get.paper.grids import figure4a, figure4b
+
+    label = read_json(snakemake.input.settings)["label"]
+    with open_samples(snakemake.input.samples) as content:
+        headline, *_ = content.variants.values()
+        images, labels = headline[:SHOWN], content.labels[:SHOWN]
+    if snakemake.wildcards.grid == "figure4a":
+        figure4a(images, f"{label}, unconditional: one evaluation", snakemake.output)
+    else:
+        figure4b(images, labels, f"{label}, class-conditional: one evaluation", snakemake.output)

@@ -1,10 +1,11 @@
 """Let the teacher write one shard of pairs."""
 
-from get.files import from_settings
 from get.runtime import logging_to
-from get.teacher.generation import Sampler, write_pairs
 
 with logging_to(snakemake.log[0]):
+    from get.files import from_settings
+    from get.teacher.generation import Sampler, write_pairs
+
     write_pairs(
         teacher=snakemake.input[0],
         indices=range(*snakemake.params.indices),

@@ -1,7 +1,8 @@
 """Check the shards of a set of pairs and list them."""
 
-from get.pairs.shards import write_manifest
 from get.runtime import logging_to
 
 with logging_to(snakemake.log[0]):
+    from get.pairs.shards import write_manifest
+
     write_manifest(snakemake.output[0], snakemake.input, snakemake.params.identity)

@@ -1,10 +1,12 @@
 """Write features and statistics of the real images of both splits."""
 
-from get.evaluation.scores import write_reference
 from get.runtime import logging_to
 
 with logging_to(snakemake.log[0]):
-    for split, output in snakemake.output.items():
+    from get.data.store import SPLITS
+    from get.evaluation.scores import write_reference
+
+    for split in SPLITS:
         write_reference(
             store=snakemake.input.store,
             split=split,
@@ -12,5 +14,6 @@ with logging_to(snakemake.log[0]):
             weights=snakemake.input.weights,
             batch=snakemake.params.batch,
             device=snakemake.params.device,
-            output=output,
+            statistics=snakemake.output[split],
+            features=snakemake.output[f"{split}_features"],
         )

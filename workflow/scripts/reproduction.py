@@ -1,11 +1,12 @@
 """Judge the claims of the paper."""
 
-from get.files import read_json
-from get.paper.claims import reproduction, write_reproduction
-from get.paper.results import read_costs, read_rows
 from get.runtime import logging_to
 
 with logging_to(snakemake.log[0]):
+    from get.files import read_json
+    from get.paper.claims import reproduction, write_reproduction
+    from get.paper.results import read_costs, read_rows
+
     settings = read_json(snakemake.input.settings)
     costs = read_costs(snakemake.input.costs[0])
     tables = {number: read_rows(rows, costs) for number, rows in settings["tables"].items()}

@@ -1,9 +1,10 @@
 """Write the real test images, or pure noise, as samples: the ends of the scale."""
 
-from get.evaluation.samples import baseline_samples
 from get.runtime import logging_to
 
 with logging_to(snakemake.log[0]):
+    from get.evaluation.samples import baseline_samples
+
     baseline_samples(
         store=snakemake.input[0],
         kind=snakemake.wildcards.kind,

@@ -1,10 +1,11 @@
 """Collect the teacher's images of its first pairs as its samples."""
 
-from get.evaluation.samples import teacher_samples
 from get.runtime import logging_to
-from get.teacher.heun import evaluations
 
 with logging_to(snakemake.log[0]):
+    from get.evaluation.samples import teacher_samples
+    from get.teacher.heun import evaluations
+
     teacher_samples(
         manifest=snakemake.input[0],
         samples=snakemake.params.samples,

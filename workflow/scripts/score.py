@@ -1,13 +1,15 @@
 """Score a sample file."""
 
-from get.evaluation.scores import score_samples
-from get.files import read_json
 from get.runtime import logging_to
 
 with logging_to(snakemake.log[0]):
+    from get.evaluation.scores import score_samples
+    from get.files import read_json
+
     score_samples(
         samples=snakemake.input.samples,
-        references={"train": snakemake.input.train, "test": snakemake.input.test},
+        statistics={"train": snakemake.input.train, "test": snakemake.input.test},
+        features={"train": snakemake.input.train_features, "test": snakemake.input.test_features},
         store=snakemake.input.store,
         extractor=snakemake.params.extractor,
         weights=snakemake.input.weights,

@@ -1,9 +1,10 @@
 """Train the classifier whose features the scores compare."""
 
-from get.evaluation.features import train_classifier
 from get.runtime import logging_to
 
 with logging_to(snakemake.log[0]):
+    from get.evaluation.features import train_classifier
+
     train_classifier(
         store=snakemake.input[0],
         **snakemake.params.settings,

@@ -1,0 +1,123 @@
+"""CIFAR-10 from the archive that its authors publish for Python (Krizhevsky 2009).
+
+`cifar-10-python.tar.gz` holds six pickles of Python 2. A pickle runs whatever it names, and a file from the
+web is not to be trusted with that: here the few names it may use stand for objects that only keep what they
+are given, and the arrays are made from their bytes.
+"""
+
+import gzip
+import pickle
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from get.data.store import write_store
+from get.files import UserError, verified_sha256
+
+BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+SHAPE, CLASSES = (3, 32, 32), 10
+PIXELS = 3 * 32 * 32
+REMEDY = "get cifar-10-python.tar.gz again from https://www.cs.toronto.edu/~kriz/cifar.html"
+
+Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+
+def write_cifar10(path: str | Path, *, archive: str | Path, sha256: str | None) -> None:
+    """Write the store at `path` from `archive`, whose SHA-256 must be `sha256` (None: any).
+
+    Raises:
+        UserError: another checksum, or the archive is damaged, incomplete or not CIFAR-10.
+    """
+    digest = verified_sha256(archive, sha256)
+    batches = _read(archive)
+    images = np.concatenate([batches[name][0] for name in BATCHES])
+    labels = np.concatenate([batches[name][1] for name in BATCHES])
+    split = np.zeros(len(labels), np.uint8)
+    split[-len(batches["test_batch"][1]) :] = 1
+    source = f"CIFAR-10, python version (Krizhevsky 2009), from an archive with SHA-256 {digest}"
+    write_store(path, images, labels, split, name="cifar10", classes=CLASSES, source=source)
+
+
+def _read(archive: str | Path) -> dict[str, Batch]:
+    """Return the batches of the archive by name, all six."""
+    batches = {}
+    try:
+        with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+            for member in tar:
+                name = PurePosixPath(member.name).name
+                if name in BATCHES and member.isfile() and (file := tar.extractfile(member)):
+                    batches[name] = _batch(file, f"{archive}: {name}")
+            while stream.read(2**20):  # to the end, where gzip has its checksum of the whole
+                pass
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
+        raise UserError(f"{archive} is no complete .tar.gz ({error}); {REMEDY}") from None
+    if missing := [name for name in BATCHES if name not in batches]:
+        raise UserError(f"{archive} lacks {', '.join(missing)}; {REMEDY}")
+    return batches
+
+
+def _batch(file: IO[bytes], name: str) -> Batch:
+    """Return images uint8 (N, 3, 32, 32) and labels int64 (N,) of one pickled batch."""
+    try:
+        batch = _Unpickler(file, encoding="bytes").load()
+        rows, labels = _rows(batch[b"data"]), batch[b"labels"]
+        if not isinstance(labels, list) or not all(type(label) is int for label in labels):
+            raise ValueError("its labels are no list of numbers")
+    except Exception as error:  # a damaged or hostile pickle can raise any
+        raise UserError(
+            f"{name} is no batch of CIFAR-10 ({error or type(error).__name__}); {REMEDY}"
+        ) from None
+    if len(labels) != len(rows) or not labels:
+        raise UserError(f"{name} has {len(rows)} images and {len(labels)} labels; {REMEDY}")
+    if not 0 <= min(labels) <= max(labels) < CLASSES:
+        raise UserError(f"{name} has labels outside 0 to {CLASSES - 1}; {REMEDY}")
+    return rows.reshape(-1, *SHAPE), np.array(labels, np.int64)
+
+
+class _Kept:
+    """Stands for an array or its dtype: keeps what the pickle gives it, and runs no code of numpy."""
+
+    args: tuple[Any, ...] = ()
+    state: tuple[Any, ...] = ()
+
+    def __init__(self, *args: Any) -> None:
+        self.args = args
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.state = state
+
+
+class _Unpickler(pickle.Unpickler):
+    """Refuses every global that no array of bytes needs, and stands in for the others.
+
+    No stand-in can be changed by the pickle: BUILD calls `_Kept.__setstate__`, and `str.encode` is built in.
+    """
+
+    KNOWN = {  # noqa: RUF012  (never changed)
+        ("numpy.core.multiarray", "_reconstruct"): _Kept,
+        ("numpy._core.multiarray", "_reconstruct"): _Kept,  # numpy 2
+        ("numpy", "ndarray"): _Kept,
+        ("numpy", "dtype"): _Kept,
+        ("_codecs", "encode"): str.encode,  # bytes, as Python 3 writes them into protocol 2
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the stand-in for the global `name` of `module`."""
+        try:
+            return self.KNOWN[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which could run anything") from None
+
+
+def _rows(array: _Kept) -> NDArray[np.uint8]:
+    """Return the pickled array uint8 (N, 3072); its state is version, shape, dtype, Fortran order, bytes."""
+    _, shape, dtype, fortran, data = array.state
+    if dtype.args[0] not in (b"u1", "u1", b"|u1", "|u1") or not isinstance(data, bytes):
+        raise ValueError("its images are no bytes")
+    if len(shape) != 2 or shape[1] != PIXELS or len(data) != shape[0] * PIXELS:
+        raise ValueError(f"its images have shape {shape}, not (N, {PIXELS})")
+    return np.frombuffer(data, np.uint8).reshape(shape, order="F" if fortran else "C")

@@ -1,0 +1,141 @@
+"""What the scores need of features, in bounded memory: moments, Frechet distance, Inception Score.
+
+Features may lie in files (memory-mapped) and are read in chunks. Weighted, the same functions serve
+bootstrap resamples: a resample of N images is a share per image, and needs no copy of the features.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from get.files import UserError, atomic
+
+CHUNK = 4096  # rows of features at a time
+SHUFFLE = 2020  # seed with which torch-fidelity divides samples into the parts of the Inception Score
+
+
+class Moments(NamedTuple):
+    """Mean mu (D,) and covariance sigma (D, D) of features, float64."""
+
+    mu: Tensor
+    sigma: Tensor
+
+
+def _chunks(rows: NDArray[np.float32], device: torch.device) -> Iterator[tuple[slice, Tensor]]:
+    """Yield slices of `rows`, and these rows as float64 on `device`."""
+    for start in range(0, len(rows), CHUNK):
+        part = slice(start, min(start + CHUNK, len(rows)))
+        yield part, torch.from_numpy(np.array(rows[part])).to(device).double()
+
+
+def moments(
+    features: NDArray[np.float32], device: torch.device, shares: NDArray[np.float64] | None = None
+) -> Moments:
+    """Return mean and unbiased covariance of features (N, D), N >= 2, each row with its share.
+
+    `shares` (N,) sum to 1; left out, they are equal.
+    """
+    count, width = features.shape
+    weights = torch.from_numpy(np.full(count, 1 / count) if shares is None else shares).to(device)
+    mu = torch.zeros(width, dtype=torch.float64, device=device)
+    second = torch.zeros(width, width, dtype=torch.float64, device=device)
+    for part, x in _chunks(features, device):
+        weighted = x * weights[part, None]
+        mu += weighted.sum(dim=0)
+        second.addmm_(weighted.T, x)
+    return Moments(mu, (second - torch.outer(mu, mu)) * (count / (count - 1)))
+
+
+def square_root(sigma: Tensor) -> Tensor:
+    """Return the symmetric square root of a covariance (D, D)."""
+    values, vectors = torch.linalg.eigh(sigma)
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+
+
+def frechet(ours: Moments, real: Moments, root: Tensor) -> float:
+    """Return |mu - mu'|^2 + tr(sigma + sigma' - 2 (sigma sigma')^(1/2)) (Heusel et al. 2017).
+
+    Args:
+        ours, real: moments of equal width.
+        root: the square root of real.sigma. With it, the trace is that of a symmetric matrix's square root,
+            which is faster and more exact than that of the product.
+    """
+    product = root @ ours.sigma @ root
+    overlap = torch.linalg.eigvalsh((product + product.T) / 2).clamp(min=0).sqrt().sum()
+    distance = (ours.mu - real.mu).square().sum() + ours.sigma.trace() + real.sigma.trace() - 2 * overlap
+    return distance.item()
+
+
+def inception_scores(
+    logits: NDArray[np.float32], shares: NDArray[np.float64], device: torch.device
+) -> list[float]:
+    """Return exp(E KL(p(y|x) || p(y))) (Salimans et al. 2016) of logits (N, classes), per row of `shares`.
+
+    Args:
+        shares: (R, N); each row says what share of its mean each sample has, and sums to 1.
+    """
+    weights = torch.from_numpy(shares).to(device)
+    marginal = torch.zeros(len(shares), logits.shape[1], dtype=torch.float64, device=device)
+    negative_entropy = torch.zeros(len(shares), dtype=torch.float64, device=device)
+    for part, x in _chunks(logits, device):
+        log_p = x.log_softmax(dim=1)
+        marginal += weights[:, part] @ log_p.exp()
+        negative_entropy += weights[:, part] @ (log_p.exp() * log_p).sum(dim=1)
+    return (negative_entropy - torch.xlogy(marginal, marginal).sum(dim=1)).exp().tolist()
+
+
+def parts_of(count: int, splits: int) -> NDArray[np.float64]:
+    """Return shares (splits, count): the parts that torch-fidelity divides `count` samples into.
+
+    Raises:
+        UserError: there are more parts than samples.
+    """
+    if splits > count:
+        raise UserError(f"evaluation.scoring.splits is {splits}, but there are only {count} images to divide")
+    shares = np.zeros((splits, count))
+    order = np.random.RandomState(SHUFFLE).permutation(count)
+    for number, row in enumerate(shares):
+        chosen = order[number * count // splits : (number + 1) * count // splits]
+        row[chosen] = 1 / len(chosen)
+    return shares
+
+
+def resamples_of(count: int, number: int, seed: int) -> NDArray[np.float64]:
+    """Return shares (number, count) of bootstrap resamples, a function of the arguments.
+
+    Two models that saw the same noise are thus paired.
+    """
+    source, equal = np.random.default_rng(seed), np.full(count, 1 / count)
+    return np.stack([source.multinomial(count, equal) for _ in range(number)]) / count
+
+
+def write_moments(path: str | Path, found: Moments) -> None:
+    """Write moments as .npz with the arrays `mu` and `sigma`, as other repositories do."""
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, mu=found.mu.cpu().numpy(), sigma=found.sigma.cpu().numpy())
+
+
+def read_moments(path: str | Path, device: torch.device | None = None) -> Moments:
+    """Read moments from an .npz of `mu` (D,) and `sigma` (D, D), this project's or another's.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds something else.
+    """
+    try:
+        with np.load(path) as file:
+            arrays: list[NDArray[Any]] = [file["mu"], file["sigma"]]
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, BadZipFile) as error:
+        raise UserError(f"{path} holds no mu and sigma ({error}); delete it") from None
+    mu, sigma = arrays
+    numbers = all(np.issubdtype(array.dtype, np.floating) and np.isfinite(array).all() for array in arrays)
+    if not numbers or mu.ndim != 1 or sigma.shape != (*mu.shape, *mu.shape):
+        raise UserError(f"{path}: mu {mu.shape} and sigma {sigma.shape} are no mean and covariance")
+    return Moments(*(torch.from_numpy(array.astype(np.float64)).to(device) for array in arrays))

@@ -1,0 +1,97 @@
+"""Import of the published students (`.pth` files of the paper's code), without running what they hold."""
+
+import argparse
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from get.files import UserError, read_json, require_keys, verified_sha256
+from get.student.checkpoint import from_published
+from get.student.models import build
+from get.weights import write_weights
+
+DAMAGED = "is damaged or no published student"
+
+
+def import_student(
+    *,
+    source: str | Path,
+    sha256: str | None,
+    settings: str | Path,
+    seed: int,
+    step: int,
+    shape: list[int],
+    classes: int,
+    output: str | Path,
+) -> None:
+    """Write the EMA weights of a published checkpoint as a student of this project.
+
+    Args:
+        source: a file of `torch.save` with the keys model, ema, opt and args.
+        sha256: what its SHA-256 must be, checked before anything else is read; None for any.
+        settings: JSON of the student as `training.train_student` takes it; 'model' must describe the file.
+        seed, step: under which the config lists it.
+        shape, classes: [C, H, W] of the images, and the number of classes of the data.
+        output: safetensors, with the header of a trained student (teacher: None, for it is not known) and
+            the file's name and SHA-256.
+
+    Raises:
+        UserError: a file is missing or damaged, or asks for code; or the weights are of another model than
+            `settings` describes.
+    """
+    wanted = read_json(settings)
+    require_keys(wanted, ("model", "pairs", "training"), str(settings))
+    channels, size = shape[:2]
+    known = 0 if wanted["model"].get("conditioning") == "none" else classes
+    description = {**wanted["model"], "channels": channels, "size": size, "classes": known}
+    student = build(description)
+    digest = verified_sha256(source, sha256)
+    state = from_published(_averaged(source), description["family"])
+    try:
+        student.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(
+            f"{source} is of another model than {settings} describes; correct students.*.model (family, "
+            "width, depths, expansion, patch, conditioning), data.shape or data.classes "
+            f"({textwrap.shorten(str(error), 600)})"
+        ) from None
+    weights = student.state_dict()
+    if broken := [name for name, values in weights.items() if not values.isfinite().all()]:
+        raise UserError(f"{source}: weights are not finite ({', '.join(broken[:5])}); download it again")
+    header = {**wanted, "model": description, "teacher": None, "seed": seed, "step": step}
+    header |= {"threads": torch.get_num_threads(), "processes": 1, "plateau": False}
+    header |= {"source": {"file": Path(source).name, "sha256": digest}}
+    write_weights(output, "student", weights, header)
+
+
+def _averaged(source: str | Path) -> dict[str, Tensor]:
+    """Return the state dict 'ema' of the file, under its own names."""
+    state = _load(source).get("ema")
+    if not isinstance(state, dict) or not state:
+        raise UserError(f"{source} {DAMAGED} (no weights 'ema'); download it again")
+    if not all(isinstance(name, str) and isinstance(values, Tensor) for name, values in state.items()):
+        raise UserError(f"{source} {DAMAGED} ('ema' holds more than weights); download it again")
+    return {name.removeprefix("module."): values for name, values in state.items()}
+
+
+def _load(source: str | Path) -> dict[str, Any]:
+    try:
+        # the arguments of the training script are the one thing beside tensors and plain data
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(source, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises errors of many kinds for damaged files
+        if named := re.search(r"GLOBAL (\S+)", str(error)):
+            name = ascii(named[1][:80])[1:-1]
+            raise UserError(
+                f"{source} asks for {name}; refused, and nothing was run: it is no published student, or not "
+                "from who it says"
+            ) from None
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200)
+        raise UserError(f"{source} {DAMAGED} ({reason}); download it again") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{source} {DAMAGED} (it holds no dict); download it again")
+    return content

@@ -1,0 +1,83 @@
+"""The inputs of workflow/config/cifar10-mini.yaml: small, of the true formats, and without meaning.
+
+python tests/miniature.py results/cifar10-mini/fabricated
+"""
+
+import argparse
+import copy
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import yaml
+from fabricate import edm_pickle, published_student
+from fabricate_cifar import cifar10_archive
+from torch import nn
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+from get.student.models import build as build_student
+from get.teacher.network import build as build_teacher
+
+CONFIGS = Path(__file__).parent.parent / "workflow/config"
+NETWORK = {
+    "sigma_data": 0.5,
+    "channels": 3,
+    "size": 32,
+    "model_channels": 16,
+    "channel_mult": [1, 1],
+    "blocks": 1,
+    "attention_resolutions": [16],
+    "dropout": 0.13,
+    "augment_dim": 9,
+}
+
+
+def merged(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    """Return `base` with `overlay` laid over it, as Snakemake does with several config files."""
+    found = copy.deepcopy(base)
+    for key, value in overlay.items():
+        both = isinstance(value, dict) and isinstance(found.get(key), dict)
+        found[key] = merged(found[key], value) if both else value
+    return found
+
+
+def mini_config() -> dict[str, Any]:
+    """Return the config of the miniature, without the schema's defaults."""
+    files = (CONFIGS / name for name in ("cifar10.yaml", "cifar10-mini.yaml"))
+    return merged(*(yaml.safe_load(file.read_text()) for file in files))
+
+
+def inception_weights(path: Path) -> Path:
+    """Write random weights of torch-fidelity's Inception, and return `path`."""
+    torch.manual_seed(0)
+    with patch("torch.load"), patch.object(FeatureExtractorInceptionV3, "load_state_dict"):
+        network = FeatureExtractorInceptionV3("random", ["2048"], feature_extractor_weights_path="none")
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)  # activations neither vanish nor explode
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def write_inputs(folder: Path) -> None:
+    """Write the archive, both teachers, Inception's weights and a published student into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cifar10_archive(folder / "cifar-10-python.tar.gz", train=20, test=30)
+    inception_weights(folder / "weights-inception-2015-12-05-6726825d.pth")
+    for kind, classes in (("cond", 10), ("uncond", 0)):
+        description = {**NETWORK, "classes": classes}
+        torch.manual_seed(0)
+        state = build_teacher(description).state_dict()
+        edm_pickle(folder / f"edm-cifar10-32x32-{kind}-vp.pkl", description, state=state)
+    model = mini_config()["students"]["vit-base-injection"]["model"]
+    student = build_student({**model, "channels": 3, "size": 32, "classes": 10})
+    for parameter in student.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    published_student(folder / "published-vit.pt", student)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where to write them")
+    write_inputs(parser.parse_args().folder)

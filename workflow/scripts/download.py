@@ -1,0 +1,8 @@
+"""Download a file from outside."""
+
+from get.runtime import logging_to
+
+with logging_to(snakemake.log[0]):
+    from get.data.download import download
+
+    download(snakemake.params.url, snakemake.output[0], snakemake.params.sha256)

@@ -1,0 +1,15 @@
+"""Take a published teacher's weights out of its pickle."""
+
+from get.runtime import logging_to
+
+with logging_to(snakemake.log[0]):
+    from get.teacher.published import import_teacher
+
+    import_teacher(
+        source=snakemake.input[0],
+        sha256=snakemake.params.sha256,
+        conditional=snakemake.params.conditional,
+        shape=snakemake.params.shape,
+        classes=snakemake.params.classes,
+        output=snakemake.output[0],
+    )
