@@ -43,7 +43,7 @@ def draw(curves: pd.DataFrame, path: Path) -> None:
     for (name, curve), dashes in zip(curves.items(), ("-", "--", ":", "-."), strict=False):
         upper.plot(curve.index, curve, dashes, label=name)
         lower.plot(curve.index, 100 * (curve / curves.iloc[:, 0] - 1), dashes)
-    upper.set(ylabel="training loss", yscale="log")
+    upper.set(ylabel="training loss")
     lower.set(xlabel="training step", ylabel="difference (%)")
     upper.legend()
     style.save(figure, [path])

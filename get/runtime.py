@@ -1,12 +1,15 @@
 """Where and how a stage runs: device, precision, processes, input prepared ahead, log, progress."""
 
+import fcntl
 import logging
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -30,11 +33,11 @@ T = TypeVar("T")
 def pick_device(name: str) -> torch.device:
     """Return the device called `name`: 'auto' (CUDA if there is one), 'cpu', 'cuda', 'cuda:1', ...
 
-    Of several processes on a node, each takes the GPU of its number. CUDA computes in full float32 until
-    `autocast` says otherwise.
+    'cuda' is a GPU of this process's own (see `claimed_gpu`); one with a number is taken as it is. CUDA
+    computes in full float32 until `autocast` says otherwise.
 
     Raises:
-        UserError: there is no such device, or there are fewer GPUs than processes.
+        UserError: there is no such device, or other jobs have all GPUs.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -42,17 +45,40 @@ def pick_device(name: str) -> torch.device:
         raise UserError("device is 'cuda' but torch sees no CUDA device; set device: auto or device: cpu")
     if not name.startswith(("cpu", "cuda")):
         raise UserError(f"device is {name!r}; it must be auto, cpu or cuda")
-    if name == "cuda" and _from_torchrun("WORLD_SIZE", 1) > 1:
-        number, gpus = _from_torchrun("LOCAL_RANK", 0), torch.cuda.device_count()
-        if number >= gpus:
-            raise UserError(
-                f"process {number} of this node has no GPU, for torch sees {gpus}; start one process per GPU "
-                "(torchrun --nproc-per-node)"
-            )
-        name = f"cuda:{number}"
+    if name == "cuda":
+        name = f"cuda:{claimed_gpu()}"
     if name.startswith("cuda"):
         _allow_tf32(False)
     return torch.device(name)
+
+
+@cache
+def claimed_gpu() -> int:
+    """Return the number of a visible GPU that no other process of this project on this machine uses.
+
+    A claim is a lock on a file in the temporary directory, which ends with the process, however that ends.
+
+    Raises:
+        UserError: others have claimed all GPUs that CUDA_VISIBLE_DEVICES lets this process see.
+    """
+    count = torch.cuda.device_count()
+    for number in range(count):
+        path = Path(tempfile.gettempdir(), f"get-gpu-{torch.cuda.get_device_properties(number).uuid}.lock")
+        try:
+            lock = os.open(
+                path, os.O_RDONLY
+            )  # not with O_CREAT, which Linux refuses where another user made it
+        except FileNotFoundError:
+            lock = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return number  # and keep the file open
+        except BlockingIOError:
+            os.close(lock)
+    raise UserError(
+        f"other jobs use all {count} visible GPUs; run as many at a time as there are GPUs (snakemake "
+        f"--resources gpu={count}), or name one, which is then shared: device cuda:0"
+    )
 
 
 def _allow_tf32(allowed: bool) -> None:

@@ -8,11 +8,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -329,18 +331,32 @@ def test_torchrun_that_is_told_to_stop_saves(pairs: Path, tmp_path: Path) -> Non
     assert (content["processes"], content["step"] % fitting.RECORD_EVERY) == (2, 0)
 
 
-def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_claimed_by_one_process_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda n: SimpleNamespace(uuid=f"uuid-{n}"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(runtime, "_allow_tf32", lambda allowed: None)
-    assert str(pick_device("auto")) == "cuda"
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    for number in ("0", "1"):
-        monkeypatch.setenv("LOCAL_RANK", number)
-        assert str(pick_device("auto")) == f"cuda:{number}"
-    monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(UserError, match="process 2 of this node has no GPU, for torch sees 2"):
-        pick_device("auto")
+    script = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print(); sys.stdin.read()"
+    runtime.claimed_gpu.cache_clear()
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, tmp_path / "get-gpu-uuid-0.lock"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert str(pick_device("auto")) == str(pick_device("cuda")) == "cuda:1"  # and it stays that one
+        runtime.claimed_gpu.cache_clear()  # as another process, for which none is left
+        with pytest.raises(UserError, match="other jobs use all 2 visible GPUs; run as many at a time"):
+            pick_device("cuda")
+        assert str(pick_device("cuda:0")) == "cuda:0"
+        other.kill()
+        other.wait()
+        assert str(pick_device("cuda")) == "cuda:0"  # a claim ends with its process
+    finally:
+        other.kill()
+        runtime.claimed_gpu.cache_clear()
 
 
 # ------------------------------------------------------------------------------ batches prepared ahead

@@ -55,9 +55,13 @@ def threads_of(kind):
     return config["jobs"][kind]["threads"]
 
 
-def device(wildcards, input):
-    """Where to compute; it reads `input` so that Snakemake, which then takes it for derived, re-runs nothing."""
-    return config["device"]
+def device_of(kind):
+    """Where a job of this kind computes: without a GPU of its own, on the CPU.
+
+    The parameter reads `input`, so that Snakemake takes it for derived, and re-runs nothing where it changes.
+    """
+    name = config["device"] if config["jobs"][kind]["gpu"] else "cpu"
+    return lambda wildcards, input: name
 
 
 def one_of(names):
@@ -156,7 +160,8 @@ def settings_of(wildcards):
         content["evaluation"] = {
             key: config["evaluation"][key] for key in ("batch", "iterations", "precision")
         }
-        content["threads"], content["device"] = threads_of("student"), config["device"]
+        content["threads"] = threads_of("student")
+        content["device"] = config["device"] if config["jobs"]["costs"]["gpu"] else "cpu"
     elif kind == "sampling":
         content = {key: config["evaluation"][key] for key in ("batch", "precision", "samples")}
         # over iterations at the headline milestone alone: there figures and claims look

@@ -77,7 +77,7 @@ if config["features"]["extractor"] == "classifier":
         params:
             settings=part_of_config("features/classifier"),
             seed=config["seed"],
-            device=device,
+            device=device_of("classifier"),
         script:
             "../scripts/train_classifier.py"
 
@@ -123,6 +123,6 @@ rule reference_statistics:
     params:
         extractor=config["features"]["extractor"],
         batch=config["evaluation"]["batch"],
-        device=device,
+        device=device_of("score"),
     script:
         "../scripts/reference_statistics.py"

@@ -19,7 +19,7 @@ rule sample_student:
     resources:
         **asks("sample"),
     params:
-        device=device,
+        device=device_of("sample"),
     script:
         "../scripts/sample_student.py"
 
@@ -92,7 +92,7 @@ rule score:
         extractor=config["features"]["extractor"],
         batch=config["evaluation"]["batch"],
         seed=config["seed"],
-        device=device,
+        device=device_of("score"),
     script:
         "../scripts/score.py"
 

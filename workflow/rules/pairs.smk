@@ -21,7 +21,7 @@ rule generate_pairs:
         sampler=part_of_config("pairs/{pairs}/sampler"),
         identity=lambda wildcards: pairs_identity(wildcards.pairs),
         seed=config["seed"],
-        device=device,
+        device=device_of("pairs"),
     script:
         "../scripts/generate_pairs.py"
 

@@ -28,7 +28,7 @@ rule train_student:
         **asks("student"),
     params:
         start=lambda wildcards, input: (f"--start {input.start}" if input.get("start") else ""),
-        device=device,
+        device=device_of("student"),
         launcher=launcher,
         prefetch=prefetch,
     shell:

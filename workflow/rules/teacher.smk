@@ -22,7 +22,7 @@ rule train_teacher:
     params:
         settings=as_json("teachers/{teacher}"),
         seed=config["seed"],
-        device=device,
+        device=device_of("teacher"),
         launcher=launcher,
     shell:
         "{params.launcher} -m get train-teacher --store {input} --settings {params.settings:q} --seed {params.seed}"
