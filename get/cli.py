@@ -8,6 +8,7 @@ torchrun prints; torchrun's own is 1 for all of them.
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -238,12 +239,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # torch takes seconds to import: only once the arguments are known to be fine
     import torch
 
-    from get.runtime import logging_to, rank
+    from get.runtime import log, logging_to, rank
 
     if args.threads is not None:
         torch.set_num_threads(max(1, args.threads // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     try:
         with logging_to():
+            log.info("get %s", shlex.join(arguments or sys.argv[1:]))
             args.run(args)
     except UserError as error:
         print(f"get{f' (process {rank()})' if rank() else ''}: {error}", file=sys.stderr)

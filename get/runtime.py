@@ -41,15 +41,18 @@ def pick_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+        log.info("device auto: %s", name)
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("device is 'cuda' but torch sees no CUDA device; set device: auto or device: cpu")
     if not name.startswith(("cpu", "cuda")):
         raise UserError(f"device is {name!r}; it must be auto, cpu or cuda")
     if name == "cuda":
         name = f"cuda:{claimed_gpu()}"
-    if name.startswith("cuda"):
+    device = torch.device(name)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # or some helper would open the first GPU, which another job may use
         _allow_tf32(False)
-    return torch.device(name)
+    return device
 
 
 @cache
@@ -123,6 +126,8 @@ def process_group(device: str) -> Iterator[None]:
     if _from_torchrun("WORLD_SIZE", 1) == 1:
         yield
         return
+    if device.startswith("cuda:"):
+        raise UserError(f"device {device} is one GPU, but each process needs its own: set device: cuda")
     on = pick_device(device)
     if on.type == "cuda":
         torch.cuda.set_device(on)

@@ -334,6 +334,7 @@ def test_torchrun_that_is_told_to_stop_saves(pairs: Path, tmp_path: Path) -> Non
 def test_a_gpu_is_claimed_by_one_process_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda n: SimpleNamespace(uuid=f"uuid-{n}"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(runtime, "_allow_tf32", lambda allowed: None)

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from torch_fidelity import metric_fid
 
 from get.data.store import read_split, to_bytes, to_unit
-from get.evaluation.features import EXTRACTORS, Extractor, Features, train_classifier
+from get.evaluation.features import EXTRACTORS, Extractor, Features, import_inception, train_classifier
 from get.evaluation.scores import (
     Reference,
     Scoring,
@@ -92,7 +92,7 @@ def scored(digits: Path, classifier: Path) -> tuple[Features, Reference, np.ndar
     features = extract(images, classifier.parent)
     resampled = bootstrap(features, references, SCORING.bootstrap, 0, CPU)
     scores = score(features, references, SCORING, resampled, CPU)
-    scores |= compare_with_train(images, features, references["train"], train, SCORING)
+    scores |= compare_with_train(images, features, references["train"], train, SCORING, CPU)
     return features, references["train"], images, scores
 
 
@@ -203,9 +203,9 @@ def test_interval_holds_the_estimate(scored: Any) -> None:
 
 def test_nearest_distance_finds_copies(digits: Path) -> None:
     train = read_split(digits, "train").images
-    assert nearest_distance(train[:20], train) == pytest.approx(0, abs=0.01)
+    assert nearest_distance(train[:20], train, CPU) == pytest.approx(0, abs=0.01)
     shifted = np.clip(train[:20].astype(int) + 10, 0, 255).astype(np.uint8)
-    assert 0 < nearest_distance(shifted, train) <= 10
+    assert 0 < nearest_distance(shifted, train, CPU) <= 10
 
 
 def test_moments_in_chunks_are_those_of_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,6 +268,21 @@ def test_wrong_statistics(tmp_path: Path) -> None:
     np.save(tmp_path / "3.npy", np.zeros((5, 3), np.float32))
     with pytest.raises(UserError, match=r"3.npy \(5, 3\) does not belong to .*2.npz"):
         read_reference(tmp_path / "2.npz", tmp_path / "3.npy", CPU)
+
+
+def test_inception_weights_with_code_are_refused(tmp_path: Path) -> None:
+    class Code:
+        def __reduce__(self) -> Any:
+            return (tmp_path / "ran").touch, ()
+
+    torch.save({"conv": Code()}, tmp_path / "w.pth")
+    for load in (
+        lambda: Extractor("inception", tmp_path / "w.pth", "cpu", 1),
+        lambda: import_inception(source=tmp_path / "w.pth", sha256=None, output=tmp_path / "out.pth"),
+    ):
+        with pytest.raises(UserError, match=r"w.pth does not hold the weights of torch-fidelity's Inception"):
+            load()
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
 
 
 def test_bytes_protocol() -> None:

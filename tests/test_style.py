@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 BIN = Path(sys.executable).parent
-FILES = ["get", "tests", "workflow/scripts"]
+FILES = ["get", "tests", "workflow/scripts", "benchmarks"]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from get.seeding import Visits, fold_in, generator
 from get.weights import load_weights, read_header, write_weights
 
 PENULTIMATE, LOGITS = "penultimate", "logits"
+UNREADABLE = (RuntimeError, EOFError, OSError, TypeError, AttributeError, KeyError, ValueError)
 EXTRACTORS = {  # name in the config, name in torch-fidelity
     "classifier": "get-classifier",
     "inception": "inception-v3-compat",
@@ -165,6 +166,8 @@ class Extractor:
     """
 
     def __init__(self, name: str, weights: str | Path, device: str, batch: int) -> None:
+        if name == "inception":
+            _only_weights(weights)
         if ClassifierFeatures not in FEATURE_EXTRACTORS_REGISTRY.values():
             register_feature_extractor(EXTRACTORS["classifier"], ClassifierFeatures)
         cls = FEATURE_EXTRACTORS_REGISTRY[EXTRACTORS[name]]
@@ -195,22 +198,36 @@ def _new_array(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     return np.lib.format.open_memmap(path, "w+", np.dtype(np.float32), shape)
 
 
+def _only_weights(path: str | Path) -> Any:
+    """Return the weights at `path`; torch-fidelity would unpickle the file code and all.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds anything else.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (*UNREADABLE, pickle.UnpicklingError) as error:
+        raise _no_inception(path, error) from None
+
+
+def _no_inception(path: str | Path, error: Exception) -> UserError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UserError(
+        f"{path} does not hold the weights of torch-fidelity's Inception and nothing else ({reason}); get the "
+        "file that features.source.url in the config names"
+    )
+
+
 def import_inception(*, source: str | Path, sha256: str | None, output: str | Path) -> None:
     """Write torch-fidelity's Inception weights at `source` to `output`, after checking them.
-
-    torch-fidelity unpickles the file it is given, code and all; `output` is safe to give.
 
     Raises:
         UserError: the checksum differs, the file holds more than weights, or weights of another network.
     """
     verified_sha256(source, sha256)
     try:
-        weights = torch.load(source, map_location="cpu", weights_only=True)
         with atomic(output) as temporary:
-            torch.save(weights, temporary)
+            torch.save(_only_weights(source), temporary)
             Extractor("inception", temporary, "cpu", 1)
-    except (RuntimeError, EOFError, OSError, TypeError, AttributeError, pickle.UnpicklingError) as error:
-        raise UserError(
-            f"{source} does not hold the weights of torch-fidelity's Inception and nothing else "
-            f"({str(error).splitlines()[0]}); get the file that features.source.url in the config names"
-        ) from None
+    except UNREADABLE as error:
+        raise _no_inception(source, error) from None

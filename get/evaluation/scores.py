@@ -83,7 +83,7 @@ def write_reference(
 ) -> None:
     """Write the moments of one split (`statistics`, .npz) and its `features` (.npy); see `Extractor`."""
     images = read_split(store, split).images
-    with tempfile.TemporaryDirectory(dir=Path(features).parent) as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         found = Extractor(extractor, weights, device, batch)(images, scratch).penultimate
         write_moments(statistics, moments(found, pick_device(device)))
         with atomic(features) as temporary, open(temporary, "wb") as file:
@@ -120,12 +120,12 @@ def bootstrap(
     return values
 
 
-def nearest_distance(images: NDArray[np.uint8], train: NDArray[np.uint8]) -> float:
+def nearest_distance(images: NDArray[np.uint8], train: NDArray[np.uint8], device: torch.device) -> float:
     """Return the mean over images of the distance to the nearest training image.
 
     The distance is the root mean square over pixels in grey levels (0 to 255); near 0 is memorisation.
     """
-    ours, theirs = (torch.from_numpy(x.reshape(len(x), -1)).float() for x in (images, train))
+    ours, theirs = (torch.from_numpy(x.reshape(len(x), -1)).to(device).float() for x in (images, train))
     nearest = torch.cat([torch.cdist(part, theirs).amin(dim=1) for part in ours.split(500)])
     return float(nearest.mean()) / ours.shape[1] ** 0.5
 
@@ -173,20 +173,22 @@ def compare_with_train(
     reference: Reference,
     train: NDArray[np.uint8],
     options: Scoring,
+    device: torch.device,
 ) -> dict[str, float]:
     """Return precision, recall and the distance to the nearest training image of images (N, C, H, W).
 
     Args:
         features: of the images; reference: of the train split.
         train: all training images.
-        options: see `Scoring`.
+        options: see `Scoring`; device: where to compute.
     """
-    generated, real = torch.from_numpy(features.penultimate), torch.from_numpy(reference.features)
+    rows = (features.penultimate, reference.features)
+    generated, real = (torch.from_numpy(part).to(device) for part in rows)
     quality = prc_features_to_metric(
         generated, real, save_cpu_ram=True, prc_batch_size=DISTANCES, verbose=False
     )
     scores = {"precision": quality["precision"], "recall": quality["recall"]}
-    return scores | {"nearest_train": nearest_distance(images[: options.nearest], train)}
+    return scores | {"nearest_train": nearest_distance(images[: options.nearest], train, device)}
 
 
 def score_samples(
@@ -206,7 +208,7 @@ def score_samples(
     """Score every variant of a sample file and write JSON: its info, `scores` and `bootstrap` by variant.
 
     Precision, recall and nearest training images, which take longest, are of the headline variant alone.
-    Features pass through a scratch file beside the output: memory does not grow with the number of samples.
+    Features pass through a temporary file: memory does not grow with the number of samples.
 
     Args:
         samples: the sample file.
@@ -224,12 +226,12 @@ def score_samples(
         errors = content.info.pop("l1_held_out", {})
         headline, *_ = content.variants
         for name, images in content.variants.items():
-            with tempfile.TemporaryDirectory(dir=Path(output).parent) as scratch:
+            with tempfile.TemporaryDirectory() as scratch:
                 found = extract(images, scratch)
                 resampled[name] = bootstrap(found, real, options.bootstrap, fold_in(seed, "bootstrap"), on)
                 scores[name] = score(found, real, options, resampled[name], on)
                 if name == headline:
-                    scores[name] |= compare_with_train(images, found, real["train"], train, options)
+                    scores[name] |= compare_with_train(images, found, real["train"], train, options, on)
             if name in errors:
                 scores[name]["l1_held_out"] = errors[name]
             log.info("%s: FID (train) %.4g", name, scores[name]["fid_train"])

@@ -25,7 +25,7 @@ class Sampling:
         iterations: fixed-point iterations of a GET; None is the number trained with.
         rule: which state is decoded: 'lowest-residual' (the published rule) or 'last'.
         initial: z_0 is 'independent' per sample, one draw 'shared' by all samples, or 'zeros'.
-        precision: 'float32' or 'bfloat16'.
+        precision: see `runtime.autocast`.
     """
 
     batch: int

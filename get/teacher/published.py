@@ -172,6 +172,10 @@ def _weights(module: Stored, prefix: str = "", seen: set[int] | None = None) -> 
 
 def _fitted(description: dict[str, Any], state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights as float32: all finite, those of the network described and no others."""
+    stored = {w.untyped_storage().data_ptr(): w.untyped_storage().nbytes() for w in state.values()}
+    # or a small file could unfold without end
+    if sum(w.nbytes for w in state.values()) > sum(stored.values()):
+        raise UserError("its weights share their values, as those of no EDM teacher do")
     if broken := [name for name, values in state.items() if not values.isfinite().all()]:
         raise UserError(f"weights are not finite: {', '.join(broken[:5])}; download it again")
     filters = [name for name in state if name.endswith(".resample_filter")]
@@ -183,10 +187,8 @@ def _fitted(description: dict[str, Any], state: dict[str, Tensor]) -> dict[str, 
         raise UserError(f"it has {len(state)} weights, too few for num_blocks {show(description['blocks'])}")
     with torch.device("meta"):  # takes no memory, whatever sizes the file asks for
         model = build(description)
-    # copies, for weights of the file may share memory, which safetensors does not take
-    own = {name: values.to(torch.float32, copy=True) for name, values in state.items()}
     try:
-        model.load_state_dict(own, assign=True)
+        model.load_state_dict({name: values.float() for name, values in state.items()}, assign=True)
     except RuntimeError as error:
         reason = textwrap.shorten(str(error), 600)
         raise UserError(f"its weights do not fit its own constructor arguments ({reason})") from None

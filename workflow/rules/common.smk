@@ -17,7 +17,8 @@ os.environ.update(
 RESULTS = os.path.normpath(config["results"])
 TEACHERS, PAIRS = config["teachers"], config["pairs"]
 STUDENTS = {name: student for name, student in config["students"].items() if "disabled" not in student}
-IMPORTED = [name for name, part in (TEACHERS | STUDENTS).items() if "source" in part or "import" in part]
+IMPORTED_TEACHERS = [name for name, teacher in TEACHERS.items() if "source" in teacher]
+IMPORTED_STUDENTS = [name for name, student in STUDENTS.items() if "import" in student]
 EXTRACTOR_WEIGHTS = {
     "classifier": "<results>/features/classifier.safetensors",
     "inception": "<results>/features/inception.pth",
@@ -75,7 +76,10 @@ def local_copy(source):
 
 
 def checksum(source):
-    """What a file from outside must hash to, as a parameter that re-runs nothing: it is checked when it is read."""
+    """What a file from outside must hash to, as a parameter that re-runs nothing: it is checked when it is read.
+
+    Rules that read such a file name it in a parameter as well: another file may be older than what was made.
+    """
     return lambda wildcards, input: source(wildcards)["sha256"]
 
 

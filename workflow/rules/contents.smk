@@ -102,7 +102,7 @@ def shown_in(name):
         content["label"] = STUDENTS[config["paper"]["figure4"][PARTS[name]]]["label"]
         content["samples"] = figure4_samples(name)
     elif name == "training-curves":
-        content["histories"] = [histories(name) for name in STUDENTS if name not in IMPORTED]
+        content["histories"] = [histories(name) for name in STUDENTS if name not in IMPORTED_STUDENTS]
     elif name in CURVES:
         content["rows"] = [row(name, step) for name in STUDENTS for step in STUDENTS[name]["milestones"]]
     elif name in FIGURES:

@@ -53,6 +53,7 @@ if config["data"]["name"] == "cifar10":
         resources:
             **asks("light"),
         params:
+            source=local_copy(config["data"]["source"]),
             sha256=checksum(lambda wildcards: config["data"]["source"]),
         script:
             "../scripts/make_cifar10.py"
@@ -97,6 +98,7 @@ if config["features"]["extractor"] == "inception":
         resources:
             **asks("light"),
         params:
+            source=local_copy(config["features"]["source"]),
             sha256=checksum(lambda wildcards: config["features"]["source"]),
         script:
             "../scripts/import_inception.py"

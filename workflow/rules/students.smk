@@ -19,7 +19,7 @@ rule train_student:
     benchmark:
         "<results>/benchmarks/train_student/{student}-seed{seed}-{step}.jsonl"
     wildcard_constraints:
-        student=one_of(name for name in STUDENTS if name not in IMPORTED),
+        student=one_of(name for name in STUDENTS if name not in IMPORTED_STUDENTS),
     priority: 80
     conda:
         "../../envs/get.yaml"
@@ -46,7 +46,7 @@ rule import_student:
     log:
         "<results>/logs/import_student/{student}-seed{seed}-{step}.log",
     wildcard_constraints:
-        student=one_of(name for name in STUDENTS if name in IMPORTED),
+        student=one_of(IMPORTED_STUDENTS),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
@@ -55,6 +55,7 @@ rule import_student:
     params:
         shape=config["data"]["shape"],
         classes=config["data"]["classes"],
+        source=lambda wildcards: local_copy(STUDENTS[wildcards.student]["import"]),
         sha256=checksum(lambda wildcards: STUDENTS[wildcards.student]["import"]),
     script:
         "../scripts/import_student.py"

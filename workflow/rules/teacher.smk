@@ -12,7 +12,7 @@ rule train_teacher:
     benchmark:
         "<results>/benchmarks/train_teacher/{teacher}.jsonl"
     wildcard_constraints:
-        teacher=one_of(name for name in TEACHERS if name not in IMPORTED),
+        teacher=one_of(name for name in TEACHERS if name not in IMPORTED_TEACHERS),
     priority: 100
     conda:
         "../../envs/get.yaml"
@@ -37,7 +37,7 @@ rule import_teacher:
     log:
         "<results>/logs/import_teacher/{teacher}.log",
     wildcard_constraints:
-        teacher=one_of(name for name in TEACHERS if name in IMPORTED),
+        teacher=one_of(IMPORTED_TEACHERS),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
@@ -47,6 +47,7 @@ rule import_teacher:
         conditional=lookup("teachers/{teacher}/conditional", within=config),
         shape=config["data"]["shape"],
         classes=config["data"]["classes"],
+        source=lambda wildcards: local_copy(TEACHERS[wildcards.teacher]["source"]),
         sha256=checksum(lambda wildcards: TEACHERS[wildcards.teacher]["source"]),
     script:
         "../scripts/import_teacher.py"
