@@ -2,7 +2,9 @@
 
 import http.server
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -121,6 +123,19 @@ def test_a_published_student_is_scored_without_training(finished: Path) -> None:
     made = finished / "students/vit-base-injection/seed0"
     assert [path.name for path in made.iterdir()] == ["2.safetensors"]
     assert "ViT-B (injection)" in pd.read_csv(finished / "table6.csv")["method"].tolist()
+
+
+def test_another_file_from_outside_is_imported_anew(finished: Path, folder: Path, web: Config) -> None:
+    """However old it is: downloads often are older than what was made of others."""
+    for name, overlay in {
+        "edm-cifar10-32x32-cond-vp.pkl": lambda path: {"teachers": {"conditional": {"source": path}}},
+        "published-vit.pt": lambda path: {"students": {"vit-base-injection": {"import": path}}},
+    }.items():
+        other = folder / f"other-{name}"
+        shutil.copy(folder / FILES / name, other)
+        os.utime(other, (0, 0))
+        done = run(folder, merged(web, overlay({"path": str(other)})), "--dry-run")
+        assert re.search("^rule import_(teacher|student):", done.stdout + done.stderr, re.MULTILINE), name
 
 
 # ---------------------------------------------------------------------------------------------- bad inputs

@@ -213,8 +213,8 @@ def _only_weights(path: str | Path) -> Any:
 def _no_inception(path: str | Path, error: Exception) -> UserError:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return UserError(
-        f"{path} does not hold the weights of torch-fidelity's Inception and nothing else ({reason}); get the "
-        "file that features.source.url in the config names"
+        f"{path} does not hold the weights of torch-fidelity's Inception and nothing else ({reason}); get "
+        "the file that features.source.url in the config names"
     )
 
 

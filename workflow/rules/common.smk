@@ -75,11 +75,13 @@ def local_copy(source):
     return source["path"] or f"{RESULTS}/inputs/{os.path.basename(source['url'])}"
 
 
-def checksum(source):
-    """What a file from outside must hash to, as a parameter that re-runs nothing: it is checked when it is read.
+def origin(source):
+    """Which file from outside is read, as a parameter: another one may be older than what was made of the first."""
+    return fingerprint(local_copy(source))
 
-    Rules that read such a file name it in a parameter as well: another file may be older than what was made.
-    """
+
+def checksum(source):
+    """What a file from outside must hash to, as a parameter that re-runs nothing: it is checked when it is read."""
     return lambda wildcards, input: source(wildcards)["sha256"]
 
 

@@ -53,7 +53,7 @@ if config["data"]["name"] == "cifar10":
         resources:
             **asks("light"),
         params:
-            source=local_copy(config["data"]["source"]),
+            origin=origin(config["data"]["source"]),
             sha256=checksum(lambda wildcards: config["data"]["source"]),
         script:
             "../scripts/make_cifar10.py"
@@ -98,7 +98,7 @@ if config["features"]["extractor"] == "inception":
         resources:
             **asks("light"),
         params:
-            source=local_copy(config["features"]["source"]),
+            origin=origin(config["features"]["source"]),
             sha256=checksum(lambda wildcards: config["features"]["source"]),
         script:
             "../scripts/import_inception.py"

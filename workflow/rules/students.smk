@@ -55,7 +55,7 @@ rule import_student:
     params:
         shape=config["data"]["shape"],
         classes=config["data"]["classes"],
-        source=lambda wildcards: local_copy(STUDENTS[wildcards.student]["import"]),
+        origin=lambda wildcards: origin(STUDENTS[wildcards.student]["import"]),
         sha256=checksum(lambda wildcards: STUDENTS[wildcards.student]["import"]),
     script:
         "../scripts/import_student.py"

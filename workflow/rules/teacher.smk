@@ -47,7 +47,7 @@ rule import_teacher:
         conditional=lookup("teachers/{teacher}/conditional", within=config),
         shape=config["data"]["shape"],
         classes=config["data"]["classes"],
-        source=lambda wildcards: local_copy(TEACHERS[wildcards.teacher]["source"]),
+        origin=lambda wildcards: origin(TEACHERS[wildcards.teacher]["source"]),
         sha256=checksum(lambda wildcards: TEACHERS[wildcards.teacher]["source"]),
     script:
         "../scripts/import_teacher.py"
