@@ -1,7 +1,7 @@
 """Does lower precision cost anything? Loss curves of one student at every precision, from the same seed.
 
     python benchmarks/precision.py --settings results/settings/students/get-32.json \
-        --manifest results/pairs/conditional/manifest.json --steps 2000
+        --manifest results/pairs/conditional/manifest.json
 
 Every run sees the same pairs and states in the same order, so the curves differ by rounding alone; a second
 seed in float32 shows how much chance differs. Writes precision-DEVICE.csv and .png beside this file.
@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--settings", type=Path, required=True, help="settings file of a student")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest of its pairs")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     kind = pick_device(args.device).type

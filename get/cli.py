@@ -158,68 +158,85 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
+Commands = Any  # argparse does not name the class of its subparsers
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="get", description="One-step diffusion distillation with GET.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
+    _add_sample(commands)
+    _add_checks(commands)
+    _add_training(commands)
+    return top
 
-    one = commands.add_parser(
+
+def _add_sample(commands: Commands) -> None:
+    command = commands.add_parser(
         "sample",
         help="draw one-step samples from a student's checkpoint",
         epilog="example: get sample results/students/get-48/seed0/2000.safetensors --out grid.png",
     )
-    one.add_argument("checkpoint", type=Path, help="weights of a student (.safetensors)")
-    one.add_argument("--seeds", type=seed_list, default=list(range(64)), help="numbers of samples: 0-63,70")
-    one.add_argument("--out", type=png, required=True, help="the grid to write (.png)")
-    one.add_argument("--columns", type=positive, help="images in a row; as square as can be")
-    one.add_argument(
+    command.add_argument("checkpoint", type=Path, help="weights of a student (.safetensors)")
+    command.add_argument(
+        "--seeds", type=seed_list, default=list(range(64)), help="numbers of samples: 0-63,70"
+    )
+    command.add_argument("--out", type=png, required=True, help="the grid to write (.png)")
+    command.add_argument("--columns", type=positive, help="images in a row; as square as can be")
+    command.add_argument(
         "--label", type=int, help="class of all samples; left out, sample i has class i mod classes"
     )
-    one.add_argument(
+    command.add_argument(
         "--iterations", type=positive, help="fixed-point iterations; left out, those trained with"
     )
-    one.add_argument("--rule", default="lowest-residual", help="state to decode: lowest-residual or last")
-    one.add_argument("--initial", default="independent", help="z_0: independent, shared or zeros")
-    one.add_argument("--batch", type=positive, default=64, help="samples per call")
-    one.add_argument("--seed", type=int, default=0, help="names the noise, with the numbers of the samples")
-    one.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    one.set_defaults(run=sample, threads=None)
+    command.add_argument("--rule", default="lowest-residual", help="state to decode: lowest-residual or last")
+    command.add_argument("--initial", default="independent", help="z_0: independent, shared or zeros")
+    command.add_argument("--batch", type=positive, default=64, help="samples per call")
+    command.add_argument(
+        "--seed", type=int, default=0, help="names the noise, with the numbers of the samples"
+    )
+    command.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    command.set_defaults(run=sample, threads=None)
 
-    four = commands.add_parser("verify", help="hash the shards of pairs again that a manifest lists")
-    four.add_argument("manifest", type=Path, nargs="+", help="results/pairs/NAME/manifest.json")
-    four.set_defaults(run=verify, threads=None)
 
-    five = commands.add_parser("statistics", help="write mu and sigma of samples, as other repositories do")
-    five.add_argument("samples", type=Path, help="sample file (.h5)")
-    five.add_argument("--extractor", choices=("inception", "classifier"), default="inception")
-    five.add_argument("--weights", type=Path, required=True, help="of the extractor: results/features/...")
-    five.add_argument("--batch", type=positive, default=100, help="images per call")
-    five.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    five.add_argument("--out", type=Path, required=True, help="the .npz file to write")
-    five.set_defaults(run=statistics, threads=None)
+def _add_checks(commands: Commands) -> None:
+    hashes = commands.add_parser("verify", help="hash the shards of pairs again that a manifest lists")
+    hashes.add_argument("manifest", type=Path, nargs="+", help="results/pairs/NAME/manifest.json")
+    hashes.set_defaults(run=verify, threads=None)
 
-    six = commands.add_parser("fid", help="the Frechet distance of two .npz files of mu and sigma")
-    six.add_argument("ours", type=Path, help="of generated images")
-    six.add_argument("real", type=Path, help="of real images, from here or from another repository")
-    six.set_defaults(run=fid, threads=None)
+    stats = commands.add_parser("statistics", help="write mu and sigma of samples, as other repositories do")
+    stats.add_argument("samples", type=Path, help="sample file (.h5)")
+    stats.add_argument("--extractor", choices=("inception", "classifier"), default="inception")
+    stats.add_argument("--weights", type=Path, required=True, help="of the extractor: results/features/...")
+    stats.add_argument("--batch", type=positive, default=100, help="images per call")
+    stats.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    stats.add_argument("--out", type=Path, required=True, help="the .npz file to write")
+    stats.set_defaults(run=statistics, threads=None)
 
-    two = commands.add_parser("train-teacher", help="train a teacher (the workflow calls this)")
-    two.add_argument("--store", type=Path, required=True, help="image store")
-    two.add_argument(
+    distance = commands.add_parser("fid", help="the Frechet distance of two .npz files of mu and sigma")
+    distance.add_argument("ours", type=Path, help="of generated images")
+    distance.add_argument("real", type=Path, help="of real images, from here or from another repository")
+    distance.set_defaults(run=fid, threads=None)
+
+
+def _add_training(commands: Commands) -> None:
+    teacher = commands.add_parser("train-teacher", help="train a teacher (the workflow calls this)")
+    teacher.add_argument("--store", type=Path, required=True, help="image store")
+    teacher.add_argument(
         "--settings", type=json_object, required=True, help="JSON: an entry of teachers in the config"
     )
-    two.add_argument("--history", type=Path, required=True, help="history of the loss to write (.json)")
+    teacher.add_argument("--history", type=Path, required=True, help="history of the loss to write (.json)")
 
-    three = commands.add_parser(
+    student = commands.add_parser(
         "train-student", help="train a student to a milestone (the workflow calls this)"
     )
-    three.add_argument("--manifest", type=Path, required=True, help="manifest of the pairs")
-    three.add_argument("--settings", type=Path, required=True, help="JSON file: model, training, pairs")
-    three.add_argument("--steps", type=positive, required=True, help="the milestone")
-    three.add_argument("--start", type=Path, help="state of the milestone before")
-    three.add_argument("--prefetch", type=int, default=0, help="batches that a thread prepares ahead")
+    student.add_argument("--manifest", type=Path, required=True, help="manifest of the pairs")
+    student.add_argument("--settings", type=Path, required=True, help="JSON file: model, training, pairs")
+    student.add_argument("--steps", type=positive, required=True, help="the milestone")
+    student.add_argument("--start", type=Path, help="state of the milestone before")
+    student.add_argument("--prefetch", type=int, default=0, help="batches that a thread prepares ahead")
 
-    for command, run in ((two, train_teacher), (three, train_student)):
+    for command, run in ((teacher, train_teacher), (student, train_student)):
         command.add_argument("--seed", type=int, required=True, help="names every draw")
         command.add_argument("--device", default="auto", help="auto, cpu or cuda")
         command.add_argument(
@@ -230,7 +247,6 @@ def parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--output", type=Path, required=True, help="file to write")
         command.set_defaults(run=run)
-    return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

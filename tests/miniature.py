@@ -13,6 +13,7 @@ import torch
 import yaml
 from fabricate import edm_pickle, published_student
 from fabricate_cifar import cifar10_archive
+from snakemake.utils import update_config
 from torch import nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -36,9 +37,7 @@ NETWORK = {
 def merged(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     """Return `base` with `overlay` laid over it, as Snakemake does with several config files."""
     found = copy.deepcopy(base)
-    for key, value in overlay.items():
-        both = isinstance(value, dict) and isinstance(found.get(key), dict)
-        found[key] = merged(found[key], value) if both else value
+    update_config(found, overlay)
     return found
 
 

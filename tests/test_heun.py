@@ -71,21 +71,17 @@ def test_training_noise_is_log_normal() -> None:
 def test_edm_loss_is_minimal_at_the_true_denoiser() -> None:
     """At the true denoiser the loss is the posterior variance, weighted; any shift adds its square."""
 
-    class Shifted:
-        sigma_data = DEVIATION
+    def loss(shift: float) -> float:
+        def shifted(x: Tensor, sigma: Tensor, label: None) -> Tensor:
+            return denoise(x, sigma) + shift
 
-        def __init__(self, shift: float) -> None:
-            self.shift = shift
-
-        def __call__(self, x: Tensor, sigma: Tensor, label: None) -> Tensor:
-            return denoise(x, sigma) + self.shift
+        return edm_loss(shifted, image, noise, sigma, None, DEVIATION).item()
 
     source = torch.Generator().manual_seed(0)
     image = MEAN + DEVIATION * torch.randn(200_000, 1, 1, 1, generator=source)
     noise, sigma = torch.randn(image.shape, generator=source), torch.full((len(image),), 0.7)
-    best = edm_loss(Shifted(0.0), image, noise, sigma, None).item()
+    best = loss(0.0)
     weight = (0.7**2 + DEVIATION**2) / (0.7 * DEVIATION) ** 2
     variance = 0.7**2 * DEVIATION**2 / (0.7**2 + DEVIATION**2)
     assert best == pytest.approx(weight * variance, rel=0.01)  # which is 1: the weighting of EDM
-    shifted = edm_loss(Shifted(0.1), image, noise, sigma, None).item()
-    assert shifted == pytest.approx(best + weight * 0.01, rel=0.02)
+    assert loss(0.1) == pytest.approx(best + weight * 0.01, rel=0.02)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import NETWORK, SHAPE
 
+from get.cli import main
 from get.files import UserError
 from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
 from get.pairs.shards import HELD_OUT, read_manifest, shard_range, verify, write_manifest, write_shard
@@ -154,10 +155,12 @@ def test_an_unchanged_copy_of_another_time_is_fine(copy: Path) -> None:
 
 def test_verify_hashes_every_shard(copy: Path) -> None:
     assert verify(copy) == 3
+    assert main(["verify", str(copy)]) == 0
     flip_a_byte(copy.parent / "train-00001.h5", keep_time=True)
     (copy.parent / "held-out.h5").unlink()
     with pytest.raises(UserError, match=r"held-out.h5 \S*train-00001.h5; delete it and make it again"):
         verify(copy)
+    assert main(["verify", str(copy)]) == 2
 
 
 def test_swapped_shards_are_noticed(copy: Path) -> None:

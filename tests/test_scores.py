@@ -12,8 +12,10 @@ from conftest import TRAINING
 from torch.utils.data import Dataset
 from torch_fidelity import metric_fid
 
+from get.cli import main
 from get.data.store import read_split, to_bytes, to_unit
 from get.evaluation.features import EXTRACTORS, Extractor, Features, import_inception, train_classifier
+from get.evaluation.samples import new_samples
 from get.evaluation.scores import (
     Reference,
     Scoring,
@@ -243,6 +245,23 @@ def test_statistics_of_other_repositories(tmp_path: Path) -> None:
     np.savez(tmp_path / "theirs.npz", **theirs)
     back = read_moments(tmp_path / "theirs.npz")
     assert frechet(back, found, square_root(found.sigma)) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_commands_agree_with_the_scores(
+    scored: Any, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`get statistics` and `get fid` on the images that `scored` scored."""
+    _, _, images, scores = scored
+    samples, out = tmp_path / "samples.h5", tmp_path / "ours.npz"
+    with new_samples(samples, ["x"], torch.zeros(len(images)), images.shape[1:]) as file:
+        file.variants["x"][:] = images
+    weights = ["--extractor", "classifier", "--weights", str(classifier), "--device", "cpu"]
+    assert main(["statistics", str(samples), *weights, "--out", str(out)]) == 0
+    assert main(["fid", str(out), str(classifier.parent / "train.npz")]) == 0
+    assert float(capsys.readouterr().out.split()[-1]) == pytest.approx(scores["fid_train"], rel=1e-5)
+    write_moments(tmp_path / "2.npz", Moments(torch.zeros(2), torch.eye(2)))
+    assert main(["fid", str(out), str(tmp_path / "2.npz")]) == 2
+    assert "features of different width" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04 cut off"])

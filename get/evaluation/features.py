@@ -20,7 +20,7 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_featur
 from get.data.store import Images, read_split, to_unit
 from get.files import UserError, atomic, from_settings, sha256, verified_sha256
 from get.fitting import Optimisation, trained
-from get.runtime import Progress, autocast, log, pick_device, send
+from get.runtime import Progress, log, pick_device, send
 from get.seeding import Visits, fold_in, generator
 from get.weights import load_weights, read_header, write_weights
 
@@ -182,8 +182,7 @@ class Extractor:
         progress = Progress("features", len(images))
         for start in range(0, len(images), self.batch):
             chunk = torch.from_numpy(images[start : start + self.batch]).to(self.device)
-            with autocast(self.device, "float32"):
-                layers = [layer.float().cpu().numpy() for layer in self.network(chunk)]
+            layers = [layer.float().cpu().numpy() for layer in self.network(chunk)]
             if start == 0:
                 shapes = [(len(images), layer.shape[1]) for layer in layers]
                 out = [_new_array(Path(folder, f"{n}.npy"), shape) for n, shape in enumerate(shapes)]

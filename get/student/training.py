@@ -21,7 +21,7 @@ from get.weights import write_weights
 PLATEAU = 0.85  # a loss above this share of the mean image's says that training has not left the plateau
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Distillation(Optimisation):
     """How a student is trained: `Optimisation`, and two keys of its own.
 

@@ -34,7 +34,7 @@ def edm_loss(
     noise: Tensor,
     sigma: Tensor,
     label: Tensor | None,
-    sigma_data: float | None = None,
+    sigma_data: float,
 ) -> Tensor:
     """Return the mean over samples and pixels of lambda(sigma) (D(y + n; sigma) - y)^2 (EDM, equation 8).
 
@@ -42,11 +42,10 @@ def edm_loss(
         denoise: D(x, sigma, label).
         image, noise: (B, C, H, W); `noise` has unit variance.
         sigma: (B,); label: (B,) int64 or None.
-        sigma_data: standard deviation of the data; left out, that of `denoise` (which DDP would hide).
+        sigma_data: standard deviation of the data.
     """
-    data = denoise.sigma_data if sigma_data is None else sigma_data
     s = sigma.view(-1, 1, 1, 1)
-    weight = (s.square() + data**2) / (s * data).square()
+    weight = (s.square() + sigma_data**2) / (s * sigma_data).square()
     return (weight * (denoise(image + s * noise, sigma, label) - image).square()).mean()
 
 

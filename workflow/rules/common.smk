@@ -56,13 +56,14 @@ def threads_of(kind):
     return config["jobs"][kind]["threads"]
 
 
-def device_of(kind):
-    """Where a job of this kind computes: without a GPU of its own, on the CPU.
+def computes_on(kind):
+    """Where a job of this kind computes: without a GPU of its own, on the CPU."""
+    return config["device"] if config["jobs"][kind]["gpu"] else "cpu"
 
-    The parameter reads `input`, so that Snakemake takes it for derived, and re-runs nothing where it changes.
-    """
-    name = config["device"] if config["jobs"][kind]["gpu"] else "cpu"
-    return lambda wildcards, input: name
+
+def device_of(kind):
+    """The same as a parameter; it reads `input`, so that Snakemake takes it for derived and re-runs nothing."""
+    return lambda wildcards, input: computes_on(kind)
 
 
 def one_of(names):
@@ -166,8 +167,7 @@ def settings_of(wildcards):
         content["evaluation"] = {
             key: config["evaluation"][key] for key in ("batch", "iterations", "precision")
         }
-        content["threads"] = threads_of("student")
-        content["device"] = config["device"] if config["jobs"]["costs"]["gpu"] else "cpu"
+        content["threads"], content["device"] = threads_of("student"), computes_on("costs")
     elif kind == "sampling":
         content = {key: config["evaluation"][key] for key in ("batch", "precision", "samples")}
         # over iterations at the headline milestone alone: there figures and claims look
