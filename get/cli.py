@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def sample(args: argparse.Namespace) -> None:
     import torch
 
     from get.data.store import to_bytes
-    from get.paper.grids import write_grid
+    from get.paper.mosaic import write_grid
     from get.runtime import pick_device
     from get.student import checkpoint
     from get.student.sampling import Sampling, sample
@@ -77,11 +78,35 @@ def sample(args: argparse.Namespace) -> None:
 
 
 def verify(args: argparse.Namespace) -> None:
-    """Run `get verify`: hash pair shards again."""
+    """Run `get verify`: hash a results folder, or the shards of a manifest, again."""
+    from get.inspection import verify_folder
     from get.pairs.shards import verify
 
-    for manifest in args.manifest:
-        print(f"{manifest}: {verify(manifest)} shards as they were listed")
+    for path in args.path:
+        if path.is_dir():
+            whole, unrecorded = verify_folder(path)
+            print(f"{path}: {whole} files as they were written")
+            for file in unrecorded:
+                print(f"{file}: no hash was recorded")
+        else:
+            print(f"{path}: {verify(path)} shards as they were listed")
+
+
+def status(args: argparse.Namespace) -> None:
+    """Run `get status`: how far each training is."""
+    from tabulate import tabulate
+
+    from get.inspection import runs
+
+    rows = []
+    for run in runs(args.results):
+        left = "" if run.left is None else str(timedelta(seconds=round(run.left)))
+        scored, train, test = run.fids or (None, None, None)
+        rows.append(
+            (run.name, run.state, f"{run.step}/{run.stop}", run.loss, run.rate, left, train, test, scored)
+        )
+    heads = ("training", "state", "step", "loss", "steps/s", "left", "FID train", "FID test", "at step")
+    print(tabulate(rows, heads, floatfmt=".4g", disable_numparse=[2, 5]))
 
 
 def statistics(args: argparse.Namespace) -> None:
@@ -200,9 +225,15 @@ def _add_sample(commands: Commands) -> None:
 
 
 def _add_checks(commands: Commands) -> None:
-    hashes = commands.add_parser("verify", help="hash the shards of pairs again that a manifest lists")
-    hashes.add_argument("manifest", type=Path, nargs="+", help="results/pairs/NAME/manifest.json")
+    hashes = commands.add_parser("verify", help="hash the files of a results folder, or of a manifest, again")
+    hashes.add_argument(
+        "path", type=Path, nargs="+", help="a results folder, or results/pairs/NAME/manifest.json"
+    )
     hashes.set_defaults(run=verify, threads=None)
+
+    state = commands.add_parser("status", help="how far each training is, its last loss and FID")
+    state.add_argument("results", type=Path, nargs="?", default=Path("results"), help="the results folder")
+    state.set_defaults(run=status, threads=None)
 
     stats = commands.add_parser("statistics", help="write mu and sigma of samples, as other repositories do")
     stats.add_argument("samples", type=Path, help="sample file (.h5)")

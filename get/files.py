@@ -1,13 +1,19 @@
 """Files that are whole or absent, and short names for long contents.
 
 Every file of the project is written under a temporary name and renamed, so that a name that exists
-stands for a complete file. `UserError` is the one exception whose message is meant for people: it
-names the key or the file and says what to do.
+stands for a complete file. Its SHA-256 is kept beside it, in the hidden file .NAME.sha256 (in the format of
+sha256sum), for `get verify`. `UserError` is the one exception whose message is meant for people: it names the
+key or the file and says what to do.
 """
 
+import errno
+import fcntl
+import glob
 import hashlib
 import json
 import os
+import shutil
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -15,6 +21,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+LITTLE_SPACE = 2**20  # bytes; a file system with less is full, whatever a library makes of it
 
 
 class UserError(Exception):
@@ -24,20 +32,130 @@ class UserError(Exception):
 
 
 @contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block ends without error."""
+def atomic(path: str | Path, recorded: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends without error.
+
+    Args:
+        path: the file to write; what a killed writer of it left is removed.
+        recorded: keep the hash of the content beside it.
+
+    Raises:
+        UserError: there is no room, or another process writes the same file.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.umask(umask := os.umask(0))
-        temporary.chmod(0o666 & ~umask)  # some writers make files that others cannot read
-        os.replace(temporary, path)
+        with room_for(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+                left.unlink(missing_ok=True)
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.umask(umask := os.umask(0))
+            temporary.chmod(0o666 & ~umask)  # some writers make files that others cannot read
+            digest = sha256(temporary) if recorded else None
+            os.replace(temporary, path)
+            if digest:
+                _record(path, digest)
+    except FileNotFoundError as error:
+        if error.filename != str(temporary):
+            raise
+        raise UserError(f"another process writes {path} too; run the same command again") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """Turn what libraries make of a full file system, in writing `path`, into a `UserError` that says so."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        coded = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if coded or "No space left" in str(error) or shutil.disk_usage(path.parent).free < LITTLE_SPACE:
+            raise UserError(f"no room to write {path}; free some and run the same command again") from None
+        raise
+
+
+def _record(path: Path, digest: str) -> None:
+    record = record_of(path)
+    temporary = record.with_name(f"{record.name}.{os.getpid()}.tmp")
+    temporary.write_text(f"{digest}  {path.name}\n")
+    os.replace(temporary, record)
+
+
+def record_of(path: Path) -> Path:
+    """Return the path of the hidden file that keeps the hash of the file at `path`."""
+    return path.with_name(f".{path.name}.sha256")
+
+
+class Lock:
+    """A lock that ends with its process, however that ends, and that says who holds it.
+
+    Args:
+        path: a file that exists while the lock is held (or after its holder was killed).
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file = -1
+
+    def acquire(self) -> bool:
+        """Take the lock if no other process holds it; returns whether this one holds it now."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.path.samestat(os.stat(self.path), os.fstat(file))  # or its holder has just removed it
+        except (BlockingIOError, FileNotFoundError):
+            held = False
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            held = True  # a file system without locks; Snakemake's own must do
+        if not held:
+            os.close(file)
+            return False
+        self._file = file
+        os.ftruncate(file, 0)
+        os.write(file, this_process().encode())
+        return True
+
+    def held(self) -> bool:
+        """Return True if some process holds the lock."""
+        try:
+            file = os.open(self.path, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:  # it is taken; or there are no locks here, and who made the file is believed
+            return True
+        finally:
+            os.close(file)
+        return False
+
+    def holder(self) -> str:
+        """Return who holds the lock, in words."""
+        try:
+            return self.path.read_text() or "another process"
+        except OSError:
+            return "another process"
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self.path.unlink(missing_ok=True)
+        os.close(self._file)
+
+
+def this_process() -> str:
+    """Return the words that name this process, and how to end it."""
+    job = os.environ.get("SLURM_JOB_ID")
+    end = f"scancel {job}" if job else f"kill {os.getpid()}"
+    return f"process {os.getpid()} on {socket.gethostname()} ({end} ends it)"
 
 
 def canonical_json(value: Any) -> str:
@@ -88,10 +206,15 @@ def from_settings(cls: type[T], settings: Mapping[str, Any], name: str) -> T:
     return cls(**settings)
 
 
+def write_text(path: str | Path, text: str, recorded: bool = True) -> None:
+    """Write `text`; see `atomic`."""
+    with atomic(path, recorded) as temporary:
+        temporary.write_text(text)
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON."""
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path) -> Any:

@@ -9,7 +9,8 @@ Started by torchrun, several processes train one model: each computes the loss o
 """
 
 import math
-import pickle
+import os
+import shutil
 import signal
 import threading
 import time
@@ -24,21 +25,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from get.files import UserError, atomic, fingerprint, write_json
-from get.runtime import Progress, autocast, average, largest, log, process_count, rank, wait_for_all
+from get.files import Lock, UserError, fingerprint
+from get.journal import Journal
+from get.runtime import (
+    Progress,
+    autocast,
+    average,
+    is_out_of_memory,
+    largest,
+    log,
+    process_count,
+    rank,
+    stop_time,
+    wait_for_all,
+)
 from get.seeding import fold_in
+from get.state import RECORD_EVERY, Optimisation, State
 
-RECORD_EVERY = 50  # steps averaged into one line of the history; the only time the host waits for the device
 SAVE_EVERY = 60.0  # seconds between saves of the state of an unfinished job, at least
 SAVE_SHARE = 0.02  # and at most this share of the time goes into saving
+MORE_TIME = 1.1  # an attempt that came to nothing is repeated where there is this much more time
+POLL = 2.0  # seconds between looks whether another process still trains the same
 
-STATE_KEYS = {"identity", "threads", "step", "model", "ema", "optimizer", "history", "window"}
+
+REASONS = ("", "asked", "time")  # why a training stops early
 
 Loss = Callable[[Callable[..., Tensor], int], Tensor]
+Examples = Callable[[int], Tensor]
 
 
 class Stopped(UserError):
-    """Training was asked to stop (SIGTERM, Ctrl-C); its state is saved and the same command goes on."""
+    """Training was asked to stop, or its job ends; its state is saved, and the same command goes on."""
 
     exit_code = 75  # EX_TEMPFAIL
 
@@ -50,117 +67,16 @@ class Diverged(UserError):
 
 
 @dataclass(frozen=True)
-class Optimisation:
-    """How a model is trained; the keys of `training:` in the config.
+class _Job:
+    """What a training is asked for, but for the model: see `trained`."""
 
-    Args:
-        batch: examples per step, over all processes.
-        lr: learning rate of AdamW after `warmup` steps of linear increase; constant from then on.
-        warmup: steps; 0 for none.
-        weight_decay: of AdamW.
-        clip: largest gradient norm; None for no clipping.
-        ema: decay of the exponential moving average of the weights.
-        ema_warmup: at step t the decay is at most (1 + t) / (10 + t).
-        precision: 'float32', 'tf32' (on CUDA) or 'bfloat16' (autocast).
-        compile: compile the model with torch.compile.
-    """
-
-    batch: int
-    lr: float
-    warmup: int
-    weight_decay: float
-    clip: float | None
-    ema: float
-    ema_warmup: bool
-    precision: str
-    compile: bool
-
-    def lr_at(self, step: int) -> float:
-        """Return the learning rate of step `step` (from 0)."""
-        return self.lr * min(1.0, (step + 1) / self.warmup) if self.warmup else self.lr
-
-    def ema_at(self, step: int) -> float:
-        """Return the decay of the average after step `step` (from 0)."""
-        return min(self.ema, (1 + step) / (10 + step)) if self.ema_warmup else self.ema
-
-
-class State:
-    """A training run after `step` steps: weights, average, optimiser, and the history of the loss.
-
-    `history` is a list of (step, loss, gradient norm): means over the `RECORD_EVERY` steps that end there.
-    """
-
-    def __init__(self, model: nn.Module, options: Optimisation, identity: str) -> None:
-        self.model, self.identity, self.step = model, identity, 0
-        self.parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
-        self.ema = [p.detach().clone() for p in self.parameters]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=options.lr, weight_decay=options.weight_decay, fused=True
-        )
-        self.history: list[tuple[int, float, float]] = []
-        self.window = torch.zeros(2, device=self.parameters[0].device)  # sums of loss and gradient norm
-
-    def ema_weights(self) -> dict[str, Tensor]:
-        """Return the model's state dict with each parameter replaced by its moving average."""
-        names = [name for name, p in self.model.named_parameters() if p.requires_grad]
-        averages = dict(zip(names, self.ema, strict=True))
-        return {**self.model.state_dict(), **averages}
-
-    def save(self, path: Path) -> None:
-        """Write everything to `path`, atomically; readable with weights_only=True."""
-        content = {
-            "identity": self.identity,
-            "threads": torch.get_num_threads(),
-            "processes": process_count(),
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "ema": self.ema,
-            "optimizer": self.optimizer.state_dict(),
-            "history": self.history,
-            "window": self.window,
-        }
-        with atomic(path) as temporary:
-            torch.save(content, temporary)
-
-    def load(self, path: Path, stop: int) -> bool:
-        """Continue from `path`; returns False where it is of other settings or of a step beyond `stop`.
-
-        Raises:
-            UserError: the file is missing or damaged.
-        """
-        device = self.parameters[0].device
-        try:
-            content = torch.load(path, map_location=device, weights_only=True)
-            if missing := STATE_KEYS - content.keys():
-                raise KeyError(*missing)
-            if content["identity"] != self.identity or content["step"] > stop:
-                return False
-            made = content.get("processes", 1), content["threads"]  # older states do not say: it was one
-            if made != (process_count(), torch.get_num_threads()):
-                log.info("%s: made by %d processes with %d threads: the last bits may differ", path, *made)
-            self.model.load_state_dict(content["model"])
-            self.optimizer.load_state_dict(content["optimizer"])
-            torch._foreach_copy_(self.ema, content["ema"])
-            self.step, self.history = content["step"], [tuple(line) for line in content["history"]]
-            self.window = content["window"]
-        except FileNotFoundError:
-            raise UserError(f"{path} does not exist; make it with: snakemake {path}") from None
-        except (
-            RuntimeError,
-            EOFError,
-            OSError,
-            LookupError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            pickle.UnpicklingError,
-        ) as error:
-            raise UserError(f"{path} is no training state or is damaged: delete it ({error!r})") from None
-        return True
-
-    def write_history(self, path: str | Path) -> None:
-        """Write the history as JSON: the names of the columns and the rows."""
-        write_json(path, {"columns": ["step", "loss", "gradient norm"], "rows": self.history})
+    loss: Loss
+    examples: Examples
+    options: Optimisation
+    seed: int
+    stop: int
+    scratch: Path
+    journal: Journal
 
 
 @contextmanager
@@ -169,6 +85,7 @@ def trained(
     loss: Loss,
     options: Optimisation,
     *,
+    examples: Examples,
     settings: dict[str, Any],
     stop: int,
     output: str | Path,
@@ -176,15 +93,17 @@ def trained(
 ) -> Iterator[State]:
     """Train `model` in place up to step `stop` and yield the state, for the block to write its results.
 
-    While it works, the state is saved every minute (and when a signal asks to stop) to a file beside
-    `output`, from which a killed job goes on. That file goes away when the block ends without error. Where
-    several processes train, a signal to one of them stops all at the next line of the history; the block
-    runs in each, and should write in the first only.
+    While it works, the state is saved every minute (and when a signal, or the end of its SLURM job, asks to
+    stop) to a file beside `output`, from which a killed job goes on. That file goes away when the block ends
+    without error. A lock keeps others from training the same meanwhile: they wait, and go on from what this
+    one has done. Where several processes train, a signal to one of them stops all at the next line of the
+    history; the block runs in each, and should write in the first only.
 
     Args:
         model: freshly initialised, on its device.
         loss: loss(forward, step) -> scalar, where `forward` is the (compiled) model.
         options: see `Optimisation`.
+        examples: indices of the examples of a step's batch, for the message where a loss is not finite.
         settings: all that defines the run (JSON-like, key 'seed' among it); a state of other settings is
             never continued.
         stop: the number of steps after which to end.
@@ -192,10 +111,10 @@ def trained(
         start: state of the milestone before, or None to start from `model` as it is.
 
     Raises:
-        Stopped: a signal asked for it; the state is saved.
+        Stopped: a signal or the end of the job asked for it; the state is saved.
         Diverged: loss or gradient is no longer finite; the last good state stays saved.
-        UserError: `start` is damaged, of other settings, or of a later step; or the processes cannot share
-            the batch.
+        UserError: `start` is damaged, of other settings, or of a later step; the processes cannot share the
+            batch; memory does not suffice; or an attempt before came to nothing in as much time.
     """
     count, threads = process_count(), torch.get_num_threads()
     if options.batch % count:
@@ -204,20 +123,46 @@ def trained(
         )
     state = State(model, options, fingerprint(settings))
     scratch = Path(output).with_suffix(".unfinished.pt")
-    _begin(state, start, scratch, stop)
     device = state.window.device
-    most, least = largest(state.step, -state.step, device=device)
-    if most != -least:
-        raise UserError(
-            f"{scratch}: not all processes see it; results must be on a file system that they share"
-        )
-    size = sum(p.numel() for p in state.parameters)
-    log.info("%s: steps %d to %d, %d parameters, on %s", output, state.step, stop, size, device)
-    log.info("seed %s, %d processes with %d threads, %s", settings["seed"], count, threads, options)
-    _fit(state, loss, options, settings["seed"], stop, scratch)
-    yield state
-    if rank() == 0:
-        scratch.unlink(missing_ok=True)
+    with _alone(scratch.with_suffix(".lock"), device) as waited:
+        if waited and rank() == 0:
+            _take_over(Path(output), scratch)
+        wait_for_all()
+        _begin(state, start, scratch, stop)
+        most, least = largest(state.step, -state.step, device=device)
+        if most != -least:
+            raise UserError(
+                f"{scratch}: not all processes see it; results must be on a file system that they share"
+            )
+        size = sum(p.numel() for p in state.parameters)
+        log.info("%s: steps %d to %d, %d parameters, on %s", output, state.step, stop, size, device)
+        log.info("seed %s, %d processes with %d threads, %s", settings["seed"], count, threads, options)
+        _fit(state, _Job(loss, examples, options, settings["seed"], stop, scratch, Journal(output)))
+        yield state
+        if rank() == 0:
+            scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(path: Path, device: torch.device) -> Iterator[bool]:
+    """Hold the lock at `path`; while another process holds it, wait. Yields whether that was so."""
+    lock, waited = Lock(path), False
+    while largest(rank() == 0 and not lock.acquire(), device=device)[0]:
+        if not waited:
+            log.info("%s trains this already; waiting until it ends", lock.holder())
+        waited = True
+        time.sleep(POLL)
+    try:
+        yield waited
+    finally:
+        if rank() == 0:
+            lock.release()
+
+
+def _take_over(output: Path, scratch: Path) -> None:
+    """Go on from what the process that was waited for has finished, if it has."""
+    if output.suffix == ".pt" and output.exists() and not scratch.exists():
+        shutil.copyfile(output, scratch)
 
 
 def _begin(state: State, start: str | Path | None, scratch: Path, stop: int) -> None:
@@ -238,35 +183,95 @@ def _begin(state: State, start: str | Path | None, scratch: Path, stop: int) -> 
         )
 
 
-def _fit(state: State, loss: Loss, options: Optimisation, seed: int, stop: int, scratch: Path) -> None:
-    with _stop_requests() as stopping:
+def _fit(state: State, job: _Job) -> None:
+    until = stop_time() if rank() == 0 else None
+    with _stop_requests() as stopping, _watched(state, job, until):
         model = state.model.train()
-        forward = torch.compile(model) if options.compile else model
+        forward = torch.compile(model) if job.options.compile else model
         if process_count() > 1:
             forward = _in_parallel(forward)
-        progress = Progress("training", stop, state.step)
+        progress = Progress("training", job.stop, state.step)
         next_save = time.monotonic() + SAVE_EVERY
-        while state.step < stop:
-            take_step(state, forward, loss, options, seed)
+        while state.step < job.stop:
+            take_step(state, forward, job.loss, job.options, job.seed)
             if recorded := state.step % RECORD_EVERY == 0:
-                _record(state)
+                _record(state, job)
             progress.advance(note=f"loss {state.history[-1][1]:.4f}" if state.history else "")
             if process_count() > 1 and not recorded:
                 continue  # several processes agree only where the host has waited for the device anyway
+            why = 1 if stopping.is_set() else 2 if until and time.time() > until else 0
             late = time.monotonic() > next_save
-            asked, due = largest(stopping.is_set(), late, device=state.window.device)
-            if asked or due:
-                _settle(state)
-                begun = time.monotonic()
-                if rank() == 0:
-                    state.save(scratch)
-                wait_for_all()
-                now = time.monotonic()
-                next_save = now + max(SAVE_EVERY, (now - begun) / SAVE_SHARE)
-            if asked:
-                raise Stopped(f"stopped at step {state.step} of {stop}; the same command goes on from there")
+            why, due = largest(why, late, device=state.window.device)
+            if why or due:
+                next_save = _save(state, job)
+            if why and state.step < job.stop:
+                _end(state, job, REASONS[why])
+                text = "stopped at step %d of %d; the same command goes on from there"
+                raise Stopped(text % (state.step, job.stop))
     progress.close()
-    _settle(state)
+    _settle(state, job)
+    _end(state, job, "done")
+
+
+@contextmanager
+def _watched(state: State, job: _Job, until: float | None) -> Iterator[None]:
+    """Keep the journal of the attempt; turn a lack of memory into advice; end a job that comes to nothing.
+
+    Raises:
+        UserError: no memory, or an attempt before did not come to its first step in as much time.
+    """
+    if rank() > 0:
+        yield
+        return
+    limit = until - time.time() if until else math.inf
+    if limit < MORE_TIME * job.journal.wasted(state.step):
+        raise UserError(_came_to_nothing(state.step, limit))
+    device, threads = str(state.window.device), torch.get_num_threads()
+    job.journal.begin(state.step, job.stop, device=device, processes=process_count(), threads=threads)
+    watch = threading.Timer(min(limit, threading.TIMEOUT_MAX), _give_up, (state, job, state.step, limit))
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"out of memory in step {state.step + 1} ({str(error).splitlines()[0]}); {job.options.savers}"
+        ) from None
+    finally:
+        watch.cancel()
+
+
+def _give_up(state: State, job: _Job, first: int, limit: float) -> None:
+    """End the process if it has not taken a step since `first`: its job's time is all but over."""
+    if state.step == first:
+        job.journal.end(first, "no progress", limit=limit)
+        log.error("error: %s", _came_to_nothing(first, limit))
+        os._exit(UserError.exit_code)
+
+
+def _came_to_nothing(step: int, limit: float) -> str:
+    return (
+        f"{limit:.0f} s, all the time that the job has, do not suffice to take a step after step {step}; "
+        "raise its runtime in the config (jobs)"
+    )
+
+
+def _save(state: State, job: _Job) -> float:
+    """Save the state of an unfinished job; returns the time of the next save."""
+    _settle(state, job)
+    begun = time.monotonic()
+    if rank() == 0:
+        state.save(job.scratch, recorded=False)
+    wait_for_all()
+    now = time.monotonic()
+    return now + max(SAVE_EVERY, (now - begun) / SAVE_SHARE)
+
+
+def _end(state: State, job: _Job, reason: str, **facts: Any) -> None:
+    if rank() == 0:
+        job.journal.end(state.step, reason, **facts)
 
 
 def _in_parallel(model: Any) -> Any:
@@ -295,32 +300,40 @@ def take_step(
     state.optimizer.zero_grad()
     with torch.no_grad():
         torch._foreach_lerp_(state.ema, state.parameters, 1 - options.ema_at(state.step))
-        state.window += torch.stack([value, norm])
+        state.window[:, state.step % RECORD_EVERY] = torch.stack([value, norm])
     state.step += 1
 
 
-def _record(state: State) -> None:
+def _record(state: State, job: _Job) -> None:
     """Append the means of the last steps to the history."""
-    _settle(state)
-    mean_loss, mean_norm = (state.window / RECORD_EVERY).tolist()
+    _settle(state, job)
+    mean_loss, mean_norm = state.window.mean(dim=1).tolist()
     state.history.append((state.step, mean_loss, mean_norm))
     state.window.zero_()
+    if rank() == 0:
+        job.journal.record(state.step, mean_loss, mean_norm)
 
 
-def _settle(state: State) -> None:
+def _settle(state: State, job: _Job) -> None:
     """Make `state.window` the mean over the processes, which it stays when more steps are added.
 
     Raises:
-        Diverged: loss or gradient norm has not been finite since the last line of the history.
+        Diverged: loss or gradient norm has not been finite in a step since the last line of the history.
     """
     average(state.window)
-    loss, norm = state.window.tolist()
-    if not math.isfinite(loss + norm):
-        last = state.history[-1][0] if state.history else 0
-        raise Diverged(
-            f"between steps {last} and {state.step} the loss or the norm of its gradient stopped being "
-            "finite; lower training.lr or set training.clip"
-        )
+    bad = (~state.window.isfinite().all(dim=0)).nonzero().flatten().tolist()
+    if not bad:
+        return
+    loss, norm = state.window[:, bad[0]].tolist()
+    step = (state.step - 1) // RECORD_EVERY * RECORD_EVERY + bad[0]  # from 0
+    chosen = job.examples(step).tolist()
+    kept = job.scratch if job.scratch.exists() else "the milestone before"
+    _end(state, job, "diverged", at=step + 1, loss=str(loss), gradient_norm=str(norm), examples=chosen)
+    raise Diverged(
+        f"in step {step + 1} the loss is {loss} and the norm of its gradient {norm}, for the examples "
+        f"{chosen[:8]}... (all {len(chosen)} in {job.journal.path}); lower training.lr, set training.clip, "
+        f"or look at the examples; {kept} keeps the last good state"
+    )
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 import fcntl
 import logging
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -23,6 +25,8 @@ from get.files import UserError
 log = logging.getLogger("get")
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
+LONGEST_MARGIN = 300.0  # seconds before the end of a job in which a training saves its state, at most
+SHARE_OF_MARGIN = 0.2  # and at most this share of the time that it has
 
 T = TypeVar("T")
 
@@ -43,7 +47,10 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
         log.info("device auto: %s", name)
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("device is 'cuda' but torch sees no CUDA device; set device: auto or device: cpu")
+        raise UserError(
+            "a GPU was asked for (device cuda) but torch sees none; to compute on the CPU: --device cpu, or "
+            "in the workflow --resources gpu=0"
+        )
     if not name.startswith(("cpu", "cuda")):
         raise UserError(f"device is {name!r}; it must be auto, cpu or cuda")
     if name == "cuda":
@@ -128,6 +135,9 @@ def process_group(device: str) -> Iterator[None]:
         return
     if device.startswith("cuda:"):
         raise UserError(f"device {device} is one GPU, but each process needs its own: set device: cuda")
+    here, seen = _from_torchrun("LOCAL_WORLD_SIZE", 1), torch.cuda.device_count()
+    if device != "cpu" and 0 < seen < here:
+        raise UserError(f"{here} processes on this machine want a GPU each, but torch sees {seen} GPUs")
     on = pick_device(device)
     if on.type == "cuda":
         torch.cuda.set_device(on)
@@ -178,6 +188,76 @@ def wait_for_all() -> None:
     """Return when all processes have come here."""
     if process_count() > 1:
         dist.barrier()
+
+
+# ---------------------------------------------------------------------------------- limits of time and memory
+
+
+def stop_time() -> float | None:
+    """Return when (as of `time.time`) a job of SLURM should save its state, shortly before it is ended.
+
+    None where there is no such limit.
+    """
+    job, now = os.environ.get("SLURM_JOB_ID"), time.time()
+    if job is None:
+        return None
+    try:
+        end = float(os.environ.get("SLURM_JOB_END_TIME") or _end_of_job(job))
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        log.info("no time limit: SLURM does not say when job %s ends (%s)", job, error)
+        return None
+    margin = min(LONGEST_MARGIN, SHARE_OF_MARGIN * (end - now))
+    log.info("SLURM ends job %s in %.0f s; %.0f s before it the state is saved", job, end - now, margin)
+    return end - margin
+
+
+def _end_of_job(job: str) -> float:
+    """Ask SLURM, whose older versions do not tell a job when it ends."""
+    command = ["squeue", "--noheader", "--jobs", job, "--format", "%e"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return datetime.fromisoformat(answer.strip()).timestamp()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True if `error` says that the memory of a GPU or of the machine does not suffice."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+
+
+def within_memory(compute: Callable[[slice], T], count: int, batch: int, key: str) -> Iterator[T]:
+    """Yield compute(rows) for slices of `batch` rows, one after the other, until `count` rows are done.
+
+    Where memory does not suffice, from there on with half as many, and so on.
+
+    Args:
+        compute: a function of the rows.
+        count: number of all rows; batch: of those in a slice.
+        key: name of the setting that should be lower, for the log.
+
+    Raises:
+        UserError: there is no memory for a single row.
+    """
+    start = 0
+    while start < count:
+        rows = slice(start, min(start + batch, count))
+        try:
+            result = compute(rows)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if batch == 1:
+                raise UserError(f"out of memory with {key} 1; use a device with more") from None
+            result = None
+        if result is None:  # here the failed attempt has let go of its memory
+            torch.cuda.empty_cache()
+            batch = max(1, (rows.stop - rows.start) // 2)
+            log.info(
+                "out of memory: going on with batches of %d (last bits may differ); lower %s", batch, key
+            )
+            continue
+        yield result
+        start = rows.stop
 
 
 # ---------------------------------------------------------------------------------- input prepared ahead

@@ -288,10 +288,11 @@ def test_a_request_to_one_process_stops_all(places: Places) -> None:
 
 def test_the_first_process_alone_writes(places: Places) -> None:
     def written(number: int, name: str) -> set[str]:
-        return {path.name for path in (places.two / f"rank{number}" / name).glob("*")}
+        files = (places.two / f"rank{number}" / name).glob("[!.]*")
+        return {path.name for path in files}
 
     assert ends(places, "written") == [[0, ""]] * 2
-    assert written(0, "written") == {"3.pt", "3.safetensors", "3.json"}
+    assert written(0, "written") == {"3.pt", "3.safetensors", "3.json", "3.journal.jsonl"}
     assert written(0, "stopped") == {f"{STEPS}.unfinished.pt"}
     assert written(1, "written") == written(1, "stopped") == set()
 

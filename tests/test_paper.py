@@ -20,7 +20,7 @@ from pylatexenc.latexwalker import LatexEnvironmentNode, LatexWalker
 
 from get.paper import figures, grids, style
 from get.paper.claims import reproduction, write_reproduction
-from get.paper.grids import tile, write_grid
+from get.paper.mosaic import tile, write_grid
 from get.paper.published import details, published, quantity
 from get.paper.results import AVERAGED, Row, advantage, measured, over_iterations, read_rows
 from get.paper.tables import COLUMNS, TABLES, readable, write_table

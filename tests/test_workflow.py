@@ -191,6 +191,21 @@ def test_a_teacher_re_runs_what_it_taught_alone(finished: Path, edit: Callable[.
     assert {"train_teacher", "generate_pairs", "make_manifest", "train_student"} <= rules(jobs)
 
 
+@pytest.mark.parametrize(
+    ("gpu", "given", "device"),
+    [(0, "1", "cpu"), (1, "1", "cuda"), (1, "0", "auto")],
+    ids=["no", "yes", "none"],
+)
+def test_a_job_that_was_given_a_gpu_must_find_one(
+    gpu: int, given: str, device: str, config: Config, tmp_path: Path
+) -> None:
+    """On a machine without GPUs, where the profile gives none, the same job computes on the CPU."""
+    config["device"], config["jobs"] = "auto", {"student": {"gpu": gpu}}
+    target = "results/students/get/seed0/2.pt"
+    done = snakemake(tmp_path, config, target, "--dry-run", "--printshellcmds", "--resources", f"gpu={given}")
+    assert f"--device {device} " in done.stdout + done.stderr
+
+
 def test_a_later_milestone_continues(finished: Path, edit: Callable[..., Config]) -> None:
     jobs = planned(finished, edit([2, 4, 6], "students", "get", "milestones"))
     assert [job for job in jobs if job.startswith("train_student")] == [

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from get import __version__
-from get.files import UserError, atomic, read_json, write_json
+from get.files import UserError, atomic, read_json, write_json, write_text
 from get.files import sha256 as sha256_of
 from get.runtime import Progress, log
 
@@ -73,8 +73,7 @@ def download(
             f"the way; try again, {LOCAL}; to accept the file as it is now, {accept} {says}"
         )
     if wanted is None:
-        with atomic(record) as temporary:
-            temporary.write_text(f"{found}  {output.name}\n")
+        write_text(record, f"{found}  {output.name}\n", recorded=False)
     with atomic(output) as temporary:
         os.replace(partial, temporary)
     _discard(partial)

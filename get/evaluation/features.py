@@ -20,7 +20,7 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_featur
 from get.data.store import Images, read_split, to_unit
 from get.files import UserError, atomic, from_settings, sha256, verified_sha256
 from get.fitting import Optimisation, trained
-from get.runtime import Progress, log, pick_device, send
+from get.runtime import Progress, log, pick_device, send, within_memory
 from get.seeding import Visits, fold_in, generator
 from get.weights import load_weights, read_header, write_weights
 
@@ -76,7 +76,7 @@ def train_classifier(
     Args:
         store: the image store.
         model: arguments of `Classifier` but for the shape of the images.
-        training: keyword arguments of `fitting.Optimisation`.
+        training: keyword arguments of `state.Optimisation`.
         noise: standard deviation of the noise added to the images, as augmentation.
         steps: optimisation steps; seed: names every draw; device: see `runtime.pick_device`.
         output: safetensors with the model's description in the header.
@@ -103,7 +103,9 @@ def train_classifier(
 
     settings = {"model": description, "training": training, "noise": noise, "seed": seed}
     settings |= {"data": sha256(store)}
-    with trained(classifier, loss, options, settings=settings, stop=steps, output=output) as state:
+    with trained(
+        classifier, loss, options, examples=visits, settings=settings, stop=steps, output=output
+    ) as state:
         classifier.load_state_dict(state.ema_weights())
         accuracy = _accuracy(classifier, test, on)
         log.info("test accuracy %.4f", accuracy)
@@ -180,15 +182,21 @@ class Extractor:
     def __call__(self, images: NDArray[np.uint8], folder: str | Path) -> Features:
         """Map images (N, C, H, W) uint8, N >= 1, to features, batch by batch, in files in `folder`."""
         progress = Progress("features", len(images))
-        for start in range(0, len(images), self.batch):
-            chunk = torch.from_numpy(images[start : start + self.batch]).to(self.device)
-            layers = [layer.float().cpu().numpy() for layer in self.network(chunk)]
-            if start == 0:
-                shapes = [(len(images), layer.shape[1]) for layer in layers]
+
+        def layers(rows: slice) -> list[NDArray[np.float32]]:
+            chunk = torch.from_numpy(images[rows]).to(self.device)
+            return [layer.float().cpu().numpy() for layer in self.network(chunk)]
+
+        out: list[NDArray[np.float32]] = []
+        done = 0
+        for parts in within_memory(layers, len(images), self.batch, "evaluation.batch"):
+            if not out:
+                shapes = [(len(images), part.shape[1]) for part in parts]
                 out = [_new_array(Path(folder, f"{n}.npy"), shape) for n, shape in enumerate(shapes)]
-            for array, layer in zip(out, layers, strict=True):
-                array[start : start + len(layer)] = layer
-            progress.advance(len(chunk))
+            for array, part in zip(out, parts, strict=True):
+                array[done : done + len(part)] = part
+            done += len(parts[0])
+            progress.advance(len(parts[0]))
         progress.close()
         return Features(*out)
 

@@ -21,7 +21,7 @@ from get.data.store import read_split, to_bytes
 from get.files import UserError, atomic
 from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
 from get.pairs.shards import read_manifest
-from get.runtime import Progress, autocast, pick_device
+from get.runtime import Progress, autocast, pick_device, within_memory
 from get.seeding import classes_of, normal
 from get.student import checkpoint
 from get.student.equilibrium import choose
@@ -172,17 +172,20 @@ def held_out_errors(
     device: torch.device,
 ) -> dict[str, float]:
     """Return the mean absolute error (images in [-1, 1]) on all held-out pairs, of each variant."""
-    totals = dict.fromkeys(variants, 0.0)
-    for positions in torch.arange(len(pairs)).split(options.batch):
+
+    def errors(rows: slice) -> list[float]:
+        positions = torch.arange(rows.start, rows.stop)
         noise, image, label = (t.to(device) for t in pairs.batch(positions))
         state = student.state_shape and normal(
             positions.tolist(), student.state_shape, 0, "held-out", "state", device=device
         )
         with autocast(device, options.precision):
             guesses, steps = student.trajectory(noise, label, state, options.iterations)
-        for name, (count, rule) in variants.items():
-            guess = choose(guesses[:count], steps[:count], rule)
-            totals[name] += (guess.float() - image).abs().sum().item()
+        chosen = (choose(guesses[:count], steps[:count], rule) for count, rule in variants.values())
+        return [(guess.float() - image).abs().sum().item() for guess in chosen]
+
+    parts = within_memory(errors, len(pairs), options.batch, "evaluation.batch")
+    totals = dict(zip(variants, map(sum, zip(*parts, strict=True)), strict=True))
     return {name: total / (len(pairs) * int(np.prod(pairs.shape))) for name, total in totals.items()}
 
 

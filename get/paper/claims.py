@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from get.files import atomic
+from get.files import write_text
 from get.paper.published import CHECKPOINTED, numbers_of, published
 from get.paper.results import Advantage, Row, advantage
 from get.paper.tables import MEGA, fixed, markdown
@@ -81,15 +81,13 @@ def reproduction(tables: Mapping[str, Sequence[Row]], larger: Sequence[Row], cif
 
 def write_reproduction(claims: pd.DataFrame, caption: str, csv: str | Path, md: str | Path) -> None:
     """Write the claims as CSV, and for reading as Markdown: a table of orderings and one of numbers."""
-    with atomic(csv) as temporary:
-        claims.to_csv(temporary, index=False, float_format="%.6g")
+    write_text(csv, claims.to_csv(index=False, float_format="%.6g"))
     parts = []
     for kind, names in READABLE.items():
         found = claims[claims["kind"] == kind]
         shown = pd.DataFrame({title: found[name].map(_cells(name)) for name, title in names.items()})
         parts += [HEADINGS[kind], markdown(shown, [name in WORDS for name in names])]
-    with atomic(md) as temporary:
-        temporary.write_text("\n\n".join([*parts, caption]) + "\n")
+    write_text(md, "\n\n".join([*parts, caption]) + "\n")
 
 
 def _cells(name: str) -> Callable[[Any], str]:

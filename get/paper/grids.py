@@ -1,38 +1,14 @@
-"""Pictures made of images: grids of samples, and Figure 4."""
+"""Figure 4: samples, uncurated and by class."""
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from get.files import atomic
 from get.paper import style
+from get.paper.mosaic import GAP, tile
 from get.paper.style import plt
-
-GAP = 1  # pixels between images
-
-
-def tile(images: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.uint8]:
-    """Arrange images (N, C, H, W) row by row into one picture (rows, columns, 3), white in between."""
-    count, _, height, width = images.shape
-    columns = columns or math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    picture = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
-    for index, image in enumerate(images):
-        row, column = divmod(index, columns)
-        top, left = row * (height + GAP), column * (width + GAP)
-        picture[top : top + height, left : left + width] = image.transpose(1, 2, 0)  # grey broadcasts
-    return picture
-
-
-def write_grid(path: str | Path, images: NDArray[np.uint8], columns: int | None = None) -> None:
-    """Write images (N, C, H, W) as one PNG, small images enlarged by a whole factor without smoothing."""
-    picture = tile(images, columns)
-    factor = max(1, 64 // images.shape[-1])
-    with atomic(path) as temporary:
-        plt.imsave(temporary, picture.repeat(factor, axis=0).repeat(factor, axis=1), format="png")
 
 
 def figure4a(images: NDArray[np.uint8], title: str, paths: Iterable[str | Path], side: int = 10) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from get.files import atomic
+from get.files import write_text
 from get.paper.published import CHECKPOINTED, details, numbers_of, published
 from get.paper.results import Row, frame
 
@@ -289,8 +289,7 @@ def write_table(
     texts["md"] = f"{markdown(shown, left)}\n\n{caption}\n"
     texts["tex"] = latex(shown, caption, label, "".join("l" if words else "r" for words in left))
     for kind, content in texts.items():
-        with atomic(paths[kind]) as temporary:
-            temporary.write_text(content)
+        write_text(paths[kind], content)
 
 
 def markdown(shown: pd.DataFrame, left: Sequence[bool]) -> str:

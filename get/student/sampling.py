@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from get.files import UserError
-from get.runtime import autocast
+from get.runtime import autocast, within_memory
 from get.seeding import normal
 from get.student.equilibrium import RULES
 from get.student.models import Student
@@ -62,7 +62,7 @@ def sample(
     device: torch.device,
     trajectories: bool = False,
 ) -> Iterator[Samples]:
-    """Yield the samples with the given indices, batch by batch.
+    """Yield the samples with the given indices, batch by batch (smaller ones where memory is short).
 
     Sample i is a function of (student, seed, i, label): its noise and z_0 are drawn under names of their
     own, which no training pair shares.
@@ -76,17 +76,19 @@ def sample(
         device: where to compute; images come back on the CPU.
         trajectories: yield the image of every iteration, not of the one that `options.rule` chooses.
     """
-    for start in range(0, len(indices), options.batch):
-        chosen = indices[start : start + options.batch]
-        label = labels[start : start + options.batch].to(device)
-        noise = normal(chosen, student.shape, seed, "evaluation", "noise").to(device)
-        state = _initial_state(student.state_shape, chosen, seed, options.initial, device)
+
+    def draw(rows: slice) -> Samples:
+        noise = normal(indices[rows], student.shape, seed, "evaluation", "noise").to(device)
+        state = _initial_state(student.state_shape, indices[rows], seed, options.initial, device)
+        label = labels[rows].to(device)
         with torch.no_grad(), autocast(device, options.precision):
             if trajectories:
                 drawn = student.trajectory(noise, label, state, options.iterations)
             else:
                 drawn = student.generate(noise, label, state, options.iterations, options.rule)
-        yield Samples(drawn.images.float().cpu(), drawn.residuals.float().cpu())
+        return Samples(drawn.images.float().cpu(), drawn.residuals.float().cpu())
+
+    yield from within_memory(draw, len(indices), options.batch, "evaluation.batch")
 
 
 def _initial_state(

@@ -33,6 +33,12 @@ class Distillation(Optimisation):
     loss_decay: float
     checkpointing: bool
 
+    @property
+    def savers(self) -> str:
+        """What saves memory, in words."""
+        mode = "set training.checkpointing: true (O(1)-memory mode), "
+        return super().savers if self.checkpointing else mode + super().savers
+
 
 def train_student(
     *,
@@ -84,7 +90,9 @@ def train_student(
         return distillation_loss(states, image, options.loss_decay)
 
     run = {**wanted, "model": description, "teacher": pairs.teacher, "seed": seed}
-    training = trained(student, loss, options, settings=run, stop=stop, output=output, start=start)
+    training = trained(
+        student, loss, options, examples=visits, settings=run, stop=stop, output=output, start=start
+    )
     with batch, training as state:
         if rank() > 0:
             return
@@ -112,7 +120,7 @@ def initial_state(
 def on_plateau(state: State, pairs: Pairs, decay: float, conditional: bool) -> bool:
     """Return True (and say so) if the loss is still near that of the mean image (per class).
 
-    The loss is that of the last `fitting.RECORD_EVERY` steps; before there have been as many, False.
+    The loss is that of the last `state.RECORD_EVERY` steps; before there have been as many, False.
     """
     if not state.history:
         return False

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from get.files import sha256
 from get.pairs.shards import write_shard
-from get.runtime import Progress, autocast, pick_device
+from get.runtime import Progress, autocast, pick_device, within_memory
 from get.seeding import classes_of, normal
 from get.teacher.heun import heun, noise_levels
 from get.teacher.network import Denoiser
@@ -72,10 +72,10 @@ def write_pairs(
         # always a whole batch, cut afterwards: pair i must not depend on where the range ends
         batch = range(start, start + sampler.batch)
         noise, label = draw(batch, model.shape, seed, model.classes)
-        image = sample(model, noise.float().to(on), label.to(on) if model.classes else None, sampler, on)
+        image = _whole_batch(model, noise, label, sampler, on)
         kept = min(len(batch), indices.stop - start)
         noises.append(noise[:kept].numpy())
-        images.append(image[:kept].half().cpu().numpy())
+        images.append(image[:kept].numpy())
         labels.append(label[:kept].numpy())
         progress.advance(kept)
     progress.close()
@@ -88,6 +88,18 @@ def write_pairs(
         np.concatenate(labels),
         attributes | asdict(sampler),
     )
+
+
+def _whole_batch(
+    model: Denoiser, noise: Tensor, label: Tensor, sampler: Sampler, device: torch.device
+) -> Tensor:
+    """Return the images (B, C, H, W) float16, on the CPU, of one batch of noise (B, C, H, W) float16."""
+
+    def compute(rows: slice) -> Tensor:
+        classes = label[rows].to(device) if model.classes else None
+        return sample(model, noise[rows].float().to(device), classes, sampler, device).half().cpu()
+
+    return torch.cat(list(within_memory(compute, len(noise), sampler.batch, "sampler.batch")))
 
 
 def draw(indices: range, shape: tuple[int, ...], seed: int, classes: int) -> tuple[Tensor, Tensor]:

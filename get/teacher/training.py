@@ -65,7 +65,7 @@ def train_teacher(
     Args:
         store: the image store.
         settings: 'network' (arguments of `network.build` but for the shape of the images), 'noise_levels' and
-            'training' (see `NoiseLevels` and `fitting.Optimisation`), 'steps', and 'conditional': whether the
+            'training' (see `NoiseLevels` and `state.Optimisation`), 'steps', and 'conditional': whether the
             teacher sees labels.
         seed: names every draw; device: see `runtime.pick_device`.
         output: safetensors with the model's description in the header; history: JSON.
@@ -99,7 +99,7 @@ def train_teacher(
     # without the number of steps: a longer run goes on from a shorter one that was cut off
     run = {"noise_levels": settings["noise_levels"], "training": settings["training"]}
     run |= {"model": description, "seed": seed, "data": sha256(store)}
-    with trained(model, loss, options, settings=run, stop=steps, output=output) as state:
+    with trained(model, loss, options, examples=visits, settings=run, stop=steps, output=output) as state:
         if rank() > 0:
             return
         write_weights(output, "teacher", state.ema_weights(), {**run, "steps": steps})

@@ -62,8 +62,16 @@ def computes_on(kind):
 
 
 def device_of(kind):
-    """The same as a parameter; it reads `input`, so that Snakemake takes it for derived and re-runs nothing."""
-    return lambda wildcards, input: computes_on(kind)
+    """The same as a parameter: a job that was given a GPU must find one.
+
+    It reads `resources`, so that Snakemake takes it for derived and re-runs nothing.
+    """
+
+    def device(wildcards, resources):
+        must = resources.gpu and computes_on(kind) == "auto"
+        return "cuda" if must else computes_on(kind)
+
+    return device
 
 
 def one_of(names):

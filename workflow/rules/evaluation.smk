@@ -7,7 +7,8 @@ rule sample_student:
         settings="<results>/settings/sampling/{student}/{step}.json",
         held_out=lambda wildcards: f"<results>/pairs/{student_pairs(wildcards)}/held-out.h5",
     output:
-        "<results>/samples/students/{student}/seed{seed}/{step}.h5",
+        samples="<results>/samples/students/{student}/seed{seed}/{step}.h5",
+        grid="<results>/samples/students/{student}/seed{seed}/{step}.png",
     log:
         "<results>/logs/sample_student/{student}-seed{seed}-{step}.log",
     benchmark:

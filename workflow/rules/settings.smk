@@ -28,4 +28,5 @@ rule settings:
     params:
         content=settings_of,
     shell:
-        "printf '%s\\n' {params.content:q} > {output} 2> {log}"
+        "python -c 'import sys; from get.files import write_text; write_text(*sys.argv[1:])'"
+        " {output} {params.content:q} > {log} 2>&1"

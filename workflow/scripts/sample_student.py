@@ -3,8 +3,9 @@
 from get.runtime import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.evaluation.samples import sample_student
+    from get.evaluation.samples import open_samples, sample_student
     from get.files import read_json
+    from get.paper.mosaic import write_grid
 
     sample_student(
         weights=snakemake.input.weights,
@@ -12,5 +13,8 @@ with logging_to(snakemake.log[0]):
         **read_json(snakemake.input.settings),
         seed=int(snakemake.wildcards.seed),
         device=snakemake.params.device,
-        output=snakemake.output[0],
+        output=snakemake.output.samples,
     )
+    with open_samples(snakemake.output.samples) as samples:
+        headline, *_ = samples.variants.values()
+        write_grid(snakemake.output.grid, headline[:64])

@@ -1,0 +1,137 @@
+"""How a model is trained, and the state of its training: all that resuming bit for bit takes."""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from get.files import UserError, atomic, write_json
+from get.runtime import log, process_count
+
+RECORD_EVERY = 50  # steps averaged into one line of the history; the only time the host waits for the device
+
+STATE_KEYS = {"identity", "threads", "step", "model", "ema", "optimizer", "history", "window"}
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How a model is trained; the keys of `training:` in the config.
+
+    Args:
+        batch: examples per step, over all processes.
+        lr: learning rate of AdamW after `warmup` steps of linear increase; constant from then on.
+        warmup: steps; 0 for none.
+        weight_decay: of AdamW.
+        clip: largest gradient norm; None for no clipping.
+        ema: decay of the exponential moving average of the weights.
+        ema_warmup: at step t the decay is at most (1 + t) / (10 + t).
+        precision: 'float32', 'tf32' (on CUDA) or 'bfloat16' (autocast).
+        compile: compile the model with torch.compile.
+    """
+
+    batch: int
+    lr: float
+    warmup: int
+    weight_decay: float
+    clip: float | None
+    ema: float
+    ema_warmup: bool
+    precision: str
+    compile: bool
+
+    @property
+    def savers(self) -> str:
+        """What saves memory, in words."""
+        return (
+            "give the job more GPUs, which share the batch, or lower training.batch (which changes results)"
+        )
+
+    def lr_at(self, step: int) -> float:
+        """Return the learning rate of step `step` (from 0)."""
+        return self.lr * min(1.0, (step + 1) / self.warmup) if self.warmup else self.lr
+
+    def ema_at(self, step: int) -> float:
+        """Return the decay of the average after step `step` (from 0)."""
+        return min(self.ema, (1 + step) / (10 + step)) if self.ema_warmup else self.ema
+
+
+class State:
+    """A training run after `step` steps: weights, average, optimiser, and the history of the loss.
+
+    `history` is a list of (step, loss, gradient norm): means over the `RECORD_EVERY` steps that end there.
+    """
+
+    def __init__(self, model: nn.Module, options: Optimisation, identity: str) -> None:
+        self.model, self.identity, self.step = model, identity, 0
+        self.parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
+        self.ema = [p.detach().clone() for p in self.parameters]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=options.lr, weight_decay=options.weight_decay, fused=True
+        )
+        self.history: list[tuple[int, float, float]] = []
+        # loss and gradient norm of the steps since the last line of the history
+        self.window = torch.zeros(2, RECORD_EVERY, device=self.parameters[0].device)
+
+    def ema_weights(self) -> dict[str, Tensor]:
+        """Return the model's state dict with each parameter replaced by its moving average."""
+        names = [name for name, p in self.model.named_parameters() if p.requires_grad]
+        averages = dict(zip(names, self.ema, strict=True))
+        return {**self.model.state_dict(), **averages}
+
+    def save(self, path: Path, recorded: bool = True) -> None:
+        """Write everything to `path`, atomically (see `files.atomic`); readable with weights_only=True."""
+        content = {
+            "identity": self.identity,
+            "threads": torch.get_num_threads(),
+            "processes": process_count(),
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "ema": self.ema,
+            "optimizer": self.optimizer.state_dict(),
+            "history": self.history,
+            "window": self.window,
+        }
+        with atomic(path, recorded) as temporary:
+            torch.save(content, temporary)
+
+    def load(self, path: Path, stop: int) -> bool:
+        """Continue from `path`; returns False where it is of other settings or of a step beyond `stop`.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        device = self.parameters[0].device
+        try:
+            content = torch.load(path, map_location=device, weights_only=True)
+            if missing := STATE_KEYS - content.keys():
+                raise KeyError(*missing)
+            if content["identity"] != self.identity or content["step"] > stop:
+                return False
+            made = content.get("processes", 1), content["threads"]  # older states do not say: it was one
+            if made != (process_count(), torch.get_num_threads()):
+                log.info("%s: made by %d processes with %d threads: the last bits may differ", path, *made)
+            self.model.load_state_dict(content["model"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            torch._foreach_copy_(self.ema, content["ema"])
+            self.step, self.history = content["step"], [tuple(line) for line in content["history"]]
+            self.window.copy_(content["window"])
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist; make it with: snakemake {path}") from None
+        except (
+            RuntimeError,
+            EOFError,
+            OSError,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            pickle.UnpicklingError,
+        ) as error:
+            raise UserError(f"{path} is no training state or is damaged: delete it ({error!r})") from None
+        return True
+
+    def write_history(self, path: str | Path) -> None:
+        """Write the history as JSON: the names of the columns and the rows."""
+        write_json(path, {"columns": ["step", "loss", "gradient norm"], "rows": self.history})

@@ -1,0 +1,145 @@
+"""Files are whole or absent, say what they hold, and are written by one process at a time."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from get import files
+from get.files import Lock, UserError, atomic, record_of, write_json, write_text
+
+
+def half_write(path: Path, error: Exception) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.txt"
+    with atomic(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists()
+    assert path.read_text() == "half"
+    with pytest.raises(ZeroDivisionError):
+        half_write(path, ZeroDivisionError())
+    assert path.read_text() == "half"
+    assert {file.name for file in path.parent.iterdir()} == {"a.txt", ".a.txt.sha256"}
+
+
+def test_the_hash_beside_a_file_is_one_that_sha256sum_checks(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"x": 1})
+    check = ["sha256sum", "--check", "--status", ".a.json.sha256"]
+    assert subprocess.run(check, cwd=tmp_path).returncode == 0
+    (tmp_path / "a.json").write_text("{}")
+    assert subprocess.run(check, cwd=tmp_path).returncode == 1
+    write_text(tmp_path / "b.txt", "scratch", recorded=False)
+    assert not record_of(tmp_path / "b.txt").exists()
+
+
+def test_what_a_killed_writer_left_goes_with_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".a.txt.99999.tmp").write_text("half")
+    (tmp_path / ".other.txt.99999.tmp").write_text("of another file")
+    write_text(tmp_path / "a.txt", "whole")
+    assert not (tmp_path / ".a.txt.99999.tmp").exists()
+    assert (tmp_path / ".other.txt.99999.tmp").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EDQUOT, "Disk quota exceeded"),
+     RuntimeError("Can't write data (errno = 28, error message = 'No space left on device')")],
+)  # fmt: skip
+def test_a_full_disk_is_named(error: Exception, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("as it was")
+    with pytest.raises(UserError, match=r"no room to write .*/a; free some and run the same command again"):
+        half_write(tmp_path / "a", error)
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "as it was"
+
+
+def test_a_full_disk_is_known_by_its_space_where_the_error_does_not_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = RuntimeError("PytorchStreamWriter failed writing file")
+    with pytest.raises(RuntimeError, match="PytorchStreamWriter"):
+        half_write(tmp_path / "a", error)
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match="no room"):
+        half_write(tmp_path / "a", error)
+
+
+def test_two_writers_of_one_file(tmp_path: Path) -> None:
+    def write() -> None:
+        with atomic(tmp_path / "a") as temporary:
+            temporary.write_text("ours")
+            temporary.unlink()  # as another writer does, which takes it for a killed one's
+
+    with pytest.raises(UserError, match=r"another process writes .*/a too; run the same command again"):
+        write()
+    with pytest.raises(FileNotFoundError, match="input that is missing"):
+        half_write(tmp_path / "a", FileNotFoundError(errno.ENOENT, "no such file", "input that is missing"))
+
+
+HOLD = """
+import sys, time
+from get.files import Lock
+print(Lock(sys.argv[1]).acquire(), flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_lock_ends_with_its_process_and_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    lock = Lock(path)
+    assert not lock.held()
+    with subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        assert (lock.acquire(), lock.held()) == (False, True)
+        assert f"process {other.pid} on " in lock.holder()
+        assert f"(kill {other.pid} ends it)" in lock.holder()
+        other.send_signal(signal.SIGKILL)
+    assert (lock.held(), lock.acquire(), lock.held()) == (False, True, True)
+    assert f"process {os.getpid()} on " in lock.holder()
+    lock.release()
+    assert (lock.held(), path.exists()) == (False, False)
+
+
+def test_a_lock_names_the_job_of_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    lock = Lock(tmp_path / "x.lock")
+    assert lock.acquire()
+    assert lock.holder().endswith("(scancel 4711 ends it)")
+
+
+def test_a_lock_whose_file_was_just_removed_is_not_taken_for_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening and locking, its holder releases it: locking the removed file must not count."""
+    first, second = Lock(tmp_path / "x.lock"), Lock(tmp_path / "x.lock")
+    assert first.acquire()
+    real = files.fcntl.flock
+
+    def flock(file: int, how: int) -> None:
+        monkeypatch.setattr(files.fcntl, "flock", real)
+        first.release()
+        real(file, how)
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    assert not second.acquire()
+    assert second.acquire()
+
+
+def test_without_locks_the_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    assert Lock(tmp_path / "x.lock").acquire()
