@@ -17,6 +17,7 @@ from get.data.digits import write_digits
 from get.evaluation.features import train_classifier
 from get.files import UserError, write_json
 from get.fitting import Diverged, Optimisation, Stopped, trained
+from get.journal import read_journal
 from get.runtime import autocast
 from get.student import checkpoint, training
 from get.student.training import mean_image_error, train_student
@@ -334,6 +335,28 @@ def test_divergence_stops_and_keeps_the_last_good_state(
     ):
         pass
     assert torch.load(tmp_path / "x.unfinished.pt", weights_only=True)["step"] == 60
+
+
+def test_divergence_is_dated_though_it_is_noticed_later(tmp_path: Path) -> None:
+    """Without a save in between, only the line of step 100 shows what happened in step 61."""
+    loss = lambda forward, step: forward().sum() * (float("inf") if step == 60 else 1.0)  # noqa: E731
+    with (
+        pytest.raises(
+            Diverged, match=r"in step 61 the loss is -?inf .*the milestone before keeps the last good"
+        ),
+        trained(
+            Quadratic(),
+            loss,
+            options(),
+            examples=three,
+            settings={"seed": 0},
+            stop=100,
+            output=tmp_path / "x",
+        ),
+    ):
+        pass
+    last = read_journal(tmp_path / "x.journal.jsonl")[-1]
+    assert (last["reason"], last["at"], last["examples"]) == ("diverged", 61, [60, 61, 62])
 
 
 @pytest.mark.parametrize(

@@ -200,9 +200,9 @@ def test_a_job_that_was_given_a_gpu_must_find_one(
     gpu: int, given: str, device: str, config: Config, tmp_path: Path
 ) -> None:
     """On a machine without GPUs, where the profile gives none, the same job computes on the CPU."""
-    config["device"], config["jobs"] = "auto", {"student": {"gpu": gpu}}
+    edited = {**config, "device": "auto", "jobs": {"student": {"gpu": gpu}}}
     target = "results/students/get/seed0/2.pt"
-    done = snakemake(tmp_path, config, target, "--dry-run", "--printshellcmds", "--resources", f"gpu={given}")
+    done = snakemake(tmp_path, edited, target, "--dry-run", "--printshellcmds", "--resources", f"gpu={given}")
     assert f"--device {device} " in done.stdout + done.stderr
 
 
