@@ -185,7 +185,7 @@ def _begin(state: State, start: str | Path | None, scratch: Path, stop: int) -> 
 
 def _fit(state: State, job: _Job) -> None:
     until = stop_time() if rank() == 0 else None
-    with _stop_requests() as stopping, _watched(state, job, until):
+    with _stop_requests() as stopping, _advised(state, job), _watched(state, job, until):
         model = state.model.train()
         forward = torch.compile(model) if job.options.compile else model
         if process_count() > 1:
@@ -215,10 +215,10 @@ def _fit(state: State, job: _Job) -> None:
 
 @contextmanager
 def _watched(state: State, job: _Job, until: float | None) -> Iterator[None]:
-    """Keep the journal of the attempt; turn a lack of memory into advice; end a job that comes to nothing.
+    """Begin the journal of the attempt, and end the process if its job passes without a step.
 
     Raises:
-        UserError: no memory, or an attempt before did not come to its first step in as much time.
+        UserError: an attempt before did not come to its first step in as much time.
     """
     if rank() > 0:
         yield
@@ -233,14 +233,21 @@ def _watched(state: State, job: _Job, until: float | None) -> Iterator[None]:
     watch.start()
     try:
         yield
+    finally:
+        watch.cancel()
+
+
+@contextmanager
+def _advised(state: State, job: _Job) -> Iterator[None]:
+    """Turn a lack of memory into a `UserError` that says what saves memory."""
+    try:
+        yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise UserError(
-            f"out of memory in step {state.step + 1} ({str(error).splitlines()[0]}); {job.options.savers}"
-        ) from None
-    finally:
-        watch.cancel()
+        _end(state, job, "out of memory")
+        what = (str(error).splitlines() or ["the machine has no more"])[0]
+        raise UserError(f"out of memory in step {state.step + 1} ({what}); {job.options.savers}") from None
 
 
 def _give_up(state: State, job: _Job, first: int, limit: float) -> None:

@@ -56,7 +56,7 @@ class Journal:
                 self._events.add_scalar(name, value, step)
 
     def end(self, step: int, reason: str, **facts: Any) -> None:
-        """Note why the attempt ends at `step`: 'done', 'asked', 'time', 'no progress', 'diverged'."""
+        """Note why the attempt ends at `step`: 'done', 'asked', 'time', 'no progress', 'diverged', ..."""
         self._append({"event": "end", "step": step, "reason": reason, **facts})
         if self._events:
             self._events.close()
