@@ -345,12 +345,14 @@ def _settle(state: State, job: _Job) -> None:
 
 @contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM or Ctrl-C sets."""
+    """Yield an event that SIGTERM, Ctrl-C or a closed terminal (but not one that nohup guards against) sets."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
-    signals = (signal.SIGTERM, signal.SIGINT)
+    signals = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
     before: list[Any] = [signal.signal(number, lambda *_: event.set()) for number in signals]
     try:
         yield event

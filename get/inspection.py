@@ -43,8 +43,8 @@ def verify_folder(folder: Path) -> Checked:
     if bad:
         names = " ".join(map(str, bad))
         raise UserError(
-            f"changed since they were written: {names}; delete them and run snakemake again, which makes "
-            "them as they were"
+            f"changed since they were written: {names}; delete them, and make them again with: "
+            f"snakemake --cores all {names}"
         )
     return Checked(whole, [path for path in sorted(folder.rglob("*")) if _unrecorded(path)])
 

@@ -97,15 +97,16 @@ def test_a_milestone_continues_the_one_before(pairs: Path, tmp_path: Path) -> No
     assert_same(student(pairs, tmp_path / "b" / "60.pt", 60, start=tmp_path / "25.pt"), whole)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signal_saves_and_says_how_to_go_on(
-    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: signal.Signals, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = fitting.take_step
 
     def step(state: Any, *args: Any) -> None:
         real(state, *args)
         if state.step == 7:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     with monkeypatch.context() as patch:
         patch.setattr(fitting, "take_step", step)
@@ -422,3 +423,20 @@ def test_mean_image_error() -> None:
 
     assert mean_image_error(Two(), conditional=True) == 1.0
     assert mean_image_error(Two(), conditional=False) == 5.0
+
+
+def test_under_nohup_a_closed_terminal_stops_nothing(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fitting.take_step
+
+    def step(state: Any, *args: Any) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        real(state, *args)
+
+    monkeypatch.setattr(fitting, "take_step", step)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        student(pairs, tmp_path / "3.pt", 3)
+    finally:
+        signal.signal(signal.SIGHUP, before)
