@@ -59,7 +59,7 @@ def atomic(path: str | Path, recorded: bool = True) -> Iterator[Path]:
             if digest:
                 _record(path, digest)
     except FileNotFoundError as error:
-        if error.filename != str(temporary):
+        if not Path(error.filename or "").name.startswith(f".{path.name}."):
             raise
         raise UserError(f"another process writes {path} too; run the same command again") from None
     finally:

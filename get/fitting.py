@@ -10,13 +10,12 @@ Started by torchrun, several processes train one model: each computes the loss o
 
 import math
 import os
-import shutil
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,10 +93,10 @@ def trained(
     """Train `model` in place up to step `stop` and yield the state, for the block to write its results.
 
     While it works, the state is saved every minute (and when a signal, or the end of its SLURM job, asks to
-    stop) to a file beside `output`, from which a killed job goes on. That file goes away when the block ends
-    without error. A lock keeps others from training the same meanwhile: they wait, and go on from what this
-    one has done. Where several processes train, a signal to one of them stops all at the next line of the
-    history; the block runs in each, and should write in the first only.
+    stop) to a file beside `output`, from which a killed job goes on. A lock keeps others from training the
+    same meanwhile: they wait, and go on from what this one has done. Where several processes train, a signal
+    to one of them stops all at the next line of the history; the block runs in each, and should write in the
+    first only.
 
     Args:
         model: freshly initialised, on its device.
@@ -124,10 +123,7 @@ def trained(
     state = State(model, options, fingerprint(settings))
     scratch = Path(output).with_suffix(".unfinished.pt")
     device = state.window.device
-    with _alone(scratch.with_suffix(".lock"), device) as waited:
-        if waited and rank() == 0:
-            _take_over(Path(output), scratch)
-        wait_for_all()
+    with _alone(scratch.with_suffix(".lock"), device):
         _begin(state, start, scratch, stop)
         most, least = largest(state.step, -state.step, device=device)
         if most != -least:
@@ -137,15 +133,17 @@ def trained(
         size = sum(p.numel() for p in state.parameters)
         log.info("%s: steps %d to %d, %d parameters, on %s", output, state.step, stop, size, device)
         log.info("seed %s, %d processes with %d threads, %s", settings["seed"], count, threads, options)
-        _fit(state, _Job(loss, examples, options, settings["seed"], stop, scratch, Journal(output)))
-        yield state
+        job = _Job(loss, examples, options, settings["seed"], stop, scratch, Journal(output))
+        with _stop_requests() as stopping:
+            _fit(state, job, stopping)
+            yield state  # results are written to the end, whatever is asked for
         if rank() == 0:
-            scratch.unlink(missing_ok=True)
+            _keep(Path(output), scratch)
 
 
 @contextmanager
-def _alone(path: Path, device: torch.device) -> Iterator[bool]:
-    """Hold the lock at `path`; while another process holds it, wait. Yields whether that was so."""
+def _alone(path: Path, device: torch.device) -> Iterator[None]:
+    """Hold the lock at `path`; while another process holds it, wait."""
     lock, waited = Lock(path), False
     while largest(rank() == 0 and not lock.acquire(), device=device)[0]:
         if not waited:
@@ -153,16 +151,22 @@ def _alone(path: Path, device: torch.device) -> Iterator[bool]:
         waited = True
         time.sleep(POLL)
     try:
-        yield waited
+        yield
     finally:
         if rank() == 0:
             lock.release()
 
 
-def _take_over(output: Path, scratch: Path) -> None:
-    """Go on from what the process that was waited for has finished, if it has."""
-    if output.suffix == ".pt" and output.exists() and not scratch.exists():
-        shutil.copyfile(output, scratch)
+def _keep(output: Path, scratch: Path) -> None:
+    """Let the finished state be the unfinished one too, by a link that takes no room.
+
+    Should Snakemake have died, it does not know that this job is finished: it deletes the results and starts
+    the job again, which then finds them here. Snakemake removes the link when it ends.
+    """
+    scratch.unlink(missing_ok=True)
+    if output.suffix == ".pt":
+        with suppress(OSError):  # a file system without links
+            os.link(output, scratch)
 
 
 def _begin(state: State, start: str | Path | None, scratch: Path, stop: int) -> None:
@@ -183,9 +187,9 @@ def _begin(state: State, start: str | Path | None, scratch: Path, stop: int) -> 
         )
 
 
-def _fit(state: State, job: _Job) -> None:
+def _fit(state: State, job: _Job, stopping: threading.Event) -> None:
     until = stop_time() if rank() == 0 else None
-    with _stop_requests() as stopping, _advised(state, job), _watched(state, job, until):
+    with _advised(state, job), _watched(state, job, until):
         model = state.model.train()
         forward = torch.compile(model) if job.options.compile else model
         if process_count() > 1:
@@ -345,7 +349,7 @@ def _settle(state: State, job: _Job) -> None:
 
 @contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM, Ctrl-C or a closed terminal (but not one that nohup guards against) sets."""
+    """Yield an event that SIGTERM, Ctrl-C or a closed terminal sets; under nohup, the last one does not."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

@@ -88,7 +88,39 @@ def test_killed_anywhere_and_resumed_equals_uninterrupted(
     assert_same(student(pairs, tmp_path / "cut" / "70.pt", 70, model=model), whole)
     history = [(tmp_path / part / "70.json").read_text() for part in ("whole", "cut")]
     assert history[0] == history[1]
-    assert not (tmp_path / "cut" / "70.unfinished.pt").exists()
+
+
+def test_a_finished_training_whose_results_were_deleted_takes_no_step(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Snakemake does with those of a job that it did not see end, because it was killed."""
+    whole = student(pairs, tmp_path / "70.pt", 70)
+    for path in tmp_path.glob("70.[psj]*"):
+        if path.name.count(".") == 1:
+            path.unlink()
+    monkeypatch.setattr(fitting, "take_step", lambda *_: pytest.fail("trained again"))
+    assert_same(student(pairs, tmp_path / "70.pt", 70), whole)
+    assert {path.name for path in tmp_path.glob("70.*")} >= {"70.pt", "70.safetensors", "70.json"}
+
+
+def test_a_signal_while_results_are_written_waits_for_them(pairs: Path, tmp_path: Path) -> None:
+    with trained(
+        Quadratic(), lambda forward, step: forward().sum(), options(),
+        examples=three, settings={"seed": 0}, stop=1, output=tmp_path / "x.pt",
+    ) as state:  # fmt: skip
+        os.kill(os.getpid(), signal.SIGTERM)
+        state.save(tmp_path / "x.pt")
+    assert (tmp_path / "x.pt").exists()
+
+
+def test_a_flipped_bit_in_a_state_is_seen(pairs: Path, tmp_path: Path) -> None:
+    student(pairs, tmp_path / "10.pt", 10)
+    content = bytearray((tmp_path / "10.pt").read_bytes())
+    where = bytes(torch.load(tmp_path / "10.pt", weights_only=True)["ema"][0].numpy().tobytes())
+    content[content.find(where) + 3] ^= 1
+    (tmp_path / "10.pt").write_bytes(content)
+    with pytest.raises(UserError, match=r"10\.pt is no training state or is damaged .*; delete it"):
+        student(pairs, tmp_path / "20.pt", 20, tmp_path / "10.pt")
 
 
 def test_a_milestone_continues_the_one_before(pairs: Path, tmp_path: Path) -> None:

@@ -308,7 +308,7 @@ def test_a_second_trainer_waits_and_goes_on_from_what_the_first_has_done(
     assert all(weights[name].equal(whole[name]) for name in whole)
     assert f"process {os.getpid()} on " in caplog.text
     assert "trains this already; waiting until it ends" in caplog.text
-    assert not list(output.parent.glob("*.unfinished.*"))
+    assert not list(output.parent.glob("*.lock"))
     assert load_file(output.with_suffix(".safetensors")).keys() == whole.keys()
     assert steps == list(range(0 if finishes else 12, 30))  # of the first if it finished, else of the second
 
@@ -342,7 +342,9 @@ def test_the_journal_tells_each_attempt_and_forgets_lost_steps(
     job: list[Any] = []
     fit = fitting._fit
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "_fit", lambda state, wanted: job.append(wanted) or fit(state, wanted))
+        patch.setattr(
+            fitting, "_fit", lambda state, wanted, asked: job.append(wanted) or fit(state, wanted, asked)
+        )
         patch.setattr(fitting, "take_step", step)
         with pytest.raises(Killed):
             student(pairs, tmp_path / "200.pt", 200)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from conftest import NETWORK, SHAPE
 
 from get.cli import main
-from get.files import UserError
+from get.files import UserError, record_of
 from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
 from get.pairs.shards import HELD_OUT, read_manifest, shard_range, verify, write_manifest, write_shard
 from get.seeding import normal
@@ -120,17 +121,19 @@ def test_missing_shard_names_the_command(copy: Path) -> None:
 def test_truncated_shard(copy: Path, keep: int) -> None:
     shard = copy.parent / "train-00000.h5"
     shard.write_bytes(shard.read_bytes()[:keep])
-    for read in (lambda: training_pairs(read_manifest(copy)), lambda: write_manifest(copy, [shard], "abc")):
-        with pytest.raises(
-            UserError, match=r"train-00000.h5 is no shard of pairs or is damaged.*make it again"
-        ):
-            read()
+    with pytest.raises(
+        UserError, match=r"train-00000.h5 is not the shard that .*manifest.json lists; delete both"
+    ):
+        training_pairs(read_manifest(copy))
+    record_of(shard).unlink()
+    with pytest.raises(UserError, match=r"train-00000.h5 is no shard of pairs or is damaged.*make it again"):
+        write_manifest(copy, [shard], "abc")
 
 
 def test_a_longer_file_is_not_the_one_listed(copy: Path) -> None:
     with open(copy.parent / "train-00000.h5", "ab") as file:
         file.write(b"x")
-    with pytest.raises(UserError, match=r"train-00000.h5 is not the shard that the manifest lists"):
+    with pytest.raises(UserError, match=r"train-00000.h5 is not the shard that .* lists"):
         training_pairs(read_manifest(copy))
 
 
@@ -144,7 +147,7 @@ def flip_a_byte(path: Path, *, keep_time: bool) -> None:
 
 def test_a_changed_shard_is_noticed_by_its_time(copy: Path) -> None:
     flip_a_byte(copy.parent / "train-00001.h5", keep_time=False)
-    with pytest.raises(UserError, match=r"train-00001.h5 is not the shard that the manifest lists"):
+    with pytest.raises(UserError, match=r"train-00001.h5 is not the shard that .* lists"):
         training_pairs(read_manifest(copy))
 
 
@@ -166,22 +169,27 @@ def test_verify_hashes_every_shard(copy: Path) -> None:
 def test_swapped_shards_are_noticed(copy: Path) -> None:
     a, b = copy.parent / "train-00000.h5", copy.parent / "train-00001.h5"
     a.replace(copy.parent / "x"), b.replace(a), (copy.parent / "x").replace(b)
-    with pytest.raises(UserError, match="is not the shard that the manifest lists"):
+    with pytest.raises(UserError, match=r"is not the shard that .* lists"):
         training_pairs(read_manifest(copy))
+
+
+def change(shard: Path, **attributes: Any) -> None:
+    """Write a shard again with other attributes; it has no recorded hash any more."""
+    with h5py.File(shard, "r+") as file:
+        file.attrs.update(attributes)
+    record_of(shard).unlink()
 
 
 def test_shard_of_other_settings_is_noticed_when_read(copy: Path) -> None:
-    with h5py.File(copy.parent / "train-00001.h5", "r+") as file:
-        file.attrs["identity"] = "xyz"
-    with pytest.raises(UserError, match=r"train-00001.h5 belongs to pairs of other settings"):
-        training_pairs(read_manifest(copy))
+    change(copy.parent / "held-out.h5", identity="xyz")
+    with pytest.raises(UserError, match=r"held-out.h5 belongs to pairs of other settings"):
+        held_out_pairs(copy.parent / "held-out.h5", "abc")
 
 
 def test_gaps_and_overlaps_are_refused(copy: Path) -> None:
     with pytest.raises(UserError, match=r"train-00001.h5 starts at pair 120, not 0"):
         write_manifest(copy, [copy.parent / "train-00001.h5"], "abc")
-    with h5py.File(copy.parent / "train-00001.h5", "r+") as file:
-        file.attrs["start"] = 110
+    change(copy.parent / "train-00001.h5", start=110)
     with pytest.raises(UserError, match=r"train-00001.h5 starts at pair 110, not 120"):
         write_manifest(copy, sorted(copy.parent.glob("*.h5")), "abc")
 
@@ -194,8 +202,7 @@ def test_shards_of_other_settings_are_refused(copy: Path) -> None:
 
 
 def test_shards_of_two_teachers_are_refused(copy: Path) -> None:
-    with h5py.File(copy.parent / "train-00001.h5", "r+") as file:
-        file.attrs["teacher"] = "another"
+    change(copy.parent / "train-00001.h5", teacher="another")
     with pytest.raises(UserError, match="different teachers"):
         write_manifest(copy, sorted(copy.parent.glob("*.h5")), "abc")
 

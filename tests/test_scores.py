@@ -19,6 +19,7 @@ from get.evaluation.samples import new_samples
 from get.evaluation.scores import (
     Reference,
     Scoring,
+    Source,
     bootstrap,
     compare_with_train,
     nearest_distance,
@@ -90,7 +91,7 @@ def scored(digits: Path, classifier: Path) -> tuple[Features, Reference, np.ndar
             statistics=paths[0],
             features=paths[1],
         )
-        references[split] = read_reference(*paths, CPU)
+        references[split] = read_reference(*paths, Source(digits, split, classifier), CPU)
     features = extract(images, classifier.parent)
     resampled = bootstrap(features, references, SCORING.bootstrap, 0, CPU)
     scores = score(features, references, SCORING, resampled, CPU)
@@ -253,7 +254,7 @@ def test_the_commands_agree_with_the_scores(
     """`get statistics` and `get fid` on the images that `scored` scored."""
     _, _, images, scores = scored
     samples, out = tmp_path / "samples.h5", tmp_path / "ours.npz"
-    with new_samples(samples, ["x"], torch.zeros(len(images)), images.shape[1:]) as file:
+    with new_samples(samples, ["x"], torch.zeros(len(images), dtype=torch.int64), images.shape[1:]) as file:
         file.variants["x"][:] = images
     weights = ["--extractor", "classifier", "--weights", str(classifier), "--device", "cpu"]
     assert main(["statistics", str(samples), *weights, "--out", str(out)]) == 0
@@ -267,7 +268,7 @@ def test_the_commands_agree_with_the_scores(
 @pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04 cut off"])
 def test_damaged_statistics(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "r.npz").write_bytes(content)
-    with pytest.raises(UserError, match=r"r.npz holds no mu and sigma"):
+    with pytest.raises(UserError, match=r"r.npz is no file of mu and sigma.*delete it and run"):
         read_moments(tmp_path / "r.npz")
 
 
@@ -278,15 +279,16 @@ def test_wrong_statistics(tmp_path: Path) -> None:
         "text": {"mu": np.array(["a"]), "sigma": np.array([["a"]])},
     }.items():
         np.savez(tmp_path / f"{name}.npz", **arrays)
-        with pytest.raises(UserError, match=rf"{name}.npz: .*are no mean and covariance"):
+        with pytest.raises(UserError, match=rf"{name}.npz .*are no mean and covariance"):
             read_moments(tmp_path / f"{name}.npz")
     np.savez(tmp_path / "objects.npz", mu=np.array([print]), sigma=np.array([[print]]))
-    with pytest.raises(UserError, match=r"objects.npz holds no mu and sigma"):
+    with pytest.raises(UserError, match=r"objects.npz is no file of mu and sigma"):
         read_moments(tmp_path / "objects.npz")
-    write_moments(tmp_path / "2.npz", Moments(torch.zeros(2), torch.eye(2)))
+    source = Source(tmp_path / "text.npz", "train", tmp_path / "shapes.npz")
+    write_moments(tmp_path / "2.npz", Moments(torch.zeros(2), torch.eye(2)), source.text())
     np.save(tmp_path / "3.npy", np.zeros((5, 3), np.float32))
     with pytest.raises(UserError, match=r"3.npy \(5, 3\) does not belong to .*2.npz"):
-        read_reference(tmp_path / "2.npz", tmp_path / "3.npy", CPU)
+        read_reference(tmp_path / "2.npz", tmp_path / "3.npy", source, CPU)
 
 
 def test_inception_weights_with_code_are_refused(tmp_path: Path) -> None:
@@ -299,7 +301,7 @@ def test_inception_weights_with_code_are_refused(tmp_path: Path) -> None:
         lambda: Extractor("inception", tmp_path / "w.pth", "cpu", 1),
         lambda: import_inception(source=tmp_path / "w.pth", sha256=None, output=tmp_path / "out.pth"),
     ):
-        with pytest.raises(UserError, match=r"w.pth does not hold the weights of torch-fidelity's Inception"):
+        with pytest.raises(UserError, match=r"w.pth is no file of the weights of torch-fidelity's Inception"):
             load()
     assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
 

@@ -13,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from get.files import UserError, atomic
+from get.files import atomic
+from get.hdf5 import dataset
+from get.reading import reading, require_unchanged
 
 SPLITS = ("train", "test")
 
@@ -49,13 +51,17 @@ def read_split(path: str | Path, split: str) -> Images:
     Raises:
         UserError: the file is missing, damaged or no store.
     """
-    try:
+    with reading(path, "image store"):
+        require_unchanged(path)
         with h5py.File(path, "r") as file:
-            chosen = file["split"][:] == SPLITS.index(split)
-            images, labels = file["images"][:][chosen], file["labels"][:][chosen]
-            return Images(images, labels, int(file.attrs["classes"]))
-    except (OSError, KeyError) as error:
-        raise UserError(f"{path} is no image store ({error}); make it with: snakemake {path}") from None
+            images, labels = dataset(file, "images", np.uint8, 4)[:], dataset(file, "labels", np.int64, 1)[:]
+            marks, classes = dataset(file, "split", np.uint8, 1)[:], int(file.attrs["classes"])
+        if not 0 <= labels.min() <= labels.max() < classes:
+            raise ValueError(f"it has labels outside 0 to {classes - 1}")
+        chosen = marks == SPLITS.index(split)
+        if not chosen.any():
+            raise ValueError(f"it has no images of the split {split}")
+        return Images(images[chosen], labels[chosen], classes)
 
 
 def to_unit(images: NDArray[np.uint8]) -> Tensor:

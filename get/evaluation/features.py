@@ -5,7 +5,6 @@ as 'get-classifier': its penultimate activations serve FID, KID and precision/re
 Score.
 """
 
-import pickle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,12 +19,14 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_featur
 from get.data.store import Images, read_split, to_unit
 from get.files import UserError, atomic, from_settings, sha256, verified_sha256
 from get.fitting import Optimisation, trained
+from get.reading import reading, require_small
 from get.runtime import Progress, log, pick_device, send, within_memory
 from get.seeding import Visits, fold_in, generator
-from get.weights import load_weights, read_header, write_weights
+from get.weights import load_model, write_weights
 
 PENULTIMATE, LOGITS = "penultimate", "logits"
-UNREADABLE = (RuntimeError, EOFError, OSError, TypeError, AttributeError, KeyError, ValueError)
+INCEPTION = "file of the weights of torch-fidelity's Inception and nothing else"
+REMEDY = "get the file that features.source.url in the config names"
 EXTRACTORS = {  # name in the config, name in torch-fidelity
     "classifier": "get-classifier",
     "inception": "inception-v3-compat",
@@ -126,8 +127,8 @@ class ClassifierFeatures(FeatureExtractorBase):
         self, name: str, features_list: list[str], *, feature_extractor_weights_path: str, **_: Any
     ) -> None:
         super().__init__(name, features_list)
-        self.classifier = Classifier(**read_header(feature_extractor_weights_path, "classifier")["model"])
-        load_weights(self.classifier, feature_extractor_weights_path)
+        path = feature_extractor_weights_path
+        self.classifier, _ = load_model(lambda model: Classifier(**model), path, "classifier")
 
     @staticmethod
     def get_provided_features_list() -> tuple[str, ...]:
@@ -175,7 +176,8 @@ class Extractor:
         cls = FEATURE_EXTRACTORS_REGISTRY[EXTRACTORS[name]]
         layers = [cls.get_default_feature_layer_for_metric(metric) for metric in ("fid", "isc")]
         self.device, self.batch = pick_device(device), batch
-        self.network = cls(EXTRACTORS[name], layers, feature_extractor_weights_path=str(weights))
+        with reading(weights, INCEPTION if name == "inception" else name, REMEDY):
+            self.network = cls(EXTRACTORS[name], layers, feature_extractor_weights_path=str(weights))
         self.network.to(self.device).eval()
 
     @torch.no_grad()
@@ -211,18 +213,9 @@ def _only_weights(path: str | Path) -> Any:
     Raises:
         UserError: the file is missing, damaged, or holds anything else.
     """
-    try:
+    with reading(path, INCEPTION, REMEDY):
+        require_small(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (*UNREADABLE, pickle.UnpicklingError) as error:
-        raise _no_inception(path, error) from None
-
-
-def _no_inception(path: str | Path, error: Exception) -> UserError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return UserError(
-        f"{path} does not hold the weights of torch-fidelity's Inception and nothing else ({reason}); get "
-        "the file that features.source.url in the config names"
-    )
 
 
 def import_inception(*, source: str | Path, sha256: str | None, output: str | Path) -> None:
@@ -232,9 +225,10 @@ def import_inception(*, source: str | Path, sha256: str | None, output: str | Pa
         UserError: the checksum differs, the file holds more than weights, or weights of another network.
     """
     verified_sha256(source, sha256)
-    try:
-        with atomic(output) as temporary:
-            torch.save(_only_weights(source), temporary)
+    weights = _only_weights(source)
+    with atomic(output) as temporary:
+        torch.save(weights, temporary)
+        try:
             Extractor("inception", temporary, "cpu", 1)
-    except UNREADABLE as error:
-        raise _no_inception(source, error) from None
+        except UserError as error:
+            raise UserError(str(error).replace(str(temporary), str(source))) from None

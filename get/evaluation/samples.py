@@ -7,7 +7,7 @@ The source's headline variant comes first in info['variants'].
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +19,10 @@ from torch import Tensor
 
 from get.data.store import read_split, to_bytes
 from get.files import UserError, atomic
+from get.hdf5 import dataset
 from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
 from get.pairs.shards import read_manifest
+from get.reading import place, reading, require, require_place, require_unchanged
 from get.runtime import Progress, autocast, pick_device, within_memory
 from get.seeding import classes_of, normal
 from get.student import checkpoint
@@ -29,6 +31,8 @@ from get.student.models import GET, Student, parameter_count
 from get.student.sampling import Sampling, sample
 
 CHUNK = 1024  # images at a time
+HEADER = {"pairs": str, "teacher": str | None, "step": int, "seed": int, "plateau": bool}
+INFO = {"variants": list, "place": str | None}
 
 
 class SampleFile(NamedTuple):
@@ -57,7 +61,8 @@ def new_samples(
         content = SampleFile(sets, labels.numpy(), {})
         yield content
         file["labels"] = content.labels
-        file.attrs["info"] = json.dumps({**content.info, "variants": list(variants)})
+        info = {**content.info, "variants": list(variants), "place": place(path)}
+        file.attrs["info"] = json.dumps(info)
 
 
 @contextmanager
@@ -65,19 +70,20 @@ def open_samples(path: str | Path) -> Iterator[SampleFile]:
     """Yield the sample file at `path`.
 
     Raises:
-        UserError: missing, damaged, or no sample file.
+        UserError: missing, damaged, no sample file, or put in the place of another.
     """
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise UserError(f"{path} is no sample file or is damaged ({error}); delete it") from None
-    with file:
-        try:
+    with ExitStack() as stack:
+        with reading(path, "sample file"):
+            require_unchanged(path)  # HDF5 itself may crash or hang over damaged bytes
+            file = stack.enter_context(h5py.File(path, "r"))
             info = json.loads(file.attrs["info"])
-            variants = {name: file[f"images/{name}"] for name in info["variants"]}
-            content = SampleFile(variants, file["labels"][:], info)
-        except (OSError, KeyError, ValueError, TypeError) as error:
-            raise UserError(f"{path} is no sample file or is damaged ({error}); delete it") from None
+            require(info, INFO)
+            variants = {name: dataset(file, f"images/{name}", np.uint8, 4) for name in info["variants"]}
+            content = SampleFile(variants, dataset(file, "labels", np.int64, 1)[:], info)
+            shapes = {images.shape for images in variants.values()}
+            if len(shapes) != 1 or len(content.labels) != shapes.pop()[0]:
+                raise ValueError("its variants and labels are not of one length")
+            require_place(path, info["place"])
         yield content
 
 
@@ -110,6 +116,9 @@ def sample_student(
         UserError: a file is damaged, or the held-out pairs are of another teacher than the student's.
     """
     student, header = checkpoint.load(weights)
+    with reading(weights, "student of this project"):
+        require(header, HEADER)
+        require_place(weights, header.get("place"))
     pairs, on = held_out_pairs(held_out, header["pairs"]), pick_device(device)
     if header["teacher"] not in (None, pairs.teacher):  # a published student does not name its teacher
         raise UserError(

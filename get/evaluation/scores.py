@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,11 +31,13 @@ from get.evaluation.statistics import (
     moments,
     parts_of,
     read_moments,
+    read_source,
     resamples_of,
     square_root,
     write_moments,
 )
-from get.files import UserError, atomic, from_settings, write_json
+from get.files import UserError, atomic, canonical_json, from_settings, sha256, write_json
+from get.reading import REMEDY, reading
 from get.runtime import log, pick_device
 from get.seeding import fold_in
 
@@ -59,6 +61,19 @@ class Scoring:
     kid_subsets: int
     kid_subset_size: int
     nearest: int
+
+
+class Source(NamedTuple):
+    """What a reference is made of: an image store, one of its splits, and the weights of the extractor."""
+
+    store: str | Path
+    split: str
+    weights: str | Path
+
+    def text(self) -> str:
+        """Return the content of the files in short."""
+        hashes = {"store": sha256(self.store), "weights": sha256(self.weights)}
+        return canonical_json({**hashes, "split": self.split})
 
 
 @dataclass(frozen=True)
@@ -85,20 +100,33 @@ def write_reference(
     images = read_split(store, split).images
     with tempfile.TemporaryDirectory() as scratch:
         found = Extractor(extractor, weights, device, batch)(images, scratch).penultimate
-        write_moments(statistics, moments(found, pick_device(device)))
+        source = Source(store, split, weights).text()
+        write_moments(statistics, moments(found, pick_device(device)), source)
         with atomic(features) as temporary, open(temporary, "wb") as file:
             np.save(file, found)
 
 
-def read_reference(statistics: str | Path, features: str | Path, device: torch.device) -> Reference:
-    """Read what `write_reference` wrote; raises `UserError` where a file is missing or damaged."""
-    try:
-        rows = np.load(features, mmap_mode="c")
-    except (OSError, EOFError, ValueError) as error:
-        raise UserError(f"{features} holds no features ({error}); delete it") from None
+def read_reference(
+    statistics: str | Path, features: str | Path, source: Source, device: torch.device
+) -> Reference:
+    """Read what `write_reference` wrote of `source`.
+
+    Raises:
+        UserError: a file is missing, damaged, or of other images or another extractor.
+    """
     found = read_moments(statistics, device)
-    if rows.ndim != 2 or rows.shape[1] != len(found.mu) or rows.dtype != np.float32:
-        raise UserError(f"{features} {rows.shape} does not belong to {statistics}; delete both")
+    if read_source(statistics) != source.text():
+        raise UserError(
+            f"{statistics} was not made of the {source.split} images of {source.store} by {source.weights}: "
+            f"one of them was put there later; {REMEDY}"
+        )
+    with reading(features, "file of features"):
+        rows = np.load(features, mmap_mode="c")
+        if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype != np.float32 or len(rows) < 2:
+            raise ValueError("it has no rows of numbers")
+        mean = rows.mean(axis=0, dtype=np.float64)
+        if mean.shape != found.mu.shape or not np.allclose(mean, found.mu.cpu(), rtol=1e-6, atol=1e-6):
+            raise UserError(f"{features} {rows.shape} does not belong to {statistics}; {REMEDY}")
     return Reference(rows, found, square_root(found.sigma))
 
 
@@ -219,8 +247,12 @@ def score_samples(
         output: the JSON file.
     """
     on, options = pick_device(device), from_settings(Scoring, scoring, "evaluation.scoring")
-    real = {split: read_reference(statistics[split], features[split], on) for split in SPLITS}
-    extract, train = Extractor(extractor, weights, device, batch), read_split(store, "train").images
+    train = read_split(store, "train").images
+    extract = Extractor(extractor, weights, device, batch)
+    real = {
+        split: read_reference(statistics[split], features[split], Source(store, split, weights), on)
+        for split in SPLITS
+    }
     scores, resampled = {}, {}
     with open_samples(samples) as content:
         errors = content.info.pop("l1_held_out", {})

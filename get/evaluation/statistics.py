@@ -7,7 +7,6 @@ bootstrap resamples: a resample of N images is a share per image, and needs no c
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -15,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from get.files import UserError, atomic
+from get.reading import reading, require_small
 
 CHUNK = 4096  # rows of features at a time
+LARGEST = 2**30  # bytes of a file of statistics, unfolded: a width of 11,000
 SHUFFLE = 2020  # seed with which torch-fidelity divides samples into the parts of the Inception Score
 
 
@@ -115,10 +116,19 @@ def resamples_of(count: int, number: int, seed: int) -> NDArray[np.float64]:
     return np.stack([source.multinomial(count, equal) for _ in range(number)]) / count
 
 
-def write_moments(path: str | Path, found: Moments) -> None:
-    """Write moments as .npz with the arrays `mu` and `sigma`, as other repositories do."""
+def write_moments(path: str | Path, found: Moments, source: str = "") -> None:
+    """Write moments as .npz with the arrays `mu` and `sigma`, as other repositories do.
+
+    Args:
+        path: the file.
+        found: the moments.
+        source: what they are of; a third array that `read_source` returns.
+    """
+    arrays: dict[str, Any] = {"mu": found.mu.cpu().numpy(), "sigma": found.sigma.cpu().numpy()}
+    if source:
+        arrays["source"] = np.array(source)
     with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, mu=found.mu.cpu().numpy(), sigma=found.sigma.cpu().numpy())
+        np.savez(file, **arrays)
 
 
 def read_moments(path: str | Path, device: torch.device | None = None) -> Moments:
@@ -127,15 +137,20 @@ def read_moments(path: str | Path, device: torch.device | None = None) -> Moment
     Raises:
         UserError: the file is missing, damaged, or holds something else.
     """
-    try:
+    with reading(path, "file of mu and sigma"):
+        require_small(path, LARGEST)
         with np.load(path) as file:
-            arrays: list[NDArray[Any]] = [file["mu"], file["sigma"]]
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, BadZipFile) as error:
-        raise UserError(f"{path} holds no mu and sigma ({error}); delete it") from None
-    mu, sigma = arrays
-    numbers = all(np.issubdtype(array.dtype, np.floating) and np.isfinite(array).all() for array in arrays)
-    if not numbers or mu.ndim != 1 or sigma.shape != (*mu.shape, *mu.shape):
-        raise UserError(f"{path}: mu {mu.shape} and sigma {sigma.shape} are no mean and covariance")
-    return Moments(*(torch.from_numpy(array.astype(np.float64)).to(device) for array in arrays))
+            mu, sigma = file["mu"], file["sigma"]
+        floats = all(np.issubdtype(array.dtype, np.floating) for array in (mu, sigma))
+        finite = floats and np.isfinite(mu).all() and np.isfinite(sigma).all()
+        if not finite or mu.ndim != 1 or not mu.size or sigma.shape != (*mu.shape, *mu.shape):
+            raise ValueError(f"mu {mu.shape} and sigma {sigma.shape} are no mean and covariance")
+        return Moments(*(torch.from_numpy(array.astype(np.float64)).to(device) for array in (mu, sigma)))
+
+
+def read_source(path: str | Path) -> str:
+    """Return what the moments at `path` are of, as `write_moments` was told; raises `UserError`."""
+    with reading(path, "file of statistics"):
+        require_small(path, LARGEST)
+        with np.load(path) as file:
+            return str(file["source"])

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from get.files import UserError
-from get.pairs.shards import DATASETS, Manifest, changed, open_shard, remedy
+from get.pairs.shards import DATASETS, HELD_OUT, Content, Manifest, changed, open_shard, remedy
+from get.reading import AGAIN
 
 
 class Batch(NamedTuple):
@@ -65,29 +65,35 @@ def training_pairs(manifest: Manifest) -> Pairs:
     Raises:
         UserError: a shard is missing, damaged, or not the one that the manifest lists.
     """
-    maps = []
+    maps, listed = [], manifest.folder / "manifest.json"
     for shard in manifest.training():
         path = manifest.folder / shard.file
-        with open_shard(path, manifest.identity) as file:
-            found = [int(file.attrs["start"]), *file["image"].shape]
-            maps.append(_memory_map(path, file))
-        if found != [shard.start, shard.count, *manifest.shape] or changed(path, shard):
-            raise UserError(f"{path} is not the shard that the manifest lists; {remedy(path)}")
+        if not path.exists():
+            raise UserError(f"{path} is missing; make it again with: snakemake {path} ({listed} lists it)")
+        another = UserError(f"{path} is not the shard that {listed} lists; delete both, and {AGAIN}")
+        if not path.is_file() or changed(path, shard):
+            raise another
+        with open_shard(path, manifest.identity, listed=True) as content:
+            found = [content.start, *content.sets["image"].shape, content.classes, content.teacher]
+            if found != [shard.start, shard.count, *manifest.shape, manifest.classes, manifest.teacher]:
+                raise another
+            maps.append(_memory_map(path, content))
     if not maps:
-        raise UserError(f"{manifest.folder / 'manifest.json'} lists no training pairs; make it again")
+        raise UserError(f"{listed} lists no training pairs; delete it and {AGAIN}")
     return Pairs(maps, manifest.classes, manifest.teacher)
 
 
 def held_out_pairs(path: str | Path, identity: str) -> Pairs:
-    """Open the shard of held-out pairs at `path`; raises `UserError` as `open_shard`."""
-    with open_shard(Path(path), identity) as file:
-        return Pairs([_memory_map(Path(path), file)], int(file.attrs["classes"]), str(file.attrs["teacher"]))
+    """Open the shard of held-out pairs at `path`; raises `UserError` as `open_shard`, or if it is another."""
+    with open_shard(Path(path), identity) as content:
+        if content.start != HELD_OUT:
+            raise UserError(f"{path} holds pairs from {content.start} on, no held-out ones; {remedy(path)}")
+        return Pairs([_memory_map(Path(path), content)], content.classes, content.teacher)
 
 
-def _memory_map(path: Path, file: h5py.File) -> Maps:
-    """Map the datasets of the open shard `file`."""
-    sets = {name: file[name] for name in DATASETS}
+def _memory_map(path: Path, content: Content) -> Maps:
+    """Map the datasets of an open shard."""
     return {
         name: np.memmap(path, dtype=s.dtype, mode="r", offset=s.id.get_offset(), shape=s.shape)
-        for name, s in sets.items()
+        for name, s in content.sets.items()
     }

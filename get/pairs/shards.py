@@ -7,11 +7,12 @@ exact: it was rounded to float16 before the teacher saw it. Pair i is a function
 Training pairs have the indices 0 .. count - 1; held-out pairs start at `HELD_OUT`, out of reach.
 """
 
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -19,11 +20,15 @@ from numpy.typing import NDArray
 
 from get import __version__
 from get.files import UserError, atomic, read_json, sha256, write_json
+from get.hdf5 import dataset
+from get.reading import reading, require, require_unchanged
 from get.runtime import Progress
 
 HELD_OUT = 2**40  # first index of the held-out range
 LARGEST_PIXEL = 10.0  # a teacher's pixel beyond this is a failure, not an image (they lie in about [-1, 1])
 DATASETS = ("noise", "image", "label")
+LINE = {"file": str, "start": int, "count": int, "bytes": int, "modified": int, "sha256": str}
+LIST = {"identity": str, "teacher": str, "shape": list, "classes": int, "shards": list}
 
 
 @dataclass(frozen=True)
@@ -113,11 +118,11 @@ def write_manifest(path: str | Path, shards: Sequence[str | Path], identity: str
     path = Path(path)
     lines, kinds = [], set()
     for shard in map(Path, shards):
-        with open_shard(shard, identity) as file:
-            kinds.add((*file["image"].shape[1:], int(file.attrs["classes"]), str(file.attrs["teacher"])))
-            start, count = int(file.attrs["start"]), len(file["image"])
+        with open_shard(shard, identity) as found:
+            count, *shape = found.sets["image"].shape
+            kinds.add((*shape, found.classes, found.teacher))
         stat = shard.stat()
-        lines.append(Shard(shard.name, start, count, stat.st_size, stat.st_mtime_ns, sha256(shard)))
+        lines.append(Shard(shard.name, found.start, count, stat.st_size, stat.st_mtime_ns, sha256(shard)))
     if len(kinds) != 1:
         raise UserError(f"{path}: the shards are of different teachers or shapes; make them again")
     for first, held_out in ((0, False), (HELD_OUT, True)):
@@ -139,15 +144,20 @@ def read_manifest(path: str | Path, identity: str | None = None) -> Manifest:
     Raises:
         UserError: missing, damaged, or of other settings.
     """
-    content = read_json(path)
-    try:
+    with reading(path, "manifest of pairs"):
+        content = read_json(path)
+        require(content, LIST)
+        for size in content["shape"]:
+            require({"shape": size}, {"shape": int})
+        for line in content["shards"]:
+            require(line, LINE)
+            if not re.fullmatch(r"[\w-]{1,64}\.h5", line["file"], re.ASCII):
+                raise ValueError(f"it lists {line['file']!r}, which is no shard beside it")
         shards = [Shard(**line) for line in content.pop("shards")]
         manifest = Manifest(**content, shards=shards, folder=Path(path).parent)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{path} is no manifest of pairs ({error}); delete it and run snakemake") from None
     if identity is not None and manifest.identity != identity:
         raise UserError(
-            f"{path} lists pairs made with other settings ({manifest.identity}, wanted {identity}); "
+            f"{path} lists pairs made with other settings ({manifest.identity[:16]}, wanted {identity}); "
             f"make them again with: snakemake --forcerun make_manifest -- {path}"
         )
     return manifest
@@ -186,32 +196,48 @@ def verify(path: str | Path) -> int:
     return len(manifest.shards)
 
 
+class Content(NamedTuple):
+    """An open shard: the index of its first pair, classes and teacher, and its datasets by name."""
+
+    start: int
+    classes: int
+    teacher: str
+    sets: dict[str, h5py.Dataset]
+
+
 @contextmanager
-def open_shard(path: Path, identity: str) -> Iterator[h5py.File]:
-    """Open a shard and check that it is whole and of the pairs named `identity`; else raise `UserError`."""
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; make it again with: snakemake {path}") from None
-    except OSError as error:
-        raise UserError(f"{path} is no shard of pairs or is damaged ({error}); {remedy(path)}") from None
-    with file:
-        if file.attrs.get("identity") != identity:
-            raise UserError(f"{path} belongs to pairs of other settings; {remedy(path)}")
-        if not _is_whole(file):
-            raise UserError(f"{path} is no shard of pairs or is damaged; {remedy(path)}")
-        yield file
+def open_shard(path: Path, identity: str, listed: bool = False) -> Iterator[Content]:
+    """Open a shard and check that it is whole and of the pairs named `identity`; else raise `UserError`.
+
+    Args:
+        path: the shard.
+        identity: fingerprint of the settings of the pairs.
+        listed: it has been compared with a manifest; else with the hash that is kept beside it. HDF5 itself
+            may crash or hang over damaged bytes.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is missing; make it again with: snakemake {path}")
+    with ExitStack() as stack:
+        with reading(path, "shard of pairs", remedy(path)):
+            if not listed:
+                require_unchanged(path)
+            file = stack.enter_context(h5py.File(path, "r"))
+            if str(file.attrs["identity"]) != identity:
+                raise UserError(f"{path} belongs to pairs of other settings; {remedy(path)}")
+            content = _content(file)
+        yield content
 
 
-def _is_whole(file: h5py.File) -> bool:
-    """Return True if the datasets have the types, the common length and the layout that readers rely on."""
-    if not all(isinstance(file.get(name), h5py.Dataset) for name in DATASETS):
-        return False
-    noise, image, label = (file[name] for name in DATASETS)
-    types = [part.dtype for part in (noise, image, label)]
-    mapped = all(part.id.get_offset() is not None for part in (noise, image, label))
-    shapes = noise.shape == image.shape and label.shape == image.shape[:1]
-    return mapped and shapes and types == [np.float16, np.float16, np.int64]
+def _content(file: h5py.File) -> Content:
+    """Return the content of a shard, whose datasets must have a common length."""
+    kinds = zip(DATASETS, (np.float16, np.float16, np.int64), (4, 4, 1), strict=True)
+    sets = {name: dataset(file, name, dtype, ndim) for name, dtype, ndim in kinds}
+    if sets["noise"].shape != sets["image"].shape or len(sets["label"]) != len(sets["image"]):
+        raise ValueError("noise, image and label are not of one length")
+    start, classes = int(file.attrs["start"]), int(file.attrs["classes"])
+    if start < 0 or classes < 0:
+        raise ValueError(f"start is {start}, classes is {classes}")
+    return Content(start, classes, str(file.attrs["teacher"]), sets)
 
 
 def remedy(path: Path | str) -> str:

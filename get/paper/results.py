@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from get.files import read_json
+from get.files import UserError, read_json
+from get.reading import AGAIN, NUMBER, reading, require, require_numbers, require_place
 
 Scores = Mapping[str, Any]  # the JSON of one score file
 Costs = Mapping[str, Any]  # the entry of one student in the JSON of `costs`
@@ -24,6 +25,15 @@ AVERAGED = (
     "precision", "recall", "l1_held_out", "nearest_train",
 )  # fmt: skip
 SPREAD = ("fid_train", "fid_test", "is")  # whose standard deviation over seeds is given
+SCORED = ("samples", *SPREAD, *(f"{name}_sd" for name in SPREAD), "fid_train_low", "fid_train_high")
+SCORED += ("fid_test_low", "fid_test_high")  # what every variant has
+RUN = {"scores": dict, "bootstrap": dict, "headline": str, "conditional": bool | None, "nfe": int | None}
+STUDENT = {"model": dict, "step": int, "seed": int, "parameters": int, "plateau": bool}  # and of a student
+MODEL = {"family": str, "conditioning": str}
+COUNTED = {"parameters": NUMBER, "macs": NUMBER, "training_flops": NUMBER, "training": dict, "sampling": dict}
+SPENT = {"iterations_per_second": dict, "peak_memory_bytes": NUMBER}
+TIMES = {"median": NUMBER, "low": NUMBER, "high": NUMBER}
+HISTORY = ["step", "loss", "gradient norm"]  # its columns
 
 
 @dataclass(frozen=True)
@@ -39,24 +49,100 @@ class Row:
 
 
 def read_rows(entries: Iterable[Mapping[str, Any]], costs: Mapping[str, Costs] | None = None) -> list[Row]:
-    """Read the rows that a settings file lists; `costs` by student (see `read_costs`), where measured."""
+    """Read the rows that a settings file lists; `costs` by student (see `read_costs`), where measured.
+
+    Raises:
+        UserError: a score file is missing, damaged or another's; or the costs are of other students.
+    """
     return [
         Row(
             label=entry["label"],
-            runs=[read_json(path) for path in entry["scores"]],
+            runs=(runs := [read_scores(path) for path in entry["scores"]]),
             student=entry.get("student", ""),
             batch=entry.get("batch", 0),
             published=entry.get("published"),
-            costs=(costs or {}).get(entry.get("student", "")),
+            costs=_costs_of(entry, runs, costs) if costs and "student" in entry else None,
         )
         for entry in entries
     ]
 
 
+def _costs_of(entry: Mapping[str, Any], runs: Sequence[Scores], costs: Mapping[str, Costs]) -> Costs | None:
+    """Return the costs of the student of a row, which must have as many parameters as the scored one."""
+    found = costs.get(entry["student"])
+    for run, path in zip(runs, entry["scores"], strict=True):
+        if found is None or found["parameters"] != run["parameters"]:
+            measured = next(iter(costs.values()))["path"]
+            raise UserError(
+                f"{measured} has no costs of the student that {path} is of; delete both, and {AGAIN}"
+            )
+    return found
+
+
+def read_scores(path: str | Path) -> Scores:
+    """Read a score file.
+
+    Raises:
+        UserError: missing, damaged, no score file, or put in the place of another.
+    """
+    with reading(path, "score file"):
+        content = read_json(path)
+        require(content, RUN)
+        if content["headline"] not in content["scores"]:
+            raise ValueError(f"no scores of {content['headline']}")
+        for variant, scores in content["scores"].items():
+            require(scores, dict.fromkeys(SCORED, NUMBER))
+            require(scores, dict.fromkeys(scores, NUMBER))
+            require(content["bootstrap"].get(variant), dict.fromkeys(SPREAD, list))
+            for name in SPREAD:
+                require_numbers(content["bootstrap"][variant][name], name)
+        if "model" in content or str(content.get("place")).startswith("students/"):
+            require(content, STUDENT)
+            require(content["model"], MODEL)
+            if content["step"] < 1 or content["parameters"] < 1:
+                raise ValueError("no step, or no parameters")
+            for name in ("residuals", "changes"):
+                require_numbers(content.get(name), name)
+        require_place(path, content.get("place"))
+    return content
+
+
 def read_costs(path: str | Path) -> dict[str, Costs]:
-    """Read the costs of every student by name; each says on which `device` it was measured."""
-    content = read_json(path)
-    return {name: {**costs, "device": content["device"]} for name, costs in content["students"].items()}
+    """Read the costs of every student by name; each says on which `device` it was measured, and its `path`.
+
+    Raises:
+        UserError: missing, damaged or no costs.
+    """
+    with reading(path, "file of costs"):
+        content = read_json(path)
+        require(content, {"device": str, "students": dict})
+        for costs in content["students"].values():
+            require(costs, COUNTED)
+            for times in costs["sampling"].values():
+                require(times, TIMES)
+            for spent in costs["training"].values():
+                require(spent, SPENT)
+                require(spent["iterations_per_second"], TIMES)
+    shared = {"device": content["device"], "path": str(path)}
+    return {name: {**costs, **shared} for name, costs in content["students"].items()}
+
+
+def read_history(path: str | Path) -> dict[str, Any]:
+    """Read the history of a training.
+
+    Raises:
+        UserError: missing, damaged or no history.
+    """
+    with reading(path, "history of a training"):
+        content = read_json(path)
+        require(content, {"columns": list, "rows": list})
+        if content["columns"] != HISTORY:
+            raise ValueError(f"columns are {content['columns']}")
+        for row in content["rows"]:
+            require_numbers(row, "rows")
+            if len(row) != len(HISTORY):
+                raise ValueError(f"rows are {row}")
+    return content
 
 
 def measured(row: Row, variant: str | None = None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from get.student.models import Student, build
-from get.weights import Header, load_weights, read_header
+from get.weights import Header, load_model
 
 _PUBLISHED = [  # (ours, published): applied in order, to whole components of dotted names
     ("patch_embedding", "x_embedder.proj"),
@@ -28,10 +28,7 @@ def load(path: str | Path) -> tuple[Student, Header]:
     Raises:
         UserError: the file is missing, damaged or no student.
     """
-    header = read_header(path, "student")
-    student = build(header["model"])
-    load_weights(student, path)
-    return student, header
+    return load_model(build, path, "student")
 
 
 def to_published(student: nn.Module) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from get.files import UserError, read_json, require_keys, verified_sha256
+from get.reading import reading, require, require_small
 from get.student.checkpoint import from_published
 from get.student.models import build
 from get.weights import write_weights
@@ -43,8 +44,10 @@ def import_student(
         UserError: a file is missing or damaged, or asks for code; or the weights are of another model than
             `settings` describes.
     """
-    wanted = read_json(settings)
-    require_keys(wanted, ("model", "pairs", "training"), str(settings))
+    with reading(settings, "settings of a student"):
+        wanted = read_json(settings)
+        require(wanted, {"model": dict, "pairs": str, "training": dict})
+        require_keys(wanted, ("model", "pairs", "training"), str(settings))
     channels, size = shape[:2]
     known = 0 if wanted["model"].get("conditioning") == "none" else classes
     description = {**wanted["model"], "channels": channels, "size": size, "classes": known}
@@ -53,7 +56,7 @@ def import_student(
     state = from_published(_averaged(source), description["family"])
     try:
         student.load_state_dict(state)
-    except RuntimeError as error:
+    except Exception as error:  # weights may be of any kind of tensor
         raise UserError(
             f"{source} is of another model than {settings} describes; correct students.*.model (family, "
             "width, depths, expansion, patch, conditioning), data.shape or data.classes "
@@ -80,6 +83,7 @@ def _averaged(source: str | Path) -> dict[str, Tensor]:
 
 def _load(source: str | Path) -> dict[str, Any]:
     try:
+        require_small(source)
         # the arguments of the training script are the one thing beside tensors and plain data
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(source, map_location="cpu", weights_only=True)

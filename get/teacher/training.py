@@ -10,10 +10,11 @@ from torch import Tensor
 from get.data.store import read_split, to_unit
 from get.files import from_settings, require_keys, sha256
 from get.fitting import Optimisation, trained
+from get.reading import require_place
 from get.runtime import own_part, pick_device, rank, send
 from get.seeding import Visits, fold_in, generator
 from get.teacher.network import Denoiser, build
-from get.weights import load_weights, read_header, write_weights
+from get.weights import load_model, write_weights
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ def load(path: str | Path) -> Denoiser:
     """Return the teacher stored at `path`, in evaluation mode on the CPU.
 
     Raises:
-        UserError: the file is missing, damaged or no teacher.
+        UserError: the file is missing, damaged, no teacher or put in the place of another.
     """
-    model = build(read_header(path, "teacher")["model"])
-    load_weights(model, path)
+    model, header = load_model(build, path, "teacher")
+    require_place(path, header.get("place"))
     return model

@@ -3,8 +3,10 @@ import json
 import os
 import re
 import sys
+from pathlib import Path
 
 from get.files import canonical_json, fingerprint
+from get.journal import read_journal
 from get.pairs.shards import HELD_OUT, shard_range
 
 # jobs run with the Python that runs Snakemake, activated or not, and find the package in the checkout even in a
@@ -45,10 +47,32 @@ wildcard_constraints:
     part=r"held-out|train-\d{5}",
 
 
+def check_arrays():
+    """Refuse array jobs where the SLURM executor would lose some or mistake their states (docs/cluster.md)."""
+    settings = workflow.executor_settings
+    if not getattr(settings, "array_jobs", None):
+        return
+    at_once = workflow.resource_settings.nodes, workflow.scheduling_settings.max_jobs_per_timespan.max_jobs
+    if min(at_once) < 10_000 or settings.status_command != "squeue":
+        raise WorkflowError(
+            "--slurm-array-jobs also needs --jobs 10000 --max-jobs-per-timespan 10000/1s --slurm-status-command squeue"
+        )
+
+
+onstart:
+    check_arrays()
+
+
 def asks(kind):
     """What a job of this kind asks for, as resources."""
     job = config["jobs"][kind]
-    return {key: job[key] for key in ("mem_mb", "runtime", "gpu")}
+    asked = {key: job[key] for key in ("mem_mb", "runtime", "gpu")}
+    nodes = job["nodes"]
+    if nodes > 1:  # `mpi`: the job itself starts its tasks, one on each node (see launcher)
+        asked |= {"nodes": nodes, "tasks": nodes, "mpi": "srun"}
+    if nodes > 1 and job["gpu"]:  # by `gpu` alone SLURM may give one node more than another
+        asked |= {"gres": f"gpu:{job['gpu'] // nodes}", "tasks_per_gpu": 0}
+    return asked
 
 
 def threads_of(kind):
@@ -94,11 +118,18 @@ def checksum(source):
     return lambda wildcards, input: source(wildcards)["sha256"]
 
 
-def launcher(wildcards, input, resources):
-    """What starts a training job: Python, or one process per GPU."""
-    if resources.gpu > 1:
-        return f"torchrun --standalone --nproc-per-node {resources.gpu}"
-    return "python"
+def launcher(wildcards, input, threads, resources):
+    """What starts a training job: Python, or one process per GPU, on one node or, in a job of SLURM, on several."""
+    nodes = resources.get("nodes", 1) if workflow.remote_exec else 1
+    if nodes == 1:
+        return f"torchrun --standalone --nproc-per-node {resources.gpu}" if resources.gpu > 1 else "python"
+    gpus = f" --gres={resources.gres}" if resources.gpu else ""
+    return (
+        f"srun --nodes={nodes} --ntasks-per-node=1 --cpus-per-task={threads}{gpus} --kill-on-bad-exit=1"
+        f" torchrun --nnodes {nodes} --nproc-per-node {max(1, resources.gpu // nodes)} --rdzv-backend c10d"
+        # on the node that this runs on, the first; at a port of the job's own
+        " --rdzv-id $SLURM_JOB_ID --rdzv-endpoint $(hostname):$((20000 + SLURM_JOB_ID % 10000))"
+    )
 
 
 def prefetch(wildcards, input):
@@ -211,3 +242,19 @@ def milestone_before(wildcards):
     if os.path.exists(f"{folder}/{wildcards.step}.pt") or not workflow.is_main_process:
         steps = [step for step in steps if os.path.exists(f"{folder}/{step}.pt")]
     return ancient(f"{folder}/{steps[-1]}.pt") if steps else []
+
+
+def forget_finished_states():
+    """Remove the states of trainings that are finished, which were kept for the case that Snakemake dies."""
+    for path in Path(RESULTS).rglob("*.unfinished.pt"):
+        lines = read_journal(path.with_name(path.name.replace(".unfinished.pt", ".journal.jsonl")))
+        if lines and lines[-1].get("reason") == "done":
+            path.unlink(missing_ok=True)
+
+
+onsuccess:
+    forget_finished_states()
+
+
+onerror:
+    forget_finished_states()

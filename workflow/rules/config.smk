@@ -164,6 +164,15 @@ def check_figure4(part, name):
     )
 
 
+def check_job(job, kind):
+    nodes, gpu = job["nodes"], job["gpu"]
+    check(
+        nodes == 1 or kind in ("teacher", "student"),
+        f"jobs.{kind}.nodes must be 1: only training (teacher, student) runs on several nodes",
+    )
+    check(gpu % nodes == 0, f"jobs.{kind}.gpu: {gpu} GPUs cannot be shared equally by {nodes} nodes")
+
+
 def check_config():
     """Refuse what each key allows but the keys together do not."""
     check_data(config["data"])
@@ -183,6 +192,8 @@ def check_config():
             check_rows(rows, f"paper.{name}", name.replace("table", "table "))
     check_comparison("table4", ["vit", "get"])
     check_comparison("larger_vit", ["get", "vit"])
+    for kind, job in config["jobs"].items():
+        check_job(job, kind)
     evaluation = config["evaluation"]
     check(
         evaluation["scoring"]["splits"] <= evaluation["samples"],

@@ -1,0 +1,26 @@
+"""Datasets of HDF5 files, checked before they are read or mapped."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+
+def dataset(file: h5py.File, name: str, dtype: Any, ndim: int) -> h5py.Dataset:
+    """Return a dataset of `file`, which must be of this type and lie in the file as it is.
+
+    One that is compressed or not yet written unfolds without end, and one may name another file; a map of
+    either would show what is not its own.
+
+    Raises:
+        ValueError: it is another one.
+    """
+    found = file[name]
+    if not isinstance(found, h5py.Dataset) or found.file.filename != file.filename:
+        raise ValueError(f"{name} is no dataset of this file")
+    if found.dtype != dtype or found.ndim != ndim:
+        raise ValueError(f"{name} has type {found.dtype} and {found.ndim} dimensions")
+    offset = found.id.get_offset()
+    if offset is None or offset + found.nbytes > Path(file.filename).stat().st_size:
+        raise ValueError(f"{name} does not lie in the file")
+    return found
