@@ -276,8 +276,8 @@ KINDS = {
     "inception": Kind("inputs/inception.pth", lambda root: _only_weights(root / "inputs/inception.pth")),
 }
 REMEDIES = (
-    "again", "snakemake", "correct", "delete", "get the file", "refused", "no EDM teacher", "our network", "do not fit",
-    "can be imported",
+    "again", "snakemake", "correct", "delete", "get the file", "refused", "no EDM teacher", "our network",
+    "do not fit", "can be imported",
 )  # fmt: skip
 HDF5 = ("store", "shard", "samples")
 
