@@ -12,6 +12,7 @@ import glob
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import socket
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,7 +44,7 @@ def atomic(path: str | Path, recorded: bool = True) -> Iterator[Path]:
         UserError: there is no room, or another process writes the same file.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with room_for(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,21 +69,35 @@ def atomic(path: str | Path, recorded: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def room_for(path: Path) -> Iterator[None]:
-    """Turn what libraries make of a full file system, in writing `path`, into a `UserError` that says so."""
+    """Turn what libraries make of a full or locked file system, in writing `path`, into a `UserError`."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        coded = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if coded or "No space left" in str(error) or shutil.disk_usage(path.parent).free < LITTLE_SPACE:
-            raise UserError(f"no room to write {path}; free some and run the same command again") from None
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UserError(f"{path} cannot be written ({error.strerror}); see to its folder") from None
+        if _is_full(error, path.parent):
+            message = f"no room to write {path}; free some and run the same command again"
+            raise UserError(message) from error
         raise
+
+
+def _is_full(error: Exception, folder: Path) -> bool:
+    """Return True if `error` came of a full file system; not all libraries pass on the code that says so."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if "No space left" in str(error):
+        return True
+    try:
+        return isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < LITTLE_SPACE
+    except OSError:
+        return False
 
 
 def _record(path: Path, digest: str) -> None:
     record = record_of(path)
-    temporary = record.with_name(f"{record.name}.{os.getpid()}.tmp")
+    temporary = record.with_name(f"{record.name}.{secrets.token_hex(8)}.tmp")
     temporary.write_text(f"{digest}  {path.name}\n")
     os.replace(temporary, record)
 

@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from get.files import Lock, UserError, fingerprint
 from get.journal import Journal
+from get.reading import Damaged
 from get.runtime import (
     Progress,
     autocast,
@@ -139,6 +140,7 @@ def trained(
             yield state  # results are written to the end, whatever is asked for
         if rank() == 0:
             _keep(Path(output), scratch)
+            job.journal.end(state.step, "done")
 
 
 @contextmanager
@@ -163,10 +165,14 @@ def _keep(output: Path, scratch: Path) -> None:
     Should Snakemake have died, it does not know that this job is finished: it deletes the results and starts
     the job again, which then finds them here. Snakemake removes the link when it ends.
     """
-    scratch.unlink(missing_ok=True)
     if output.suffix == ".pt":
+        link = scratch.with_suffix(".link")
         with suppress(OSError):  # a file system without links
-            os.link(output, scratch)
+            link.unlink(missing_ok=True)
+            os.link(output, link)
+            os.replace(link, scratch)
+            return
+    scratch.unlink(missing_ok=True)
 
 
 def _begin(state: State, start: str | Path | None, scratch: Path, stop: int) -> None:
@@ -177,7 +183,7 @@ def _begin(state: State, start: str | Path | None, scratch: Path, stop: int) -> 
                 log.info("resuming at step %d from %s", state.step, scratch)
                 return
             log.info("%s is of other settings: starting afresh", scratch)
-        except UserError:
+        except Damaged:
             log.info("%s is damaged: starting afresh", scratch)
         if rank() == 0:
             scratch.unlink(missing_ok=True)
@@ -214,7 +220,6 @@ def _fit(state: State, job: _Job, stopping: threading.Event) -> None:
                 raise Stopped(text % (state.step, job.stop))
     progress.close()
     _settle(state, job)
-    _end(state, job, "done")
 
 
 @contextmanager
@@ -229,7 +234,7 @@ def _watched(state: State, job: _Job, until: float | None) -> Iterator[None]:
         return
     limit = until - time.time() if until else math.inf
     if limit < MORE_TIME * job.journal.wasted(state.step):
-        raise UserError(_came_to_nothing(state.step, limit))
+        raise UserError(f"{_came_to_nothing(state.step, limit)}, or delete {job.journal.path}")
     device, threads = str(state.window.device), torch.get_num_threads()
     job.journal.begin(state.step, job.stop, device=device, processes=process_count(), threads=threads)
     watch = threading.Timer(min(limit, threading.TIMEOUT_MAX), _give_up, (state, job, state.step, limit))

@@ -1,5 +1,6 @@
 """Looks at a results folder from outside: how far its trainings are, and whether its files are whole."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ def verify_folder(folder: Path) -> Checked:
     Raises:
         UserError: there is nothing to check, or files were changed since they were written: all are named.
     """
-    records = sorted(folder.rglob(".*.sha256"))
+    records = [path for path in _files(folder) if path.name.startswith(".") and path.suffix == ".sha256"]
     if not records:
         raise UserError(
             f"{folder} holds no files of this project, which keeps a hash beside each that it writes"
@@ -44,9 +45,15 @@ def verify_folder(folder: Path) -> Checked:
         names = " ".join(map(str, bad))
         raise UserError(
             f"changed since they were written: {names}; delete them, and make them again with: "
-            f"snakemake --cores all {names}"
+            f"snakemake --cores all {names} (and --configfile, if it is not the default experiment)"
         )
-    return Checked(whole, [path for path in sorted(folder.rglob("*")) if _unrecorded(path)])
+    return Checked(whole, [path for path in _files(folder) if _unrecorded(path)])
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return all files below `folder`, in folders too that are elsewhere and linked."""
+    found = os.walk(folder, followlinks=True)
+    return sorted(Path(parent, name) for parent, _, names in found for name in names)
 
 
 def _unrecorded(path: Path) -> bool:
@@ -79,7 +86,8 @@ def runs(folder: Path) -> list[Run]:
         UserError: none has begun there.
     """
     newest: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*.journal.jsonl"), key=lambda path: path.stat().st_mtime):
+    journals = [path for path in _files(folder) if path.name.endswith(".journal.jsonl")]
+    for path in sorted(journals, key=lambda path: path.stat().st_mtime):
         stem = path.name.removesuffix(".journal.jsonl")
         newest[_name(path.relative_to(folder).parent, stem)] = path
     if not newest:
@@ -89,7 +97,7 @@ def runs(folder: Path) -> list[Run]:
 
 def _name(parent: Path, stem: str) -> str:
     """A student's milestones are one run; everything else is named by its file."""
-    return str(parent if parent.parts[:1] == ("students",) else parent / stem)
+    return str(parent if "students" in parent.parts else parent / stem)
 
 
 def _run(name: str, journal: Path, folder: Path) -> Run:
@@ -104,7 +112,9 @@ def _run(name: str, journal: Path, folder: Path) -> Run:
     left = None
     if state == "running" and rate:
         left = max(0.0, (stop - step) / rate - (time.time() - last["time"]))
-    return Run(name, step, stop, state, loss, rate, left, _fids(folder / "scores" / name))
+    experiment, _, run = name.rpartition("students/")  # another experiment's folder may lie in this one
+    scores = folder / experiment / "scores/students" / run
+    return Run(name, step, stop, state, loss, rate, left, _fids(scores))
 
 
 def _state(last: Line, lock: Path) -> str:

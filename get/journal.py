@@ -17,6 +17,13 @@ from typing import Any
 from get.files import room_for, this_process, write_text
 
 Line = dict[str, Any]
+NUMBER = (int, float)
+# what a line holds beside step and time, by its event
+KEYS: dict[Any, dict[str, Any]] = {
+    "start": {"stop": int, "process": str},
+    None: {"loss": NUMBER, "gradient_norm": NUMBER, "rate": NUMBER},
+    "end": {"reason": str},
+}
 
 
 class Journal:
@@ -37,7 +44,8 @@ class Journal:
     def wasted(self, step: int) -> float:
         """Return the seconds in which an attempt before this one did not get beyond `step`; 0 if it did."""
         last = (read_journal(self.path) or [{}])[-1]
-        return last["limit"] if last.get("reason") == "no progress" and last["step"] == step else 0.0
+        wasted = last.get("reason") == "no progress" and last["step"] == step
+        return float(last.get("limit", 0.0)) if wasted else 0.0
 
     def record(self, step: int, loss: float, gradient_norm: float) -> None:
         """Note the means of the steps since the line before."""
@@ -78,6 +86,12 @@ def read_journal(path: Path) -> list[Line]:
                 line = json.loads(text)
             except ValueError:
                 continue
-            if isinstance(line, dict) and isinstance(line.get("step"), int):
+            if isinstance(line, dict) and _is_known(line):
                 lines.append(line)
     return lines
+
+
+def _is_known(line: Line) -> bool:
+    event = line.get("event")
+    kinds = KEYS.get(event if isinstance(event, str) else None, {"": str}) | {"step": int, "time": NUMBER}
+    return all(isinstance(line.get(key), kind) for key, kind in kinds.items())

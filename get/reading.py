@@ -3,6 +3,7 @@
 What a file should be is checked where it is read; here is what the readers share.
 """
 
+import errno
 import math
 import re
 import reprlib
@@ -18,18 +19,32 @@ from get.files import UserError, record_of, sha256
 AGAIN = "run the same command again"
 REMEDY = f"delete it and {AGAIN}"
 NUMBER = int | float
+NOT_NOW = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ETIMEDOUT)
 # what is made for one milestone, teacher or baseline has the same place in each folder of the results
 _PLACE = re.compile(r"(?:^|/)(students/[^/]+/seed\d+/\d+|(?:teachers|baselines)/[^/]+)\.[a-z0-9]+$")
 
 
+class Damaged(UserError):
+    """A file is not what it should be."""
+
+
 @contextmanager
 def reading(path: str | Path, what: str, remedy: str = REMEDY) -> Iterator[None]:
-    """Turn whatever the block raises in reading `path`, which should be a `what`, into a `UserError`."""
+    """Turn what the block raises in reading `path`, which should be a `what`, into a `UserError`.
+
+    Raises:
+        Damaged: its content is to blame, as far as one can tell.
+        UserError: the file is missing, or the system cannot read it now.
+    """
     try:
         yield
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; make it with: snakemake {path}") from None
     except Exception as error:  # libraries raise errors of every kind for damaged files
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            raise
+        if isinstance(error, OSError) and error.errno in NOT_NOW:
+            raise UserError(f"{path} cannot be read now ({error}); {AGAIN}") from None
         if isinstance(error, UserError) and str(path) in str(error):
             raise
         kind = "" if isinstance(error, UserError | ValueError) else f"{type(error).__name__}: "
@@ -37,7 +52,7 @@ def reading(path: str | Path, what: str, remedy: str = REMEDY) -> Iterator[None]
             character for character in (str(error).splitlines() or [""])[0] if character.isprintable()
         )
         reason = textwrap.shorten(kind + line, 200)
-        raise UserError(f"{path} is no {what} or is damaged ({reason}); {remedy}") from None
+        raise Damaged(f"{path} is no {what} or is damaged ({reason}); {remedy}") from None
 
 
 def require(content: Any, kinds: Mapping[str, Any]) -> None:
@@ -85,5 +100,5 @@ def place(path: str | Path) -> str | None:
 
 def require_place(path: str | Path, recorded: str | None) -> None:
     """Raise `UserError` if the file at `path` was made for another milestone, teacher or baseline."""
-    if place(path) not in (None, recorded):
+    if recorded is not None and place(path) not in (None, recorded):  # older files do not say
         raise UserError(f"{path} was made for {reprlib.repr(recorded)}, and was put there later; {REMEDY}")

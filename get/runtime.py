@@ -222,7 +222,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return True if `error` says that the memory of a GPU or of the machine does not suffice."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    signs = ("allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
 
 
 def within_memory(compute: Callable[[slice], T], count: int, batch: int, key: str) -> Iterator[T]:

@@ -1,5 +1,6 @@
 """Training resumes bit for bit, keeps an average, and stops where something is wrong."""
 
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -111,6 +112,41 @@ def test_a_signal_while_results_are_written_waits_for_them(pairs: Path, tmp_path
         os.kill(os.getpid(), signal.SIGTERM)
         state.save(tmp_path / "x.pt")
     assert (tmp_path / "x.pt").exists()
+
+
+def test_a_failure_while_results_are_written_keeps_the_state(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, say: the journal does not say "done", and the next attempt goes on from the last save."""
+    whole = student(pairs, tmp_path / "whole" / "30.pt", 30)
+    with monkeypatch.context() as patch:
+        save_every_step(patch)
+        patch.setattr(training, "write_weights", lambda *_: (_ for _ in ()).throw(UserError("no room")))
+        with pytest.raises(UserError, match="no room"):
+            student(pairs, tmp_path / "30.pt", 30)
+    assert read_journal(tmp_path / "30.journal.jsonl")[-1].get("reason") != "done"
+    monkeypatch.setattr(fitting, "take_step", lambda *_: pytest.fail("a step was lost"))
+    assert_same(student(pairs, tmp_path / "30.pt", 30), whole)
+
+
+def test_a_file_system_that_fails_for_a_moment_costs_no_state(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Callable[[int], None]
+) -> None:
+    with monkeypatch.context() as patch:
+        save_every_step(patch)
+        kill_at(7)
+        with pytest.raises(Killed):
+            student(pairs, tmp_path / "20.pt", 20)
+    monkeypatch.undo()
+
+    def load(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", load)
+        with pytest.raises(UserError, match=r"20\.unfinished\.pt cannot be read now .*Input/output error"):
+            student(pairs, tmp_path / "20.pt", 20)
+    assert torch.load(tmp_path / "20.unfinished.pt", weights_only=True)["step"] == 7
 
 
 def test_a_flipped_bit_in_a_state_is_seen(pairs: Path, tmp_path: Path) -> None:

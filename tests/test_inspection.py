@@ -71,6 +71,36 @@ def test_files_that_were_deleted_or_came_from_elsewhere(copy: Path) -> None:
     assert verify_folder(copy) == (8, [strange])
 
 
+def test_what_lies_elsewhere_and_is_linked_is_checked_too(copy: Path) -> None:
+    (copy / "students/a").rename(copy.parent / "elsewhere")
+    (copy / "students/a").symlink_to(copy.parent / "elsewhere")
+    assert verify_folder(copy) == (9, [])
+    flip(copy / "students/a/seed0/50.pt")
+    with pytest.raises(UserError, match=r"students/a/seed0/50\.pt"):
+        verify_folder(copy)
+
+
+def test_another_experiment_in_the_folder_has_its_own_scores(copy: Path) -> None:
+    scores = {"headline": "last-3", "scores": {"last-3": {"fid_train": 1.5, "fid_test": 2.5}}}
+    write_json(copy / "scores/students/a/seed0/50.json", scores)
+    above = copy.parent / "above"
+    above.mkdir()
+    copy.rename(above / "cifar10")
+    first, second = runs(above)
+    assert (first.name, first.fids, second.fids) == ("cifar10/students/a/seed0", (50, 1.5, 2.5), None)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[]", '{"step": 5}', '{"event": "start", "step": 0, "time": 1.0}', '{"event": [], "step": 1}', "\x00"],
+)
+def test_a_damaged_journal_is_read_as_far_as_it_goes(line: str, copy: Path) -> None:
+    whole = runs(copy)
+    journal = copy / "students/a/seed0/100.journal.jsonl"
+    journal.write_text(journal.read_text() + line + "\n")
+    assert runs(copy) == whole
+
+
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     for look, message in (
         (verify_folder, "holds no files of this project"),

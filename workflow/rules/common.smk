@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from get.files import canonical_json, fingerprint
-from get.journal import read_journal
 from get.pairs.shards import HELD_OUT, shard_range
 
 # jobs run with the Python that runs Snakemake, activated or not, and find the package in the checkout even in a
@@ -245,16 +244,13 @@ def milestone_before(wildcards):
 
 
 def forget_finished_states():
-    """Remove the states of trainings that are finished, which were kept for the case that Snakemake dies."""
-    for path in Path(RESULTS).rglob("*.unfinished.pt"):
-        lines = read_journal(path.with_name(path.name.replace(".unfinished.pt", ".journal.jsonl")))
-        if lines and lines[-1].get("reason") == "done":
+    """Remove the second names of finished states, which they had for the case that Snakemake dies."""
+    for path in Path(RESULTS).glob("students/*/seed*/*.unfinished.pt"):
+        finished = path.with_name(path.name.replace(".unfinished", ""))
+        if finished.exists() and finished.samefile(path):
             path.unlink(missing_ok=True)
 
 
+# not onerror: Snakemake may not have seen yet that a job on a cluster is finished
 onsuccess:
-    forget_finished_states()
-
-
-onerror:
     forget_finished_states()
