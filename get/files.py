@@ -11,7 +11,9 @@ import fcntl
 import glob
 import hashlib
 import json
+import math
 import os
+import reprlib
 import secrets
 import shutil
 import socket
@@ -19,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
 
@@ -209,6 +211,8 @@ def verified_sha256(path: str | Path, wanted: str | None) -> str:
 
 def require_keys(settings: Mapping[str, Any], keys: Iterable[str], name: str) -> None:
     """Raise `UserError`, with the `name` of the settings, unless their keys are exactly `keys`."""
+    if not isinstance(settings, Mapping):
+        raise UserError(f"{name}: keys and values should be where there is {type(settings).__name__}")
     wanted = set(keys)
     for problem, found in (("missing", wanted - settings.keys()), ("unknown", settings.keys() - wanted)):
         if found:
@@ -216,8 +220,18 @@ def require_keys(settings: Mapping[str, Any], keys: Iterable[str], name: str) ->
 
 
 def from_settings(cls: type[T], settings: Mapping[str, Any], name: str) -> T:
-    """Return the dataclass `cls` made from `settings`; raises `UserError` as `require_keys`."""
+    """Return the dataclass `cls` made from `settings`.
+
+    Raises:
+        UserError: as `require_keys`, or a value is of another type than the field.
+    """
     require_keys(settings, (field.name for field in fields(cls)), name)  # type: ignore[arg-type]
+    types = get_type_hints(cls)
+    for key, value in settings.items():
+        wanted = get_args(types[key]) or (types[key],)
+        wanted += (int,) if float in wanted else ()
+        if type(value) not in wanted or (type(value) is float and not math.isfinite(value)):
+            raise UserError(f"{name}: {key} is {reprlib.repr(value)}")
     return cls(**settings)
 
 
@@ -238,5 +252,5 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; make it with: snakemake {path}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (IsADirectoryError, ValueError, RecursionError) as error:  # no text, no JSON, nested without end
         raise UserError(f"{path} is no JSON ({error}); delete it and run snakemake again") from None

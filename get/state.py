@@ -1,19 +1,30 @@
 """How a model is trained, and the state of its training: all that resuming bit for bit takes."""
 
+import reprlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from get.files import atomic, write_json
-from get.reading import reading
+from get.reading import reading, require, require_small
 from get.runtime import log, process_count
 
 RECORD_EVERY = 50  # steps averaged into one line of the history; the only time the host waits for the device
 
-STATE_KEYS = {"identity", "threads", "step", "model", "ema", "optimizer", "history", "window"}
+STATE_KEYS = {
+    "identity": str,
+    "threads": int,
+    "step": int,
+    "model": dict,
+    "ema": list,
+    "optimizer": dict,
+    "history": list,
+    "window": Tensor,
+}
 
 
 @dataclass(frozen=True)
@@ -105,14 +116,15 @@ class State:
         """
         device = self.parameters[0].device
         with reading(path, "training state"):
+            require_small(path)
             with zipfile.ZipFile(path) as archive:  # which has checksums, at which torch does not look
                 if bad := archive.testzip():
                     raise ValueError(f"{bad} is damaged")
             content = torch.load(path, map_location=device, weights_only=True)
-            if missing := STATE_KEYS - content.keys():
-                raise KeyError(*missing)
+            require(content, STATE_KEYS)
             if content["identity"] != self.identity or content["step"] > stop:
                 return False
+            self._require_fitting(content)  # before anything changes: training may start afresh
             made = content.get("processes", 1), content["threads"]  # older states do not say: it was one
             if made != (process_count(), torch.get_num_threads()):
                 log.info("%s: made by %d processes with %d threads: the last bits may differ", path, *made)
@@ -123,6 +135,37 @@ class State:
             self.window.copy_(content["window"])
         return True
 
+    def _require_fitting(self, content: dict[str, Any]) -> None:
+        """Raise `ValueError` unless the content of a file is a state of this model and optimiser."""
+        moments = [
+            {"step": torch.zeros((), dtype=torch.float32), "exp_avg": p, "exp_avg_sq": p}
+            for p in self.parameters
+        ]
+        held = content["optimizer"]["state"]
+        _require_alike(content["model"], self.model.state_dict())
+        _require_alike(content["ema"], self.ema)
+        _require_alike(content["window"], self.window)
+        _require_alike(held, {number: moments[number] for number in held})
+        _require_alike(content["optimizer"]["param_groups"], self.optimizer.state_dict()["param_groups"])
+        for line in content["history"]:
+            _require_alike(line, (0, 0.0, 0.0))
+
     def write_history(self, path: str | Path) -> None:
         """Write the history as JSON: the names of the columns and the rows."""
         write_json(path, {"columns": ["step", "loss", "gradient norm"], "rows": self.history})
+
+
+def _require_alike(found: Any, ours: Any) -> None:
+    """Raise `ValueError` unless `found` is built as `ours` is, tensors being of the same shape and type."""
+    if isinstance(ours, dict | list | tuple):
+        keys = list(ours) if isinstance(ours, dict) else range(len(ours))
+        alike = type(found) is type(ours) and len(found) == len(ours)
+        if alike:
+            for key in keys:
+                _require_alike(found[key], ours[key])
+    elif isinstance(ours, Tensor):
+        alike = isinstance(found, Tensor) and (found.shape, found.dtype) == (ours.shape, ours.dtype)
+    else:
+        alike = type(found) is type(ours)
+    if not alike:
+        raise ValueError(f"{reprlib.repr(found)} should be like {reprlib.repr(ours)}")

@@ -12,6 +12,7 @@ from get.files import from_settings, read_json, require_keys
 from get.fitting import Optimisation, State, trained
 from get.pairs.dataset import Pairs, training_pairs
 from get.pairs.shards import read_manifest
+from get.reading import reading, require
 from get.runtime import Ahead, log, own_part, pick_device, pin, process_count, rank, send
 from get.seeding import Visits, fold_in, generator
 from get.student.losses import distillation_loss, state_weights
@@ -71,15 +72,18 @@ def train_student(
     Raises:
         UserError: settings, pairs or `start` are wrong. Stopped, Diverged: see `fitting.trained`.
     """
-    wanted = read_json(settings)
-    require_keys(wanted, ("model", "pairs", "training"), str(settings))
-    options = from_settings(Distillation, wanted["training"], f"{settings}: training")
+    with reading(settings, "settings file of a student"):
+        wanted = read_json(settings)
+        require_keys(wanted, ("model", "pairs", "training"), str(settings))
+        options = from_settings(Distillation, wanted["training"], f"{settings}: training")
+        require(wanted, {"model": dict, "pairs": str})
     pairs = training_pairs(read_manifest(manifest, wanted["pairs"]))
     on = pick_device(device)
     channels, size = pairs.shape[:2]
     description = {**wanted["model"], "channels": channels, "size": size, "classes": pairs.classes}
     torch.manual_seed(fold_in(seed, "student", "weights"))
-    student = build(description).to(on)
+    with reading(settings, "settings file of a student"):
+        student = build(description).to(on)
     visits = Visits(len(pairs), options.batch, fold_in(seed, "student"))
     batch = Ahead(lambda step: [pin(t, on) for t in pairs.batch(own_part(visits(step)))], prefetch)
 
