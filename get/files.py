@@ -241,9 +241,9 @@ def write_text(path: str | Path, text: str, recorded: bool = True) -> None:
         temporary.write_text(text)
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Path, value: Any, recorded: bool = True) -> None:
     """Write `value` as indented JSON."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", recorded)
 
 
 def read_json(path: str | Path) -> Any:

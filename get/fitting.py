@@ -93,11 +93,11 @@ def trained(
 ) -> Iterator[State]:
     """Train `model` in place up to step `stop` and yield the state, for the block to write its results.
 
-    While it works, the state is saved every minute (and when a signal, or the end of its SLURM job, asks to
-    stop) to a file beside `output`, from which a killed job goes on. A lock keeps others from training the
-    same meanwhile: they wait, and go on from what this one has done. Where several processes train, a signal
-    to one of them stops all at the next line of the history; the block runs in each, and should write in the
-    first only.
+    While it works, the state is saved about every minute (and when a signal, or the end of its SLURM job,
+    asks to stop) to a file beside `output`, from which a killed job goes on. A lock keeps others from
+    training the same meanwhile: they wait, and go on from what this one has done. Where several processes
+    train, a signal to one of them stops all at the next line of the history; the block runs in each, and
+    should write in the first only.
 
     Args:
         model: freshly initialised, on its device.

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from get.data.download import download
-from get.files import UserError
+from get.files import UserError, record_of
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -127,7 +127,7 @@ def fetch(
 
 
 def left(output: Path) -> set[str]:
-    return {path.name for path in output.parent.iterdir()}
+    return {path.name for path in output.parent.iterdir() if path != record_of(output)}
 
 
 def ranges(site: Site) -> list[str | None]:

@@ -80,7 +80,10 @@ def test_every_rule_runs_and_a_second_run_has_nothing_to_do(
 
 
 def test_downloads_are_whole_and_recorded(finished: Path) -> None:
-    assert [path.name for path in sorted((finished / "inputs").iterdir())] == [ARCHIVE, f"{ARCHIVE}.sha256"]
+    assert [path.name for path in sorted((finished / "inputs").glob("[!.]*"))] == [
+        ARCHIVE,
+        f"{ARCHIVE}.sha256",
+    ]
     digest = sha256(finished / "inputs" / ARCHIVE)
     assert (finished / "inputs" / f"{ARCHIVE}.sha256").read_text().startswith(digest)
     with h5py.File(finished / "data/images.h5") as file:
@@ -121,7 +124,7 @@ def test_published_numbers_stand_beside_ours(finished: Path) -> None:
 
 def test_a_published_student_is_scored_without_training(finished: Path) -> None:
     made = finished / "students/vit-base-injection/seed0"
-    assert [path.name for path in made.iterdir()] == ["2.safetensors"]
+    assert [path.name for path in made.glob("[!.]*")] == ["2.safetensors"]
     assert "ViT-B (injection)" in pd.read_csv(finished / "table6.csv")["method"].tolist()
 
 
@@ -178,7 +181,7 @@ BAD: dict[str, tuple[Callable[[Path], Config], str, str]] = {
     "weights of another network": (
         lambda folder: {"features": {"source": {"path": f"{FILES}/published-vit.pt"}}},
         "features/inception.pth",
-        r"published-vit.pt does not hold the weights of torch-fidelity's Inception",
+        r"published-vit.pt is no file of weights of torch-fidelity's Inception",
     ),
     "student of another size": (
         lambda folder: {"students": {"vit-base-injection": {"model": {"depth": 2}}}},

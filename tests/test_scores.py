@@ -301,7 +301,7 @@ def test_inception_weights_with_code_are_refused(tmp_path: Path) -> None:
         lambda: Extractor("inception", tmp_path / "w.pth", "cpu", 1),
         lambda: import_inception(source=tmp_path / "w.pth", sha256=None, output=tmp_path / "out.pth"),
     ):
-        with pytest.raises(UserError, match=r"w.pth is no file of the weights of torch-fidelity's Inception"):
+        with pytest.raises(UserError, match=r"w.pth is no file of weights of torch-fidelity's Inception"):
             load()
     assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
 

@@ -108,7 +108,7 @@ def _transfer(url: str, partial: Path, timeout: float) -> None:
             start = 0
             _discard(partial)
             if validator:
-                write_json(note, {"url": url, "validator": validator})
+                write_json(note, {"url": url, "validator": validator}, recorded=False)
         _append(response, partial, start, total)
     if total not in (None, size := partial.stat().st_size):
         raise _Interrupted(f"{size} of {total} bytes came")

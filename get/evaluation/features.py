@@ -25,7 +25,7 @@ from get.seeding import Visits, fold_in, generator
 from get.weights import load_model, write_weights
 
 PENULTIMATE, LOGITS = "penultimate", "logits"
-INCEPTION = "file of the weights of torch-fidelity's Inception and nothing else"
+INCEPTION = "file of weights of torch-fidelity's Inception and nothing else"
 REMEDY = "get the file that features.source.url in the config names"
 EXTRACTORS = {  # name in the config, name in torch-fidelity
     "classifier": "get-classifier",
