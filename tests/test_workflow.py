@@ -291,6 +291,11 @@ def test_more_shards_train_nothing(finished: Path, edit: Callable[..., Config]) 
             "evaluation.scoring.splits is larger than evaluation.samples",
         ),
         (("pairs", "conditional", "shards"), 5, "pairs.conditional.shards: there are only 4 batches"),
+        (
+            ("students", "get", "training", "lr"),
+            float("nan"),
+            "config: students.get.training.lr: .nan and .inf are no",
+        ),
         (("data", "classes"), 9, "data.classes: digits has 10 classes"),
         (("teachers", "conditional", "network", "channel_mult"), [1] * 5, "cannot be halved 4 times"),
         (("teachers", "conditional", "network", "attention_resolutions"), [3], "3 is none of"),

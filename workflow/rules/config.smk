@@ -1,5 +1,6 @@
 # The config, checked: each key by the JSON schema, which also fills in defaults, and the keys together by hand.
 import csv
+import math
 import os
 
 import get
@@ -33,6 +34,15 @@ def check_schema():
         number = cause.validator_value in ("number", "integer")
         hint = " (YAML reads 1e-4 as text; write 1.0e-4)" if text and number else ""
         raise WorkflowError(f"Error in the config: {key}: {cause.message}{hint}") from None
+
+
+def not_finite(value, key=""):
+    """The keys at which there is .nan or .inf, which the schema takes for numbers."""
+    if isinstance(value, (dict, list)):
+        for name, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from not_finite(part, f"{key}.{name}".removeprefix("."))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield key
 
 
 def sources(config):
@@ -202,4 +212,6 @@ def check_config():
 
 
 check_schema()
+for key in not_finite(config):
+    check(False, f"{key}: .nan and .inf are no numbers to compute with")
 check_config()
