@@ -33,6 +33,8 @@ PROFILE = ["--workflow-profile", str(ROOT / "profiles/slurm")]
 # a small cluster without accounting, on which nobody needs to be spared
 OFTEN = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"]
 ARRAYS = ["--slurm-array-jobs", "generate_pairs", "--jobs", "10000", "--max-jobs-per-timespan", "10000/1s"]
+# a type of GPU for all jobs, as docs/cluster.md says that it is set
+TYPED = ["--default-resources", "nodes=1", "gpu_model=toy", "--set-resources", "train_teacher:gres=gpu:toy:1"]
 LIMIT = 50  # CPU seconds of training: more than a job of one minute has left, once it has begun
 PATIENCE = 600
 
@@ -101,7 +103,7 @@ def table(cluster: Cluster, prepared: Path) -> tuple[Run, str, str]:
     """Make a table and, as an array job of which one task is cancelled, pairs; then nothing again."""
     run = Run(cluster, prepared, "table", step=3, gpu=2)
     targets = ["results/table6.csv", "results/pairs/conditional/manifest.json"]
-    process = run.start(*targets, *ARRAYS)
+    process = run.start(*targets, *ARRAYS, *TYPED)
     wait_for(
         lambda: [job for job in run.jobs if (job.get("ArrayTaskId"), job["JobState"]) == ("2", "RUNNING")]
     )
@@ -216,10 +218,12 @@ def test_jobs_ask_for_what_the_config_says(runs: Runs) -> None:
         rule = re.match(r"rule_(.+?)(_wildcards|$)", job["Comment"])[1]  # type: ignore[index]
         keys = ("NumNodes", "NumTasks", "CPUs/Task", "MinMemoryNode", "TresPerJob", "TresPerNode")
         asked[rule] = [re.sub("gres.gpu:", "", job.get(key, "")) for key in keys]
-    assert asked.pop("train_teacher") == ["2", "2", "1", "1500M", "2", "1"]
-    assert asked.pop("train_student") == ["1", "1", "1", "1500M", "2", ""]
+    assert asked.pop("train_teacher") == ["2", "2", "1", "1500M", "toy:2", "toy:1"]
+    assert asked.pop("train_student") == ["1", "1", "1", "1500M", "toy:2", ""]
     # an array job gets a megabyte more, for the list of its tasks
-    assert asked.pop("generate_pairs") in (["1", "1", "2", f"{memory}M", "1", ""] for memory in (1500, 1501))
+    assert asked.pop("generate_pairs") in (
+        ["1", "1", "2", f"{memory}M", "toy:1", ""] for memory in (1500, 1501)
+    )
     assert {"train_classifier", "sample_student", "score", "table"} <= set(asked)
     assert all(each == ["1", "1", "1", "1500M", "", ""] for each in asked.values())
     assert "localrule settings" in output

@@ -67,6 +67,8 @@ def asks(kind):
     job = config["jobs"][kind]
     asked = {key: job[key] for key in ("mem_mb", "runtime", "gpu")}
     nodes = job["nodes"]
+    if not job["gpu"]:  # a type that the SLURM profile sets for all jobs would ask for GPUs, none of them
+        asked["gpu_model"] = ""
     if nodes > 1:  # `mpi`: the job itself starts its tasks, one on each node (see launcher)
         asked |= {"nodes": nodes, "tasks": nodes, "mpi": "srun"}
     if nodes > 1 and job["gpu"]:  # by `gpu` alone SLURM may give one node more than another
