@@ -86,6 +86,11 @@ class State:
         # loss and gradient norm of the steps since the last line of the history
         self.window = torch.zeros(2, RECORD_EVERY, device=self.parameters[0].device)
 
+    def tensors(self) -> list[Tensor]:
+        """Return what the run keeps between steps: weights, average, and the optimiser's moments."""
+        moments = [t for values in self.optimizer.state.values() for t in values.values()]
+        return [*self.model.state_dict().values(), *self.ema, *moments]
+
     def ema_weights(self) -> dict[str, Tensor]:
         """Return the model's state dict with each parameter replaced by its moving average."""
         names = [name for name, p in self.model.named_parameters() if p.requires_grad]

@@ -8,7 +8,7 @@ time, those of the same training its costs too: measured twice, they would diffe
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -96,13 +96,16 @@ def training_step(student: Student, options: Distillation) -> dict[str, Any]:
     forward = torch.compile(student) if options.compile else student
     call = partial(take_step, state, forward, loss, options, seed=0)
     rates = 1 / timed({"step": call}, device)["step"]
-    return {"iterations_per_second": spread(rates), "peak_memory_bytes": peak_memory(call, state)}
+    peak = peak_memory(call, device, state.tensors())
+    return {"iterations_per_second": spread(rates), "peak_memory_bytes": peak}
 
 
-def timed(calls: Mapping[str, Callable[[], None]], device: torch.device) -> dict[str, np.ndarray]:
-    """Return the seconds of `REPEATS` calls of each, in turn, after some that warm up."""
+def timed(
+    calls: Mapping[str, Callable[[], object]], device: torch.device, repeats: int = REPEATS
+) -> dict[str, np.ndarray]:
+    """Return the seconds of so many calls of each, in turn, after some that warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for repeat in range(WARM_UP + REPEATS):
+    for repeat in range(WARM_UP + repeats):
         for name, call in calls.items():
             _wait(device)
             begun = time.perf_counter()
@@ -119,13 +122,12 @@ def spread(values: np.ndarray) -> dict[str, float]:
     return {"median": median, "low": low, "high": high}
 
 
-def peak_memory(call: Callable[[], None], state: State) -> int:
-    """Return the most bytes that torch holds during `call`, weights, average and optimiser included.
+def peak_memory(call: Callable[[], object], device: torch.device, held: Iterable[Tensor]) -> int:
+    """Return the most bytes that torch holds during `call`: on a CUDA device, its allocator's peak.
 
-    On a CUDA device this is its allocator's peak. On a CPU it is what `state` holds, and the peak of what the
-    profiler sees allocated and freed during the call.
+    On a CPU, the sizes of the tensors that are `held` all the time, and the peak of what the profiler sees
+    allocated and freed during the call.
     """
-    device = state.window.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         call()
@@ -137,8 +139,6 @@ def peak_memory(call: Callable[[], None], state: State) -> int:
         profiler.export_chrome_trace(str(trace))
         events = json.loads(trace.read_text())["traceEvents"]
     memory = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e.get("name") == "[memory]")
-    held = [*state.model.state_dict().values(), *state.ema]
-    held += [t for moments in state.optimizer.state.values() for t in moments.values()]
     return sum(t.nbytes for t in held) + max(np.cumsum([size for _, size in memory]).tolist())
 
 

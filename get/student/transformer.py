@@ -37,7 +37,7 @@ class Attention(nn.Module):
         """Map tokens (B, N, D) to (B, N, D); `u` is (B, N, 3D) or (B, 1, 3D), or None."""
         B, N, D = x.shape
         qkv = self.qkv(x) if u is None else self.qkv(x) + u
-        q, k, v = qkv.view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        q, k, v = (part.transpose(1, 2) for part in qkv.view(B, N, 3, self.heads, D // self.heads).unbind(2))
         out = F.scaled_dot_product_attention(q, k, v)
         return self.proj(out.transpose(1, 2).reshape(B, N, D))
 

@@ -1,0 +1,209 @@
+"""How fast is a training step, beside the published code on the same batch, weights and initial states?
+
+    python benchmarks/training.py --settings results/settings/costs.json --students get-16 get-32 get-48 \
+        --threads 1 --reference PATH
+
+`--settings` describes all students of an experiment, here of config.yaml; `snakemake FILE --cores 1` makes it.
+`--reference` is a clone of locuslab/get, which wants torchdeq and timm installed. Each candidate takes the
+same steps from the same weights, so their losses must agree; then all are timed in turn.
+"""
+
+import argparse
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from common import Row, arguments, begin, finish, machine, spread, timed
+from torch import Tensor
+
+from get.evaluation.costs import operations, peak_memory
+from get.files import read_json
+from get.fitting import take_step
+from get.runtime import logging_to
+from get.state import State
+from get.student.checkpoint import to_published
+from get.student.losses import distillation_loss
+from get.student.models import Student, build
+from get.student.training import Distillation
+
+LR, EMA, DECAY = 1e-4, 0.9999, 0.8  # as the published code has them
+# what run.sh of the published code says of the solver
+SOLVER = ["--grad=6", "--sup_gap=1", "--f_max_iter=0", "--eval_f_max_iter=6", "--norm_type=none"]
+
+
+@dataclass
+class Candidate:
+    """One way to take a step: step(number) -> loss; and the tensors that it holds all the time."""
+
+    step: Callable[[int], Tensor]
+    held: Callable[[], Iterable[Tensor]]
+    precision: str
+
+
+@dataclass
+class Batch:
+    """What every candidate is given: noise, image (B, C, H, W), label (B,)."""
+
+    noise: Tensor
+    image: Tensor
+    label: Tensor
+
+
+def ours(student: Student, batch: Batch, clip: float | None, **options: Any) -> Candidate:
+    """Our step; `options` are precision, compile and checkpointing."""
+    checkpointing = options["checkpointing"]
+    rest: dict[str, Any] = {"warmup": 0, "weight_decay": 0.0, "ema_warmup": False, "loss_decay": DECAY}
+    settings = Distillation(batch=len(batch.noise), lr=LR, ema=EMA, clip=clip, **rest, **options)
+    state = State(student.train(), settings, "")
+    forward = torch.compile(student) if settings.compile else student
+    last: list[Tensor] = []
+
+    def loss(forward: Any, step: int) -> Tensor:
+        z = initial_state(student, len(batch.noise), step, batch.noise.device)
+        states = forward(batch.noise, batch.label, z, checkpointing=checkpointing)
+        last[:] = [distillation_loss(states, batch.image, DECAY)]
+        return last[0]
+
+    def step(number: int) -> Tensor:
+        take_step(state, forward, loss, settings, seed=0)
+        return last[0].detach()
+
+    return Candidate(step, state.tensors, settings.precision)
+
+
+def initial_state(student: Student, batch: int, step: int, device: torch.device) -> Tensor | None:
+    """Draw z_0 as the published code will: from the global generator, first of all."""
+    torch.manual_seed(step)
+    return torch.randn(batch, *student.state_shape, device=device) if student.state_shape else None
+
+
+def published(reference: Path, student: Student, model: Row, batch: Batch, o1: bool) -> Candidate:
+    """The published step: its model, its loss with its logging, AdamW and its loop for the average."""
+    sys.path.insert(0, str(reference))
+    stand_in("pytorch_gan_metrics", "get_inception_score_and_fid")  # no longer imports
+    stand_in("piq", "LPIPS", "DISTS")
+    from losses import L1Loss  # type: ignore[import-not-found]
+    from models.get import GET  # type: ignore[import-not-found]
+    from models.vit import ViT  # type: ignore[import-not-found]
+    from torchdeq import add_deq_args
+    from torchdeq.loss import fp_correction
+    from utils import update_ema  # type: ignore[import-not-found]
+
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = True
+    parser = argparse.ArgumentParser()
+    add_deq_args(parser)
+    args = parser.parse_args(SOLVER, Namespace(mem=o1))
+    sizes = {"input_size": model["size"], "patch_size": model["patch"], "in_channels": model["channels"]}
+    sizes |= {"hidden_size": model["width"], "num_heads": model["heads"], "num_classes": model["classes"]}
+    conditional = model["conditioning"] != "none"
+    if model["family"] == "get":
+        depths = {"depth": model["injection_depth"], "deq_depth": model["equilibrium_depth"]}
+        make = partial(GET, args, **sizes, **depths, deq_mlp_ratio=model["expansion"], cond=conditional)
+    else:
+        make = partial(ViT, args, **sizes, depth=model["depth"], cond=conditional)
+    device = batch.noise.device
+    network, average = make().to(device), make().to(device).requires_grad_(False)
+    network.load_state_dict(to_published(student))
+    update_ema(average, network, decay=0)
+    network.train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LR, weight_decay=0)
+    image = batch.image if conditional else batch.image.double()  # as its unconditional pairs are stored
+    label = batch.label if conditional else None
+
+    def step(number: int) -> Tensor:
+        torch.manual_seed(number)
+        torch.backends.cuda.matmul.allow_tf32 = True
+        loss, _ = fp_correction(L1Loss(), (network(batch.noise, label), image), return_loss_values=True)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        update_ema(average, network, decay=EMA)
+        return loss.detach()
+
+    def held() -> Iterable[Tensor]:
+        moments = (t for values in optimizer.state.values() for t in values.values())
+        return [*network.state_dict().values(), *average.state_dict().values(), *moments]
+
+    return Candidate(step, held, "tf32" if device.type == "cuda" else "float32")
+
+
+def stand_in(name: str, *attributes: str) -> None:
+    """Let a module that is only imported be there."""
+    module = ModuleType(name)
+    vars(module).update(dict.fromkeys(attributes))
+    sys.modules.setdefault(name, module)
+
+
+def measure(
+    name: str, settings: Row, args: argparse.Namespace, device: torch.device, limits: Row
+) -> list[Row]:
+    """Return the rows of one student."""
+    model, count = settings["model"], args.batch or settings["training"]["batch"]
+    torch.manual_seed(0)
+    shape = (count, model["channels"], model["size"], model["size"])
+    noise, image = (torch.randn(shape, device=device) for _ in range(2))
+    batch = Batch(noise, image.clamp(-1, 1), torch.arange(count, device=device) % max(model["classes"], 1))
+
+    def student() -> Student:
+        torch.manual_seed(0)
+        return build(model).to(device)
+
+    is_get = model["family"] == "get"
+    modes = [False, True] if is_get and args.o1 else [False]  # whether in O(1) memory
+    candidates = {}
+    for precision in args.precisions:
+        for o1 in modes:
+            options = {"precision": precision, "compile": args.compile, "checkpointing": o1}
+            text = f"ours, {precision}{', compiled' * args.compile}{', O(1)' * o1}"
+            candidates[text] = ours(student(), batch, settings["training"]["clip"], **options)
+    if args.reference and (is_get or model["conditioning"] == "none"):  # its conditional ViT does not run
+        for o1 in modes:
+            candidates[f"published{', O(1)' * o1}"] = published(args.reference, student(), model, batch, o1)
+    losses = {}
+    for text, each in candidates.items():
+        for number in range(args.steps):
+            losses[text] = each.step(number)
+    calls = {text: partial(each.step, 0) for text, each in candidates.items()}
+    seconds = timed(calls, device, args.repeats)
+    flops = operations(model)["training_flops"] * count
+    rows = []
+    for text, each in candidates.items():
+        step = spread(seconds[text])
+        row = {"student": name, "code": text, "batch": count, "ms/step": 1e3 * step["median"]}
+        row |= {"low": 1e3 * step["low"], "high": 1e3 * step["high"], "images/s": count / step["median"]}
+        base = seconds.get("published")
+        row["x published"] = None if base is None else spread(base)["median"] / step["median"]
+        row["of matrix rate"] = flops / step["median"] / limits["matrix_flops"][each.precision]
+        row["memory (MB)"] = peak_memory(calls[text], device, each.held()) / 1e6
+        row["loss"] = float(losses[text])
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Run as the module's text says."""
+    parser = arguments(__doc__, "locuslab/get")
+    parser.add_argument("--settings", type=Path, required=True, help="settings/costs.json of an experiment")
+    parser.add_argument("--students", nargs="+", required=True, help="their names")
+    parser.add_argument("--batch", type=int, help="left out, each student's own")
+    parser.add_argument("--steps", type=int, default=10, help="after which the losses are compared")
+    parser.add_argument("--precisions", nargs="+", default=["float32"], help="of our code")
+    parser.add_argument("--compile", action="store_true", help="our code with torch.compile")
+    parser.add_argument("--o1", action="store_true", help="O(1)-memory mode too")
+    args = parser.parse_args()
+    with logging_to():
+        device = begin(args)
+        limits, students = machine(device), read_json(args.settings)["students"]
+        rows = [row for name in args.students for row in measure(name, students[name], args, device, limits)]
+    finish(__file__, args, limits, rows)
+
+
+if __name__ == "__main__":
+    main()
