@@ -3,7 +3,7 @@
     python benchmarks/training.py --settings results/settings/costs.json --students get-16 get-32 get-48 \
         --threads 1 --reference PATH
 
-`--settings` describes all students of an experiment, here of config.yaml; `snakemake FILE --cores 1` makes it.
+`--settings` describes all students of an experiment, here config.yaml (`snakemake FILE --cores 1` makes it).
 `--reference` is a clone of locuslab/get, which wants torchdeq and timm installed. Each candidate takes the
 same steps from the same weights, so their losses must agree; then all are timed in turn.
 """
