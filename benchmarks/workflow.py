@@ -1,0 +1,126 @@
+"""Where does the time of the workflow go: into useful work, starting Python, Snakemake itself, idle cores?
+
+    python benchmarks/workflow.py                                         the default experiment, from scratch
+    python benchmarks/workflow.py --configfile tests/config.yaml          another one
+
+Runs the whole experiment in a temporary folder, and takes what each job took from Snakemake's own records. What
+starting costs is measured after it: for each script, a Python that only imports what the script imports. All are
+seconds of one core; the cores times the wall time of the run are 100%. Also times `snakemake -n` of the paper's
+config.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import psutil
+from common import Row, arguments, begin, finish, machine
+
+ROOT = Path(__file__).resolve().parent.parent
+PAPER = ROOT / "workflow/config/cifar10.yaml"
+# what `python -m get COMMAND` imports, for the rules that are no scripts
+TRAINING = "import get.cli, get.{kind}.training, torch; torch.optim.AdamW([torch.zeros(1)])"
+COMMANDS = {f"train_{kind}": TRAINING.format(kind=kind) for kind in ("student", "teacher")}
+COMMANDS["settings"] = "import get.files"
+
+
+def start_up(rule: str) -> float:
+    """Return the seconds (the least of three) in which Python starts and imports what a job of `rule` does."""
+    script = ROOT / f"workflow/scripts/{rule}.py"
+    code = COMMANDS.get(rule)
+    if script.exists():
+        code = "\n".join(re.findall(r"^ *((?:from|import) .*)$", script.read_text(), re.MULTILINE))
+    seconds = []
+    for _ in range(3 if code else 0):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code or ""], check=True, cwd=ROOT)
+        seconds.append(time.perf_counter() - begun)
+    return min(seconds, default=0.0)
+
+
+def run(folder: Path, configfile: Path, cores: int, extra: list[str]) -> tuple[float, float]:
+    """Run the workflow in `folder`; returns its wall time and the CPU time of Snakemake itself."""
+    command = [sys.executable, "-m", "snakemake", "--directory", str(folder), "--configfile", str(configfile)]
+    begun, used = time.perf_counter(), 0.0
+    with open(folder / "snakemake.log", "w") as log:
+        process = psutil.Popen([*command, "--cores", str(cores), *extra], cwd=ROOT, stdout=log, stderr=log)
+        while process.poll() is None:
+            times = process.cpu_times()
+            used = max(used, times.user + times.system)
+            time.sleep(0.2)
+    if process.returncode:
+        raise SystemExit(f"snakemake failed: {(folder / 'snakemake.log').read_text()[-3000:]}")
+    return time.perf_counter() - begun, used
+
+
+def jobs(folder: Path) -> dict[str, list[float]]:
+    """Return the seconds of each job, by rule, as Snakemake noted them with each of the job's files."""
+    times: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for path in (folder / ".snakemake/metadata").rglob("*"):
+        if path.is_file():
+            record = json.loads(path.read_text())
+            times[record["rule"], record["job_hash"]] += [record["starttime"], record["endtime"]]
+    seconds = defaultdict(list)
+    for (rule, _), each in times.items():
+        seconds[rule].append(max(each) - min(each))
+    return seconds
+
+
+def dry_run(configfile: Path) -> float:
+    """Return the least seconds, of three, in which Snakemake plans an experiment of which nothing is made."""
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "--configfile", str(configfile)]
+    seconds = []
+    for _ in range(3):
+        with tempfile.TemporaryDirectory() as folder:
+            begun = time.perf_counter()
+            subprocess.run([*command, "--directory", folder], cwd=ROOT, check=True, capture_output=True)
+            seconds.append(time.perf_counter() - begun)
+    return min(seconds)
+
+
+def main() -> None:
+    """Run as the module's text says."""
+    parser = arguments(__doc__)
+    parser.add_argument("--configfile", type=Path, default=ROOT / "config.yaml")
+    parser.add_argument("--cores", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--snakemake", nargs=argparse.REMAINDER, default=[], help="further arguments of snakemake"
+    )
+    args = parser.parse_args()
+    device = begin(args)
+    planned = dry_run(PAPER)
+    with tempfile.TemporaryDirectory() as name:
+        wall, own = run(Path(name), args.configfile.resolve(), args.cores, args.snakemake)
+        seconds = jobs(Path(name))
+    rows: list[Row] = []
+    for rule, each in sorted(seconds.items(), key=lambda item: -sum(item[1])):
+        start = start_up(rule)
+        row: Row = {
+            "rule": rule,
+            "jobs": len(each),
+            "total (s)": sum(each),
+            "each (s)": sum(each) / len(each),
+        }
+        rows.append(
+            row | {"start-up of each (s)": start, "useful (s)": max(0, sum(each) - start * len(each))}
+        )
+    whole, busy = args.cores * wall, sum(sum(each) for each in seconds.values())
+    useful = sum(row["useful (s)"] for row in rows)
+    shares = {"useful": useful, "start-up": busy - useful, "Snakemake itself": own}
+    finish(
+        __file__, args, machine(device), rows,
+        wall_seconds=wall, jobs=sum(map(len, seconds.values())),
+        shares={name: each / whole for name, each in shares.items()},
+        dry_run_seconds=planned,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
