@@ -3,9 +3,9 @@
     python benchmarks/workflow.py                                         the default experiment, from scratch
     python benchmarks/workflow.py --configfile tests/config.yaml          another one
 
-Runs the whole experiment in a temporary folder, and takes what each job took from Snakemake's own records. What
-starting costs is measured after it: for each script, a Python that only imports what the script imports. All are
-seconds of one core; the cores times the wall time of the run are 100%. Also times `snakemake -n` of the paper's
+Runs the whole experiment in a temporary folder, and takes what each job took from Snakemake's own records.
+What starting costs is measured after it: for each script, a Python that only imports what the script imports.
+All are seconds of one core; cores times wall time of the run is 100%. Also times `snakemake -n` of the paper's
 config.
 """
 
@@ -32,7 +32,7 @@ COMMANDS["settings"] = "import get.files"
 
 
 def start_up(rule: str) -> float:
-    """Return the seconds (the least of three) in which Python starts and imports what a job of `rule` does."""
+    """Return the seconds (least of three) in which Python starts and imports what a job of `rule` does."""
     script = ROOT / f"workflow/scripts/{rule}.py"
     code = COMMANDS.get(rule)
     if script.exists():
