@@ -5,8 +5,8 @@
 
 Runs the whole experiment in a temporary folder, and takes what each job took from Snakemake's own records.
 What starting costs is measured after it: for each script, a Python that only imports what the script imports.
-All are seconds of one core; cores times wall time of the run is 100%. Also times `snakemake -n` of the paper's
-config.
+All are seconds of one core; cores times wall time of the run is 100%. Also times `snakemake -n` of the
+paper's config.
 """
 
 import argparse

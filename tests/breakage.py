@@ -461,7 +461,11 @@ class Round:
         found = False
         # only contents need `get verify` to be seen; all else must be seen by who uses it, or not matter
         if how != "flipped" and rng.random() < 0.5:
-            site.delete([user])
+            # with all that is made of it, or Snakemake would not miss it
+            chain = [user]
+            while user in USERS:
+                chain.append(user := USERS[user])
+            site.delete(chain)
             run = site.go_on()
             if run.wait():
                 if not names(run.text, name):
