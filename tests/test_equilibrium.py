@@ -114,3 +114,15 @@ def test_checkpointing_keeps_one_state_per_iteration() -> None:
     per_iteration = (kept_bytes(12, True) - kept_bytes(4, True)) / 8
     assert 0 < per_iteration <= state_bytes + image_bytes
     assert (kept_bytes(12, False) - kept_bytes(4, False)) / 8 > 10 * state_bytes
+
+
+def test_checkpointing_computes_all_but_the_last_iteration_again() -> None:
+    calls = []
+
+    def f(z: Tensor) -> Tensor:
+        calls.append(1)
+        return z.sin()
+
+    states = iterate(f, torch.ones(1, 1, 1, requires_grad=True), 4, checkpointing=True)
+    torch.stack(states).sum().backward()
+    assert len(calls) == 4 + 3

@@ -28,12 +28,15 @@ def iterate(
         state: z_0, (B, N, D).
         iterations: K, the number of evaluations of f.
         damping: in (0, 1]; 1 is the plain iteration z <- f(z).
-        checkpointing: keep one state per iteration for the backward pass instead of all of f's tensors.
+        checkpointing: keep one state per iteration for the backward pass instead of all of f's tensors
+            (but those of the last iteration).
     """
     states = [state]
-    for _ in range(iterations):
+    for number in range(1, iterations + 1):
         z = states[-1]
-        new = checkpoint(f, z, use_reentrant=False, preserve_rng_state=False) if checkpointing else f(z)
+        # the last one is the first that the backward pass needs: to compute it again would save nothing
+        again = checkpointing and number < iterations
+        new = checkpoint(f, z, use_reentrant=False, preserve_rng_state=False) if again else f(z)
         states.append(new if damping == 1.0 else torch.lerp(z, new, damping))
     return states
 
