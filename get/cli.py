@@ -49,7 +49,7 @@ def train_student(args: argparse.Namespace) -> None:
             seed=args.seed,
             stop=args.steps,
             device=args.device,
-            start=args.start,
+            start=args.previous,
             output=args.output,
             prefetch=args.prefetch,
         )
@@ -264,7 +264,8 @@ def _add_training(commands: Commands) -> None:
     student.add_argument("--manifest", type=Path, required=True, help="manifest of the pairs")
     student.add_argument("--settings", type=Path, required=True, help="JSON file: model, training, pairs")
     student.add_argument("--steps", type=positive, required=True, help="the milestone")
-    student.add_argument("--start", type=Path, help="state of the milestone before")
+    # not --start, which torchrun, looking at all options, takes for the beginning of one of its own
+    student.add_argument("--previous", type=Path, help="state of the milestone before")
     student.add_argument("--prefetch", type=int, default=0, help="batches that a thread prepares ahead")
 
     for command, run in ((teacher, train_teacher), (student, train_student)):

@@ -48,7 +48,8 @@ MORE_TIME = 1.1  # an attempt that came to nothing is repeated where there is th
 POLL = 2.0  # seconds between looks whether another process still trains the same
 
 
-REASONS = ("", "asked", "time")  # why a training stops early
+# why a training stops early, for the journal and for people
+REASONS = [("", ""), ("asked", "as it was asked to"), ("time", "as the time of its job is up")]
 
 Loss = Callable[[Callable[..., Tensor], int], Tensor]
 Examples = Callable[[int], Tensor]
@@ -215,9 +216,10 @@ def _fit(state: State, job: _Job, stopping: threading.Event) -> None:
             if why or due:
                 next_save = _save(state, job)
             if why and state.step < job.stop:
-                _end(state, job, REASONS[why])
-                text = "stopped at step %d of %d; the same command goes on from there"
-                raise Stopped(text % (state.step, job.stop))
+                reason, words = REASONS[why]
+                _end(state, job, reason)
+                text = "stopped at step %d of %d, %s; the same command goes on from there"
+                raise Stopped(text % (state.step, job.stop, words))
     progress.close()
     _settle(state, job)
 

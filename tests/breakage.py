@@ -431,7 +431,7 @@ class Round:
         if not Path(str(journal).replace(".journal.jsonl", ".unfinished.pt")).exists():
             raise Loss(f"{journal}: asked to stop, but there is no saved state")
         logs = "".join(path.read_text() for path in (self.site.results / "logs").rglob("*.log"))
-        if not re.search(rf"stopped at step {last['step']} of \d+; the same command goes on", logs):
+        if not re.search(rf"stopped at step {last['step']} of \d+, .*; the same command goes on", logs):
             raise Loss(f"{journal}: asked to stop, but the log does not say how to go on")
         self.site.asked[journal] = last["step"]
         return True

@@ -1,5 +1,6 @@
 """The command line without Snakemake."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import matplotlib.image
 import pytest
 import torch
 from conftest import GET, SHAPE, VIT
+from torch.distributed.run import get_args_parser
 
 from get import cli
 from get.files import UserError
@@ -129,3 +131,14 @@ def test_seed_list_says_how_to_write_them(text: str, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit, match="2"):
         cli.main(["sample", "student", "--out", "x.png", f"--seeds={text}"])
     assert f"argument --seeds: {text!r} names no numbers; write them as 0-63,70" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train-student", "train-teacher"])
+def test_torchrun_leaves_the_options_of_training_alone(command: str) -> None:
+    """It looks at all arguments, and takes what one of its own begins with for that."""
+    commands = next(a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction))
+    options = [name for a in commands.choices[command]._actions for name in a.option_strings]
+    assert "--output" in options
+    for option in options:
+        arguments = ["-m", "get", command, option, "value"]
+        assert get_args_parser().parse_args(arguments).training_script_args == arguments[2:]

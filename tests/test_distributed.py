@@ -275,7 +275,7 @@ def test_history_is_that_of_the_global_batch(places: Places, monkeypatch: pytest
 
 
 def test_a_request_to_one_process_stops_all(places: Places) -> None:
-    message = f"stopped at step {CUT} of {STEPS}; the same command goes on from there"
+    message = f"stopped at step {CUT} of {STEPS}, as it was asked to; the same command goes on from there"
     assert ends(places, "stopped") == [[75, message]] * 2
     unfinished = places.two / "rank0/stopped" / f"{STEPS}.unfinished.pt"
     content = torch.load(unfinished, weights_only=True)

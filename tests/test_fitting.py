@@ -178,7 +178,7 @@ def test_signal_saves_and_says_how_to_go_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(fitting, "take_step", step)
-        with pytest.raises(Stopped, match=r"stopped at step \d+ of 30; the same command goes on"):
+        with pytest.raises(Stopped, match=r"stopped at step \d+ of 30, .*; the same command goes on"):
             student(pairs, tmp_path / "30.pt", 30)
     assert not (tmp_path / "30.pt").exists()
     resumed = student(pairs, tmp_path / "30.pt", 30)

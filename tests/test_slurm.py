@@ -32,7 +32,8 @@ SETTINGS = "results/settings/students/vit.json"
 PROFILE = ["--workflow-profile", str(ROOT / "profiles/slurm")]
 # a small cluster without accounting, on which nobody needs to be spared
 OFTEN = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"]
-ARRAYS = ["--slurm-array-jobs", "generate_pairs", "--jobs", "10000", "--max-jobs-per-timespan", "10000/1s"]
+SOON = ["--max-jobs-per-timespan", "10000/2s"]  # Snakemake ends that much later
+ARRAYS = ["--slurm-array-jobs", "generate_pairs", "--jobs", "10000"]
 # a type of GPU for all jobs, as docs/cluster.md says that it is set
 TYPED = ["--default-resources", "nodes=1", "gpu_model=toy", "--set-resources", "train_teacher:gres=gpu:toy:1"]
 LIMIT = 50  # CPU seconds of training: more than a job of one minute has left, once it has begun
@@ -73,7 +74,7 @@ class Run:
         return [line for line in map(json.loads, lines) if line.get("event") == "start"]
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        command = snakemake(self.folder, self.folder / "config.yaml", *arguments, *PROFILE, *OFTEN)
+        command = snakemake(self.folder, self.folder / "config.yaml", *arguments, *PROFILE, *OFTEN, *SOON)
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, env=self.cluster.environment, **pipes)
 

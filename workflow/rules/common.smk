@@ -54,7 +54,8 @@ def check_arrays():
     at_once = workflow.resource_settings.nodes, workflow.scheduling_settings.max_jobs_per_timespan.max_jobs
     if min(at_once) < 10_000 or settings.status_command != "squeue":
         raise WorkflowError(
-            "--slurm-array-jobs also needs --jobs 10000 --max-jobs-per-timespan 10000/1s --slurm-status-command squeue"
+            "--slurm-array-jobs also needs --jobs 10000 --slurm-status-command squeue, and max-jobs-per-timespan as"
+            " profiles/slurm has it"
         )
 
 

@@ -27,13 +27,13 @@ rule train_student:
     resources:
         **asks("student"),
     params:
-        start=lambda wildcards, input: (f"--start {input.start}" if input.get("start") else ""),
+        previous=lambda wildcards, input: (f"--previous {input.start}" if input.get("start") else ""),
         device=device_of("student"),
         launcher=launcher,
         prefetch=prefetch,
     shell:
         "{params.launcher} -m get train-student --settings {input.settings} --manifest {input.manifest}"
-        " --seed {wildcards.seed} --steps {wildcards.step} {params.start} --device {params.device} --threads {threads}"
+        " --seed {wildcards.seed} --steps {wildcards.step} {params.previous} --device {params.device} --threads {threads}"
         " --prefetch {params.prefetch} --output {output.state} > {log} 2>&1"
 
 
