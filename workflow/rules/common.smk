@@ -3,6 +3,8 @@ import json
 import os
 import re
 import sys
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 from get.files import canonical_json, fingerprint
@@ -141,8 +143,11 @@ def prefetch(wildcards, input):
 
 def as_json(path):
     """A parameter that is just this part of the config, as text: no other edit, and no order of keys, re-runs."""
-    found = lookup(path, within=config)
-    return lambda wildcards: canonical_json(found(wildcards) if callable(found) else found)
+
+    def part(wildcards):  # `lookup` does the same, but takes milliseconds
+        return canonical_json(reduce(getitem, path.format(**dict(wildcards.items())).split("/"), config))
+
+    return part
 
 
 def part_of_config(path):
