@@ -48,8 +48,8 @@ def pick_device(name: str) -> torch.device:
         log.info("device auto: %s", name)
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(
-            "a GPU was asked for (device cuda) but torch sees none; look at nvidia-smi and torch.version.cuda,"
-            " or compute on the CPU: --device cpu, or in the workflow gpu: 0 in the config (jobs)"
+            "a GPU was asked for (device cuda) but torch sees none; look at nvidia-smi, torch.version.cuda, "
+            "or compute on the CPU: --device cpu, or in the workflow gpu: 0 in the config (jobs)"
         )
     if not name.startswith(("cpu", "cuda")):
         raise UserError(f"device is {name!r}; it must be auto, cpu or cuda")
