@@ -59,7 +59,10 @@ from get.teacher.training import load
 from get.weights import write_weights
 
 COUNT = int(os.environ.get("GET_FUZZ", "100"))
-SECONDS, MEGABYTES = 10, 400  # what reading one file may take; those here have some kilobytes
+MEGABYTES = 400  # what reading one file may take; those here have some kilobytes
+# and how many seconds: of the CPU, and, should it wait for something, of the clock (others may use the machine)
+TIMERS = ((signal.ITIMER_PROF, signal.SIGPROF, 10), (signal.ITIMER_REAL, signal.SIGALRM, 100))
+HANGS = (signal.SIGPROF, signal.SIGALRM)
 CPU = torch.device("cpu")
 SHAPE = {"channels": 1, "size": 8, "classes": 10}
 TEACHER = {**NETWORK, **SHAPE}
@@ -386,7 +389,7 @@ def fates(root: Path, kind: Kind, name: str, count: int) -> Counter[str]:
                 found[said if said in ("read", "refused") else f"{name}/{number - 1}: {said}"] += 1
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
-            found["hang" if os.WTERMSIG(status) == signal.SIGALRM else "crash"] += 1
+            found["hang" if os.WTERMSIG(status) in HANGS else "crash"] += 1
             number += 1
     return found
 
@@ -400,10 +403,12 @@ def _read_on(
         dice = random.Random(f"{name}/{number}")
         path.write_bytes(damaged(whole, dice.choice(others), dice))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(SECONDS)
+        for timer, number_of, seconds in TIMERS:
+            signal.signal(number_of, signal.SIG_DFL)
+            signal.setitimer(timer, seconds)
         said = verdict(lambda: kind.read(root), path)
-        signal.alarm(0)
+        for timer, _, _ in TIMERS:
+            signal.setitimer(timer, 0)
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
         said = f"took {grown} MB" if grown > MEGABYTES else " ".join(said.split())[:300]
         os.write(send, f"{number}\t{said.encode('ascii', 'replace').decode()}\n".encode())
