@@ -1,4 +1,4 @@
-"""Datasets of HDF5 files, checked before they are read or mapped."""
+"""Datasets of HDF5 files, checked before they are read."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ import h5py
 def dataset(file: h5py.File, name: str, dtype: Any, ndim: int) -> h5py.Dataset:
     """Return a dataset of `file`, which must be of this type and lie in the file as it is.
 
-    One that is compressed or not yet written unfolds without end, and one may name another file; a map of
-    either would show what is not its own.
+    One that is compressed or not yet written unfolds without end, and one may name another file; who reads
+    at its place in this file would get what is not its own.
 
     Raises:
         ValueError: it is another one.

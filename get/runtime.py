@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ log = logging.getLogger("get")
 PRECISIONS = ("float32", "tf32", "bfloat16")
 LONGEST_MARGIN = 300.0  # seconds before the end of a job in which a training saves its state, at most
 SHARE_OF_MARGIN = 0.2  # and at most this share of the time that it has
+OTHER_FILES = 256  # that a process may have open beside those it asks for
 
 T = TypeVar("T")
 
@@ -190,7 +192,7 @@ def wait_for_all() -> None:
         dist.barrier()
 
 
-# ---------------------------------------------------------------------------------- limits of time and memory
+# ---------------------------------------------------------------------------------- limits of the system
 
 
 def stop_time() -> float | None:
@@ -259,6 +261,23 @@ def within_memory(compute: Callable[[slice], T], count: int, batch: int, key: st
             continue
         yield result
         start = rows.stop
+
+
+def allow_open_files(count: int) -> None:
+    """Let this process have `count` files open, beside some others.
+
+    Raises:
+        UserError: the system allows fewer.
+    """
+    wanted = count + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if wanted > hard:
+        raise UserError(
+            f"{count} shards are to be open, but the system allows {hard} files; raise the limit (ulimit "
+            "-Hn), or set pairs.shards lower"
+        )
+    if wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 # ---------------------------------------------------------------------------------- input prepared ahead

@@ -41,14 +41,12 @@ CUT = 10  # where half of a run ends
 @contextmanager
 def in_float64() -> Iterator[None]:
     """Train in float64, for Adam turns the rounding of a gradient that is zero into steps that are not."""
-    read = Pairs.batch
 
-    def batch(pairs: Pairs, positions: Tensor) -> Batch:
-        noise, image, label = read(pairs, positions)
-        return Batch(noise.double(), image.double(), label)
+    def on(batch: Batch, device: torch.device) -> Batch:
+        return Batch(batch.noise.double(), batch.image.double(), batch.label)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Pairs, "batch", batch)
+        patch.setattr(Batch, "on", on)
         torch.set_default_dtype(torch.float64)
         try:
             yield

@@ -60,7 +60,7 @@ from get.weights import write_weights
 
 COUNT = int(os.environ.get("GET_FUZZ", "100"))
 MEGABYTES = 400  # what reading one file may take; those here have some kilobytes
-# and how many seconds: of the CPU, and, should it wait for something, of the clock (others may use the machine)
+# and how many seconds: of the CPU, and, should it wait for something, of the clock (others use it too)
 TIMERS = ((signal.ITIMER_PROF, signal.SIGPROF, 10), (signal.ITIMER_REAL, signal.SIGALRM, 100))
 HANGS = (signal.SIGPROF, signal.SIGALRM)
 CPU = torch.device("cpu")

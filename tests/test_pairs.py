@@ -1,7 +1,11 @@
 """Pairs: the same whatever the shards, read back as written, refused where damaged."""
 
+import errno
+import gc
 import json
 import os
+import re
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import NETWORK, SHAPE
+from numpy.typing import NDArray
 
 from get.cli import main
 from get.files import UserError, record_of
-from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
+from get.pairs.dataset import Batch, Pairs, held_out_pairs, training_pairs
 from get.pairs.shards import HELD_OUT, read_manifest, shard_range, verify, write_manifest, write_shard
 from get.seeding import normal
 from get.teacher import generation
@@ -59,7 +64,7 @@ def test_bit_equal_for_any_number_of_shards(teacher: Path, tmp_path: Path) -> No
     for other in batches[1:]:
         for a, b in zip(batches[0], other, strict=True):
             assert a.equal(b)
-    assert batches[0].noise.equal(normal(range(60), (1, 8, 8), 0, "pairs").half().float())
+    assert batches[0].noise.equal(normal(range(60), (1, 8, 8), 0, "pairs").half())
     assert batches[0].label.tolist() == [i % 10 for i in range(60)]
 
 
@@ -92,15 +97,130 @@ def test_batches_cross_shards_and_keep_order(pairs: Path) -> None:
     positions = torch.tensor([199, 0, 119, 120, 0])
     batch = data.batch(positions)
     with h5py.File(pairs.parent / "train-00001.h5") as file:
-        np.testing.assert_array_equal(batch.noise[0].numpy(), file["noise"][79].astype(np.float32))
-        np.testing.assert_array_equal(batch.image[3].numpy(), file["image"][0].astype(np.float32))
+        np.testing.assert_array_equal(batch.noise[0].numpy(), file["noise"][79])
+        np.testing.assert_array_equal(batch.image[3].numpy(), file["image"][0])
     assert batch.label.tolist() == [9, 0, 9, 0, 0]
     assert batch.noise[1].equal(batch.noise[4])
 
 
-def test_reading_maps_instead_of_loading(pairs: Path) -> None:
-    data = training_pairs(read_manifest(pairs))
-    assert all(isinstance(array, np.memmap) for shard in data._maps for array in shard.values())
+def some_pairs(count: int) -> list[NDArray[Any]]:
+    """Return noise, image and label of random pairs."""
+    source = np.random.default_rng(0)
+    noise, image = (source.standard_normal((count, 3, 4, 4)).astype(np.float16) for _ in range(2))
+    return [noise, image, source.integers(0, 10, count)]
+
+
+def write_apart(folder: Path, content: list[NDArray[Any]], shards: int) -> Path:
+    """Write pairs as so many shards; returns the manifest."""
+    files, start = [folder / f"train-{number:05d}.h5" for number in range(shards)], 0
+    attributes = {"identity": "abc", "classes": 10, "teacher": "t"}
+    parts = zip(*(np.array_split(array, shards) for array in content), strict=True)
+    for file, part in zip(files, parts, strict=True):
+        write_shard(file, start, *part, attributes)
+        start += len(part[0])
+    write_manifest(folder / "manifest.json", files, "abc")
+    return folder / "manifest.json"
+
+
+def test_a_batch_is_what_was_written(tmp_path: Path) -> None:
+    written = some_pairs(500)
+    data = training_pairs(read_manifest(write_apart(tmp_path, written, 7)))
+    positions = torch.from_numpy(np.random.default_rng(1).integers(0, 500, 1000))
+    batch = data.batch(positions)
+    for tensor, array in zip(batch, written, strict=True):
+        assert tensor.numpy().dtype == array.dtype
+        np.testing.assert_array_equal(tensor.numpy(), array[positions.numpy()])
+
+
+def test_float16_becomes_float32_exactly() -> None:
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16).reshape(-1, 1, 8, 8)
+    every = np.where(np.isnan(every), np.float16(0), every)
+    batch = Batch(*(torch.from_numpy(array) for array in (every, -every, np.arange(len(every)))))
+    moved = batch.on(torch.device("cpu"))
+    assert moved.noise.dtype == moved.image.dtype == torch.float32
+    np.testing.assert_array_equal(moved.noise.numpy(), every.astype(np.float32))
+    np.testing.assert_array_equal(moved.image.numpy(), -every.astype(np.float32))
+    assert moved.label.equal(batch.label)
+
+
+def test_more_shards_than_files_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = some_pairs(400)
+    manifest = read_manifest(write_apart(tmp_path, written, 200))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+        data = training_pairs(manifest)
+        np.testing.assert_array_equal(data.batch(torch.arange(400)).image.numpy(), written[1])
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 300))
+        with pytest.raises(UserError, match=r"200 shards .* allows 300 files; raise .*ulimit.* pairs.shards"):
+            training_pairs(manifest)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def open_files(folder: Path) -> int:
+    return sum(str(folder) in os.path.realpath(link) for link in Path("/proc/self/fd").iterdir())
+
+
+def test_files_close_with_the_pairs(copy: Path) -> None:
+    data = training_pairs(read_manifest(copy))
+    assert open_files(copy.parent) == 2
+    del data
+    (copy.parent / "train-00001.h5").unlink()
+    with pytest.raises(UserError):
+        training_pairs(read_manifest(copy))
+    gc.collect()  # the error keeps what was opened before it
+    assert open_files(copy.parent) == 0
+
+
+def test_reading_takes_no_memory(tmp_path: Path) -> None:
+    """No page of a shard stays in this process, as it would of a map."""
+
+    def resident() -> int:
+        return int(re.search(r"RssFile:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+
+    data = training_pairs(read_manifest(write_apart(tmp_path, some_pairs(100_000), 2)))
+    data.batch(torch.arange(100))
+    before = resident()
+    for start in range(0, 100_000, 1000):
+        data.batch(torch.arange(start, start + 1000))
+    assert resident() - before < 2000  # kB, of 19,200
+
+
+# ---------------------------------------------------------------------- what happens to a shard that is open
+
+
+def test_a_shard_that_is_cut_off_while_it_is_read(copy: Path) -> None:
+    data, shard = training_pairs(read_manifest(copy)), copy.parent / "train-00001.h5"
+    data.batch(torch.arange(200))
+    os.truncate(shard, 20_000)
+    with pytest.raises(
+        UserError,
+        match=r"train-00001.h5 .*damaged \(it was cut off after .*; delete it and make it again with: ",
+    ):
+        data.batch(torch.arange(200))
+    assert len(data.batch(torch.arange(120)).image) == 120  # the other shard is whole
+
+
+def test_a_shard_that_is_deleted_or_made_again_is_read_as_it_was(copy: Path) -> None:
+    data, shard = training_pairs(read_manifest(copy)), copy.parent / "train-00001.h5"
+    before = data.batch(torch.arange(200))
+    shard.unlink()
+    assert all(a.equal(b) for a, b in zip(before, data.batch(torch.arange(200)), strict=True))
+    shutil.copy(copy.parent / "train-00000.h5", shard)
+    assert all(a.equal(b) for a, b in zip(before, data.batch(torch.arange(200)), strict=True))
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE])
+def test_a_file_system_that_fails(copy: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    data = training_pairs(read_manifest(copy))
+
+    def fail(*_: Any) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "preadv", fail)
+    with pytest.raises(UserError, match=r"train-00001.h5 cannot be read now .*; run the same command again"):
+        data.batch(torch.tensor([150]))
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def test_students_of_another_teacher_are_refused(pairs: Path, tmp_path: Path) ->
 def test_held_out_error(batch: int, pairs: Path) -> None:
     """A fresh student answers zero: its error is the mean absolute pixel."""
     data = held_out_pairs(pairs.parent / "held-out.h5", "abc")
-    image = data.batch(torch.arange(30)).image
+    image = data.batch(torch.arange(30)).image.float()
     variants, options = {"one-step": (1, "last")}, Sampling(batch=batch)
     errors = held_out_errors(build({**SHAPE, **VIT}), data, variants, options, torch.device("cpu"))
     assert errors == {"one-step": pytest.approx(image.abs().mean().item(), rel=1e-5)}
@@ -103,7 +103,7 @@ def test_held_out_error(batch: int, pairs: Path) -> None:
 def test_teacher_samples_are_its_first_pairs(pairs: Path, tmp_path: Path) -> None:
     teacher_samples(manifest=pairs, samples=150, nfe=35, output=tmp_path / "x.h5")
     content = read(tmp_path / "x.h5")
-    image = training_pairs(read_manifest(pairs)).batch(torch.arange(150)).image
+    image = training_pairs(read_manifest(pairs)).batch(torch.arange(150)).image.float()
     np.testing.assert_array_equal(content.variants["teacher"], to_bytes(image).numpy())
     with pytest.raises(UserError, match=r"has 200 pairs, fewer than evaluation.samples"):
         teacher_samples(manifest=pairs, samples=201, nfe=35, output=tmp_path / "x.h5")

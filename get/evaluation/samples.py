@@ -184,7 +184,7 @@ def held_out_errors(
 
     def errors(rows: slice) -> list[float]:
         positions = torch.arange(rows.start, rows.stop)
-        noise, image, label = (t.to(device) for t in pairs.batch(positions))
+        noise, image, label = pairs.batch(positions).on(device)
         state = student.state_shape and normal(
             positions.tolist(), student.state_shape, 0, "held-out", "state", device=device
         )
@@ -211,7 +211,7 @@ def teacher_samples(*, manifest: str | Path, samples: int, nfe: int, output: str
     with new_samples(output, ["teacher"], labels, pairs.shape) as file:
         file.info.update(nfe=nfe, conditional=bool(pairs.classes))
         for first in range(0, samples, CHUNK):
-            images = pairs.batch(torch.arange(first, min(first + CHUNK, samples))).image
+            images = pairs.batch(torch.arange(first, min(first + CHUNK, samples))).image.float()
             file.variants["teacher"][first : first + CHUNK] = to_bytes(images).numpy()
 
 

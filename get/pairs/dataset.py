@@ -1,5 +1,11 @@
-"""Pairs as training reads them: every shard memory-mapped, constant memory however many pairs."""
+"""Pairs as training reads them: row by row out of open shards, in constant memory however many pairs.
 
+Rows are read into the batch, not mapped: the pages of a map count as this process's memory (in the end all of
+them, 12 GB for a million pairs), and a process whose map's file is cut off dies without a word (SIGBUS).
+"""
+
+import os
+import weakref
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,53 +15,91 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from get.files import UserError
-from get.pairs.shards import DATASETS, HELD_OUT, Content, Manifest, changed, open_shard, remedy
-from get.reading import AGAIN
+from get.pairs.shards import HELD_OUT, Content, Manifest, changed, open_shard, remedy
+from get.reading import AGAIN, reading
+from get.runtime import allow_open_files, send
 
 
 class Batch(NamedTuple):
-    """noise and image (B, C, H, W) float32, label (B,) int64."""
+    """noise and image (B, C, H, W) and label (B,) int64; float16 in CPU memory as the shards have them."""
 
     noise: Tensor
     image: Tensor
     label: Tensor
 
+    def on(self, device: torch.device) -> "Batch":
+        """Return the batch on `device`, noise and image as float32 (exactly), without waiting for copies."""
+        noise, image, label = (send(tensor, device) for tensor in self)
+        return Batch(noise.float(), image.float(), label)
 
-Maps = dict[str, NDArray[np.generic]]
+
+class Source:
+    """A shard that stays open: what it held then is read even if it is deleted or made again meanwhile.
+
+    Args:
+        path: the shard; content: what `open_shard` found in it.
+
+    Attributes:
+        file: its descriptor, closed with this object; label: (n,) int64; shape: (C, H, W).
+        offsets: where in the file noise and image begin, in bytes.
+    """
+
+    def __init__(self, path: Path, content: Content) -> None:
+        self.path = path
+        with reading(path, "shard of pairs", remedy(path)):
+            self.file = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self.file)
+            self.label: NDArray[np.int64] = content.sets["label"][:]
+        self.offsets = [content.sets[name].id.get_offset() for name in ("noise", "image")]
+        self.shape = content.sets["image"].shape[1:]
 
 
 class Pairs:
     """Pairs addressed by position 0 .. len - 1; `training_pairs` and `held_out_pairs` open them.
 
     Args:
-        maps: the mapped datasets of each shard, by name; at least one shard.
+        sources: the shards, at least one.
         classes: number of classes, 0 for an unconditional teacher.
         teacher: SHA-256 of the teacher's weights.
     """
 
-    def __init__(self, maps: list[Maps], classes: int, teacher: str) -> None:
+    def __init__(self, sources: list[Source], classes: int, teacher: str) -> None:
         self.classes, self.teacher = classes, teacher
-        self.shape = maps[0]["image"].shape[1:]
-        self._maps = maps
-        self._ends = np.cumsum([len(shard["image"]) for shard in maps])
+        self.shape = sources[0].shape
+        self._sources = sources  # which they close with
+        self._files = [source.file for source in sources]
+        self._label = np.concatenate([source.label for source in sources])
+        self._ends = np.cumsum([len(source.label) for source in sources])
+        self._starts = self._ends - [len(source.label) for source in sources]
+        self._offsets = np.array([source.offsets for source in sources])
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return len(self._label)
 
     def batch(self, positions: Tensor) -> Batch:
-        """Return the pairs at `positions` (B,) int64, in that order."""
+        """Return the pairs at `positions` (B,) int64, in that order.
+
+        Raises:
+            UserError: a shard was cut off since it was opened, or the system cannot read it.
+        """
         wanted = positions.numpy()
         shard = np.searchsorted(self._ends, wanted, side="right")
-        parts = {name: self._gather(name, wanted, shard) for name in DATASETS}
-        return Batch(*(torch.from_numpy(parts[name]) for name in Batch._fields))
+        row = wanted - self._starts[shard]
+        noise, image = (self._rows(shard, row, offsets[shard]) for offsets in self._offsets.T)
+        return Batch(noise, image, torch.from_numpy(self._label[wanted]))
 
-    def _gather(self, name: str, wanted: NDArray[np.int64], shard: NDArray[np.intp]) -> NDArray[np.generic]:
-        out = np.empty(
-            (len(wanted), *self._maps[0][name].shape[1:]), np.int64 if name == "label" else np.float32
-        )
-        for number in np.unique(shard):
-            rows, array = shard == number, self._maps[number][name]
-            out[rows] = array[wanted[rows] - (self._ends[number] - len(array))]
+    def _rows(self, shard: NDArray[np.intp], row: NDArray[np.int64], offset: NDArray[np.int64]) -> Tensor:
+        out = torch.empty((len(row), *self.shape), dtype=torch.float16)
+        rows = out.numpy().reshape(len(row), -1)
+        size = rows.strides[0]
+        for number, start, into in zip(shard.tolist(), (offset + row * size).tolist(), rows, strict=True):
+            try:
+                if os.preadv(self._files[number], [into.data], start) < size:
+                    raise ValueError("it was cut off after it was opened")
+            except (OSError, ValueError):
+                path = self._sources[number].path
+                with reading(path, "shard of pairs", remedy(path)):
+                    raise
         return out
 
 
@@ -65,7 +109,8 @@ def training_pairs(manifest: Manifest) -> Pairs:
     Raises:
         UserError: a shard is missing, damaged, or not the one that the manifest lists.
     """
-    maps, listed = [], manifest.folder / "manifest.json"
+    sources, listed = [], manifest.folder / "manifest.json"
+    allow_open_files(len(manifest.shards))
     for shard in manifest.training():
         path = manifest.folder / shard.file
         if not path.exists():
@@ -77,10 +122,10 @@ def training_pairs(manifest: Manifest) -> Pairs:
             found = [content.start, *content.sets["image"].shape, content.classes, content.teacher]
             if found != [shard.start, shard.count, *manifest.shape, manifest.classes, manifest.teacher]:
                 raise another
-            maps.append(_memory_map(path, content))
-    if not maps:
+            sources.append(Source(path, content))
+    if not sources:
         raise UserError(f"{listed} lists no training pairs; delete it and {AGAIN}")
-    return Pairs(maps, manifest.classes, manifest.teacher)
+    return Pairs(sources, manifest.classes, manifest.teacher)
 
 
 def held_out_pairs(path: str | Path, identity: str) -> Pairs:
@@ -88,12 +133,4 @@ def held_out_pairs(path: str | Path, identity: str) -> Pairs:
     with open_shard(Path(path), identity) as content:
         if content.start != HELD_OUT:
             raise UserError(f"{path} holds pairs from {content.start} on, no held-out ones; {remedy(path)}")
-        return Pairs([_memory_map(Path(path), content)], content.classes, content.teacher)
-
-
-def _memory_map(path: Path, content: Content) -> Maps:
-    """Map the datasets of an open shard."""
-    return {
-        name: np.memmap(path, dtype=s.dtype, mode="r", offset=s.id.get_offset(), shape=s.shape)
-        for name, s in content.sets.items()
-    }
+        return Pairs([Source(Path(path), content)], content.classes, content.teacher)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from get.files import from_settings, read_json, require_keys
 from get.fitting import Optimisation, State, trained
-from get.pairs.dataset import Pairs, training_pairs
+from get.pairs.dataset import Batch, Pairs, training_pairs
 from get.pairs.shards import read_manifest
 from get.reading import reading, require
-from get.runtime import Ahead, log, own_part, pick_device, pin, process_count, rank, send
+from get.runtime import Ahead, log, own_part, pick_device, pin, process_count, rank
 from get.seeding import Visits, fold_in, generator
 from get.student.losses import distillation_loss, state_weights
 from get.student.models import build
@@ -85,10 +85,14 @@ def train_student(
     with reading(settings, "settings file of a student"):
         student = build(description).to(on)
     visits = Visits(len(pairs), options.batch, fold_in(seed, "student"))
-    batch = Ahead(lambda step: [pin(t, on) for t in pairs.batch(own_part(visits(step)))], prefetch)
+
+    def read(step: int) -> Batch:
+        return Batch(*(pin(tensor, on) for tensor in pairs.batch(own_part(visits(step)))))
+
+    batch = Ahead(read, prefetch)
 
     def loss(forward: Any, step: int) -> Tensor:
-        noise, image, label = (send(t, on) for t in batch(step))
+        noise, image, label = batch(step).on(on)
         state = initial_state(student.state_shape, options.batch, seed, step, on)
         states = forward(noise, label, state, checkpointing=options.checkpointing)
         return distillation_loss(states, image, options.loss_decay)
@@ -141,6 +145,7 @@ def on_plateau(state: State, pairs: Pairs, decay: float, conditional: bool) -> b
 def mean_image_error(pairs: Pairs, conditional: bool, count: int = 2048) -> float:
     """Return the L1 error of answering every noise with the mean image (of its class), on `count` pairs."""
     _, image, label = pairs.batch(torch.arange(min(count, len(pairs))))
+    image = image.float()
 
     def groups() -> Iterator[Tensor]:
         yield from (image[label == c] for c in label.unique()) if conditional else [image]
