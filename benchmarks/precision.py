@@ -15,9 +15,10 @@ import pandas as pd
 import torch
 
 from get.files import read_json, write_json
+from get.log import logging_to
 from get.paper import style
 from get.paper.style import plt
-from get.runtime import logging_to, pick_device
+from get.runtime import pick_device
 from get.student.training import train_student
 
 

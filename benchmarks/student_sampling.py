@@ -19,7 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from get.evaluation.costs import Inputs, operations
 from get.files import read_json
-from get.runtime import autocast, logging_to
+from get.log import logging_to
+from get.runtime import autocast
 from get.student.models import Student, build
 from get.teacher.generation import Sampler, sample
 from get.teacher.heun import evaluations

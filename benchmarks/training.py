@@ -25,7 +25,7 @@ from torch import Tensor
 from get.evaluation.costs import operations, peak_memory
 from get.files import read_json
 from get.fitting import take_step
-from get.runtime import logging_to
+from get.log import logging_to
 from get.state import State
 from get.student.checkpoint import to_published
 from get.student.losses import distillation_loss

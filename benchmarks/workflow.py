@@ -26,7 +26,7 @@ from common import Row, arguments, begin, finish, machine
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = ROOT / "workflow/config/cifar10.yaml"
 # what `python -m get COMMAND` imports, for the rules that are no scripts
-TRAINING = "import get.cli, get.{kind}.training, torch; torch.optim.AdamW([torch.zeros(1)])"
+TRAINING = "import get.cli, get.{kind}.training"
 COMMANDS = {f"train_{kind}": TRAINING.format(kind=kind) for kind in ("student", "teacher")}
 COMMANDS["settings"] = "import get.files"
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from get.files import UserError
+from get.log import log, logging_to
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,7 +133,7 @@ def fid(args: argparse.Namespace) -> None:
     ours, real = (read_moments(path) for path in (args.ours, args.real))
     if ours.mu.shape != real.mu.shape:
         raise UserError(f"{args.ours} and {args.real} are of features of different width")
-    print(f"{frechet(ours, real, square_root(real.sigma)):.6g}")
+    print(f"{float(frechet(ours, real, square_root(real.sigma))):.6g}")
 
 
 def _labels(args: argparse.Namespace, classes: int) -> "Tensor":
@@ -284,18 +285,16 @@ def _add_training(commands: Commands) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, or the one of the error."""
     args = parser().parse_args(arguments)
-    # torch takes seconds to import: only once the arguments are known to be fine
-    import torch
-
-    from get.runtime import log, logging_to, rank
-
     if args.threads is not None:
+        import torch  # takes seconds: where it is needed, and once the arguments are known to be fine
+
         torch.set_num_threads(max(1, args.threads // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     try:
         with logging_to():
             log.info("get %s", shlex.join(arguments or sys.argv[1:]))
             args.run(args)
     except UserError as error:
-        print(f"get{f' (process {rank()})' if rank() else ''}: {error}", file=sys.stderr)
+        process = f" (process {os.environ['RANK']})" if log.disabled else ""  # torchrun's, see `log.mute`
+        print(f"get{process}: {error}", file=sys.stderr)
         return error.exit_code
     return 0

@@ -26,14 +26,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from get.files import Lock, UserError, fingerprint
 from get.journal import Journal
+from get.log import Progress, log
 from get.reading import Damaged
 from get.runtime import (
-    Progress,
     autocast,
     average,
     is_out_of_memory,
     largest,
-    log,
     process_count,
     rank,
     stop_time,
@@ -306,16 +305,13 @@ def take_step(
     # each process has masks of its own; those of the first are those of a process that is alone
     own = (rank(),) if rank() else ()
     torch.manual_seed(fold_in(seed, "dropout", state.step, *own))
-    for group in state.optimizer.param_groups:
-        group["lr"] = options.lr_at(state.step)
     with autocast(state.window.device, options.precision):
         value = loss(forward, state.step)
     value.backward()
     norm = nn.utils.get_total_norm([p.grad for p in state.parameters if p.grad is not None])
     if options.clip is not None:
         nn.utils.clip_grads_with_norm_(state.parameters, options.clip, norm)
-    state.optimizer.step()
-    state.optimizer.zero_grad()
+    state.optimizer.step(options.lr_at(state.step))
     with torch.no_grad():
         torch._foreach_lerp_(state.ema, state.parameters, 1 - options.ema_at(state.step))
         state.window[:, state.step % RECORD_EVERY] = torch.stack([value, norm])

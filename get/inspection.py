@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from get.files import Lock, UserError, read_json, record_of, sha256
 from get.journal import Line, read_journal
-from get.runtime import Progress
+from get.log import Progress
 
 DATA = (".csv", ".h5", ".json", ".npy", ".npz", ".pt", ".pth", ".safetensors")  # what should have a record
 

@@ -1,11 +1,9 @@
-"""Where and how a stage runs: device, precision, processes, input prepared ahead, log, progress."""
+"""Where and how a stage runs: device, precision, processes, limits, input prepared ahead."""
 
 import fcntl
-import logging
 import os
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,11 +17,9 @@ from typing import Any, Generic, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from tqdm import tqdm
 
 from get.files import UserError
-
-log = logging.getLogger("get")
+from get.log import log, mute
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 LONGEST_MARGIN = 300.0  # seconds before the end of a job in which a training saves its state, at most
@@ -146,7 +142,9 @@ def process_group(device: str) -> Iterator[None]:
         dist.init_process_group("nccl", device_id=on)
     else:
         dist.init_process_group("gloo")
+    mute(rank() > 0)
     yield
+    mute(False)
     # not after an error: others may wait for this process, which torchrun ends when it sees it gone
     dist.destroy_process_group()
 
@@ -309,61 +307,3 @@ class Ahead(Generic[T]):
 
     def __exit__(self, *_: Any) -> None:
         self._thread.shutdown(cancel_futures=True)
-
-
-# ---------------------------------------------------------------------------------- log and progress
-
-
-@contextmanager
-def logging_to(path: str | Path | None = None) -> Iterator[None]:
-    """Send the log (and an error's traceback) to the file at `path`, or to standard error."""
-    handler = logging.FileHandler(path) if path else logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    handler.addFilter(lambda _: rank() == 0)
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    logging.captureWarnings(True)
-    logging.getLogger("py.warnings").addHandler(handler)
-    try:
-        yield
-    except UserError as error:
-        if path:  # who logs to standard error prints it there
-            log.error("error: %s", error)
-        raise
-    except Exception:
-        log.exception("failed")
-        raise
-    finally:
-        log.removeHandler(handler)
-        logging.getLogger("py.warnings").removeHandler(handler)
-        logging.captureWarnings(False)
-
-
-class Progress:
-    """A bar on a terminal; elsewhere a line in the log every `interval` seconds, with the time left."""
-
-    def __init__(self, name: str, total: int, done: int = 0, interval: float = 15.0) -> None:
-        self.name, self.total, self.done, self.interval = name, total, done, interval
-        in_file = any(isinstance(handler, logging.FileHandler) for handler in log.handlers)
-        # jobs and processes that share a terminal would draw over each other
-        hidden = in_file or rank() > 0 or not sys.stderr.isatty()
-        self._bar = tqdm(total=total, initial=done, desc=name, disable=hidden)
-        self._begun = self._told = time.monotonic()
-        self._first = done
-
-    def advance(self, count: int = 1, note: str = "") -> None:
-        """Count `count` more units as done; `note` (say, the loss) stands behind the rate."""
-        self.done += count
-        self._bar.update(count)
-        if note:
-            self._bar.set_postfix_str(note, refresh=False)
-        now = time.monotonic()
-        if now - self._told > self.interval or self.done == self.total:
-            rate = (self.done - self._first) / max(now - self._begun, 1e-9)
-            left = (self.total - self.done) / max(rate, 1e-9)
-            log.info("%s %d/%d %.4g/s %.0f s left %s", self.name, self.done, self.total, rate, left, note)
-            self._told = now
-
-    def close(self) -> None:
-        """Leave the terminal as it is now."""
-        self._bar.close()

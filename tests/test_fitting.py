@@ -380,7 +380,7 @@ def test_clipping_bounds_the_norm(tmp_path: Path) -> None:
             output=tmp_path / "x.pt",
         )
         with run as state:
-            (moments,) = state.optimizer.state_dict()["state"].values()
+            (moments,) = state.optimizer.moments
             assert moments["exp_avg"].item() == pytest.approx(moment, rel=1e-4)
             assert state.window[1, 0].item() == pytest.approx(8000)
 

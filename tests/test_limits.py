@@ -119,7 +119,7 @@ NO_STEP = """
     from test_fitting import Quadratic, options, three
     from get import fitting
     from get.files import UserError
-    from get.runtime import logging_to
+    from get.log import logging_to
 
     path, seconds, duration = Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
     fitting.stop_time = lambda: time.time() + seconds
@@ -218,7 +218,7 @@ SHORT = """
     import resource, sys, torch
     from conftest import DISTILLATION, GET, SHAPE
     from get.files import UserError
-    from get.runtime import logging_to
+    from get.log import logging_to
     from get.seeding import classes_of
     from get.student.models import build
     from get.student.sampling import Sampling, sample

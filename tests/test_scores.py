@@ -11,10 +11,14 @@ import torch_fidelity
 from conftest import TRAINING
 from torch.utils.data import Dataset
 from torch_fidelity import metric_fid
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
+from torch_fidelity.registry import register_feature_extractor
 
 from get.cli import main
 from get.data.store import read_split, to_bytes, to_unit
-from get.evaluation.features import EXTRACTORS, Extractor, Features, import_inception, train_classifier
+from get.evaluation.features import Extractor, Features, import_inception, train_classifier
 from get.evaluation.samples import new_samples
 from get.evaluation.scores import (
     Reference,
@@ -30,8 +34,11 @@ from get.evaluation.scores import (
 from get.evaluation.statistics import (
     Moments,
     frechet,
+    kernel_distances,
     moments,
+    precision_and_recall,
     read_moments,
+    resamples_of,
     square_root,
     write_moments,
 )
@@ -58,7 +65,7 @@ def classifier(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fid(features: np.ndarray, reference: Reference) -> float:
-    return frechet(moments(features, CPU), reference.moments, reference.root)
+    return float(frechet(moments(features, CPU), reference.moments, reference.root))
 
 
 def reference_of(features: np.ndarray) -> Reference:
@@ -93,7 +100,7 @@ def scored(digits: Path, classifier: Path) -> tuple[Features, Reference, np.ndar
         )
         references[split] = read_reference(*paths, Source(digits, split, classifier), CPU)
     features = extract(images, classifier.parent)
-    resampled = bootstrap(features, references, SCORING.bootstrap, 0, CPU)
+    resampled = bootstrap(features, references, resamples_of(len(images), SCORING.bootstrap, 0), CPU)
     scores = score(features, references, SCORING, resampled, CPU)
     scores |= compare_with_train(images, features, references["train"], train, SCORING, CPU)
     return features, references["train"], images, scores
@@ -129,24 +136,54 @@ def test_kid_by_double_sum(scored: Any) -> None:
     assert abs(scores["kid_train"] - expected) < 5 * sigma
 
 
+class Images(Dataset):
+    """What torch-fidelity takes images from."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.images = torch.from_numpy(images)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self.images[index]
+
+
+class ClassifierFeatures(FeatureExtractorBase):
+    """The classifier as torch-fidelity wants it."""
+
+    def __init__(
+        self, name: str, wanted: list[str], *, feature_extractor_weights_path: str, **_: Any
+    ) -> None:
+        super().__init__(name, wanted)
+        self.extract = Extractor("classifier", feature_extractor_weights_path, "cpu", 1)
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str, ...]:
+        return Features._fields
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        return "logits" if metric == "isc" else "penultimate"
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        return False
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        layers = dict(zip(Features._fields, self.extract.layers(images), strict=True))
+        return tuple(layers[name] for name in self.features_list)
+
+
 def test_same_as_torch_fidelity_called_whole(
     scored: Any, digits: Path, classifier: Path, tmp_path: Path
 ) -> None:
-    class Images(Dataset):
-        def __init__(self, images: np.ndarray) -> None:
-            self.images = torch.from_numpy(images)
-
-        def __len__(self) -> int:
-            return len(self.images)
-
-        def __getitem__(self, index: int) -> torch.Tensor:
-            return self.images[index]
-
     _, _, images, scores = scored
+    register_feature_extractor("get-classifier", ClassifierFeatures)
     whole = torch_fidelity.calculate_metrics(
         input1=Images(images),
         input2=Images(read_split(digits, "train").images),
-        feature_extractor=EXTRACTORS["classifier"],
+        feature_extractor="get-classifier",
         feature_extractor_weights_path=str(classifier),
         fid=True, isc=True, kid=True, prc=True, isc_splits=5, kid_subsets=20, kid_subset_size=100,
         batch_size=100, cuda=False, save_cpu_ram=True, verbose=False, cache=False, cache_root=str(tmp_path),
@@ -155,11 +192,41 @@ def test_same_as_torch_fidelity_called_whole(
         "frechet_inception_distance": scores["fid_train"],
         "inception_score_mean": scores["is"],
         "kernel_inception_distance_mean": scores["kid_train"],
+        "kernel_inception_distance_std": scores["kid_train_sd"],
         "precision": scores["precision"],
         "recall": scores["recall"],
     }
     for name, value in ours.items():
-        assert value == pytest.approx(whole[name], rel=1e-4), name
+        assert value == pytest.approx(whole[name], rel=1e-5 if "kernel" in name else 1e-6), name
+
+
+@pytest.mark.parametrize(("count", "width"), [(300, 8), (150, 64), (40, 2048)])
+def test_kid_precision_and_recall_are_those_of_torch_fidelity(
+    count: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last digits in float64; rounding to float32 is torch-fidelity's alone, as is its order of sums."""
+    monkeypatch.setattr("get.evaluation.statistics.DISTANCES", 70)
+    source = np.random.default_rng(0)
+    ours, real = source.gamma(2, 1.1, (count, width)), source.gamma(2, 1.0, (count - 20, width))
+    theirs = [torch.from_numpy(rows) for rows in (ours, real)]
+    kid = kid_features_to_metric(*theirs, kid_subsets=15, kid_subset_size=count // 2 - 5, verbose=False)
+    found = kernel_distances(ours, real, 15, count // 2 - 5, CPU)
+    assert np.mean(found) == pytest.approx(kid["kernel_inception_distance_mean"], rel=1e-9)
+    assert np.std(found) == pytest.approx(kid["kernel_inception_distance_std"], rel=1e-9)
+    quality = prc_features_to_metric(*theirs, save_cpu_ram=True, prc_batch_size=50, verbose=False)
+    assert precision_and_recall(ours, real, CPU) == (quality["precision"], quality["recall"])
+
+
+def test_precision_and_recall_by_definition() -> None:
+    """Real rows on a line a unit apart, so that all lie within 2 of their third-nearest, those at the ends 3."""
+    real = np.stack([np.arange(10.0), np.zeros(10)], axis=1)
+    beside = lambda *heights: np.array([[5.0, height] for height in heights])  # noqa: E731
+    precision, recall = precision_and_recall(beside(0, 1.9, 2.1, 50), real, CPU)
+    assert precision == 0.5
+    assert recall == 1  # the balls around four rows reach as far as the fourth of them lies
+    apart = real + np.array([0, 100])
+    assert precision_and_recall(apart, real, CPU) == (0, 0)
+    assert precision_and_recall(real, real, CPU) == (1, 1)
 
 
 def test_fid_orders_amounts_of_noise(scored: Any, digits: Path, classifier: Path, tmp_path: Path) -> None:
@@ -179,7 +246,8 @@ def test_bootstrap_deviation_is_that_of_fresh_samples() -> None:
     sets = [1.2 * source.standard_normal((500, 4)).astype(np.float32) + 0.5 for _ in range(60)]
     fresh = np.std([fid(x, reference) for x in sets], ddof=1)
     found = [
-        bootstrap(Features(x, x), {"train": reference}, 40, seed, CPU) for seed, x in enumerate(sets[:10])
+        bootstrap(Features(x, x), {"train": reference}, resamples_of(500, 40, seed), CPU)
+        for seed, x in enumerate(sets[:10])
     ]
     assert np.mean([np.std(values["fid_train"], ddof=1) for values in found]) == pytest.approx(fresh, rel=0.3)
 
@@ -193,7 +261,8 @@ def test_bootstrap_deviation_of_the_inception_score() -> None:
         return np.exp(scipy.special.rel_entr(p, p.mean(0)).sum(1).mean())
 
     fresh = np.std([inception_score(x) for x in sets], ddof=1)
-    found = [bootstrap(Features(x, x), {}, 40, seed, CPU)["is"] for seed, x in enumerate(sets[:10])]
+    shares = [resamples_of(500, 40, seed) for seed in range(10)]
+    found = [bootstrap(Features(x, x), {}, row, CPU)["is"] for row, x in zip(shares, sets, strict=False)]
     assert np.std(found, axis=1, ddof=1).mean() == pytest.approx(fresh, rel=0.3)
 
 
@@ -223,6 +292,18 @@ def test_moments_in_chunks_are_those_of_all_rows(monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(weighted.sigma, np.cov(twice.T, bias=True) * 101 / 100, rtol=1e-9)
 
 
+def test_resamples_together_are_those_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = np.random.default_rng(0)
+    ours, real = (source.standard_normal((80, 5)).astype(np.float32) for _ in range(2))
+    references, shares = {"train": reference_of(real)}, resamples_of(80, 7, 0)
+    found = bootstrap(Features(ours, ours), references, shares, CPU)
+    monkeypatch.setattr("get.evaluation.scores.TOGETHER", 5 * 5 * 3)
+    assert bootstrap(Features(ours, ours), references, shares, CPU) == found
+    for row, value in zip(shares, found["fid_train"], strict=True):
+        drawn = np.repeat(ours, np.rint(row * 80).astype(int), axis=0)
+        assert value == pytest.approx(fid(drawn, references["train"]), rel=1e-9)
+
+
 def test_frechet_distance_of_fewer_samples_than_features() -> None:
     """Both covariances are singular, as Inception's are below 2049 samples."""
     source = np.random.default_rng(0)
@@ -245,7 +326,7 @@ def test_statistics_of_other_repositories(tmp_path: Path) -> None:
     theirs = {"mu": found.mu.float().numpy(), "sigma": found.sigma.numpy(), "fid": np.float64(3)}
     np.savez(tmp_path / "theirs.npz", **theirs)
     back = read_moments(tmp_path / "theirs.npz")
-    assert frechet(back, found, square_root(found.sigma)) == pytest.approx(0, abs=1e-6)
+    assert float(frechet(back, found, square_root(found.sigma))) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_commands_agree_with_the_scores(

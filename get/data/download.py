@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 from get import __version__
 from get.files import UserError, atomic, read_json, write_json, write_text
 from get.files import sha256 as sha256_of
-from get.runtime import Progress, log
+from get.log import Progress, log
 
 MB = 10**6
 LOCAL = "or set path in the config, in place of url, to a local copy"

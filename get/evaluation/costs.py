@@ -22,12 +22,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from get.files import require_keys, write_json
 from get.fitting import State, take_step
-from get.runtime import Progress, autocast, log, pick_device
+from get.log import Progress, log
+from get.runtime import autocast, pick_device
 from get.student.losses import distillation_loss
 from get.student.models import GET, Description, Student, build, parameter_count
 from get.student.training import Distillation
 
-WARM_UP, REPEATS = 2, 7  # calls before the timed ones, and timed calls
+WARM_UP, REPEATS = 1, 5  # calls before the timed ones, and timed calls
 MODES = {"plain": False, "checkpointed": True}  # of training; GET has both
 
 

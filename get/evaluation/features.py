@@ -1,10 +1,11 @@
 """Features for FID, IS, KID and precision/recall: Inception's, or those of a small classifier.
 
-Both are feature extractors of torch-fidelity. The classifier, trained on the data set itself, is registered
-as 'get-classifier': its penultimate activations serve FID, KID and precision/recall, its logits the Inception
-Score.
+Inception is torch-fidelity's, which is imported only where it is asked for: with torchvision it takes as long
+as torch itself. The classifier is trained on the data set. Of either, the penultimate activations serve FID,
+KID and precision/recall, the logits the Inception Score.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,24 +14,18 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch_fidelity.feature_extractor_base import FeatureExtractorBase
-from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
 from get.data.store import Images, read_split, to_unit
 from get.files import UserError, atomic, from_settings, sha256, verified_sha256
 from get.fitting import Optimisation, trained
+from get.log import Progress, log
 from get.reading import reading, require_small
-from get.runtime import Progress, log, pick_device, send, within_memory
+from get.runtime import pick_device, send, within_memory
 from get.seeding import Visits, fold_in, generator
 from get.weights import load_model, write_weights
 
-PENULTIMATE, LOGITS = "penultimate", "logits"
 INCEPTION = "file of weights of torch-fidelity's Inception and nothing else"
 REMEDY = "get the file that features.source.url in the config names"
-EXTRACTORS = {  # name in the config, name in torch-fidelity
-    "classifier": "get-classifier",
-    "inception": "inception-v3-compat",
-}
 
 
 class Classifier(nn.Module):
@@ -50,15 +45,16 @@ class Classifier(nn.Module):
         self.hidden = nn.Linear(2 * width * (size // 4) ** 2, features)
         self.out = nn.Linear(features, classes)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Map images (B, C, H, W) in [-1, 1] to penultimate features (B, features)."""
+    def layers(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map images (B, C, H, W) in [-1, 1] to features (B, features) and logits (B, classes)."""
         for conv in (self.conv0, self.conv1, self.conv2):
             x = F.relu(conv(x))
-        return F.relu(self.hidden(x.flatten(1)))
+        penultimate = F.relu(self.hidden(x.flatten(1)))
+        return penultimate, self.out(penultimate)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, C, H, W) in [-1, 1] to logits (B, classes)."""
-        return self.out(self.features(x))
+        return self.layers(x)[1]
 
 
 def train_classifier(
@@ -120,36 +116,7 @@ def _accuracy(classifier: Classifier, data: Images, device: torch.device) -> flo
     return (guess == torch.from_numpy(data.labels)).float().mean().item()
 
 
-class ClassifierFeatures(FeatureExtractorBase):
-    """The classifier as torch-fidelity wants it: uint8 images in, a tuple of the requested layers out."""
-
-    def __init__(
-        self, name: str, features_list: list[str], *, feature_extractor_weights_path: str, **_: Any
-    ) -> None:
-        super().__init__(name, features_list)
-        path = feature_extractor_weights_path
-        self.classifier, _ = load_model(lambda model: Classifier(**model), path, "classifier")
-
-    @staticmethod
-    def get_provided_features_list() -> tuple[str, ...]:
-        """Return the names of the layers."""
-        return PENULTIMATE, LOGITS
-
-    @staticmethod
-    def get_default_feature_layer_for_metric(metric: str) -> str:
-        """Return the layer that `metric` ('fid', 'isc', 'kid', 'prc') reads."""
-        return LOGITS if metric == "isc" else PENULTIMATE
-
-    @staticmethod
-    def can_be_compiled() -> bool:
-        """Return False: the network is too small to gain from it."""
-        return False
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Map images (B, C, H, W) uint8 to the requested layers, each (B, width of the layer)."""
-        penultimate = self.classifier.features(images.float() / 127.5 - 1)
-        layers = {PENULTIMATE: penultimate, LOGITS: self.classifier.out(penultimate)}
-        return tuple(layers[name] for name in self.features_list)
+Layers = Callable[[Tensor], tuple[Tensor, Tensor]]  # images uint8 (B, C, H, W) to a batch of `Features`
 
 
 class Features(NamedTuple):
@@ -160,25 +127,17 @@ class Features(NamedTuple):
 
 
 class Extractor:
-    """A torch-fidelity feature extractor, ready to map uint8 images to `Features`.
+    """A network that is ready to map uint8 images to `Features`.
 
     Args:
-        name: one of `EXTRACTORS`.
+        name: 'inception' or 'classifier'.
         weights: its file.
         device: see `runtime.pick_device`; batch: images per call.
     """
 
     def __init__(self, name: str, weights: str | Path, device: str, batch: int) -> None:
-        if name == "inception":
-            _only_weights(weights)
-        if ClassifierFeatures not in FEATURE_EXTRACTORS_REGISTRY.values():
-            register_feature_extractor(EXTRACTORS["classifier"], ClassifierFeatures)
-        cls = FEATURE_EXTRACTORS_REGISTRY[EXTRACTORS[name]]
-        layers = [cls.get_default_feature_layer_for_metric(metric) for metric in ("fid", "isc")]
         self.device, self.batch = pick_device(device), batch
-        with reading(weights, INCEPTION if name == "inception" else name, REMEDY):
-            self.network = cls(EXTRACTORS[name], layers, feature_extractor_weights_path=str(weights))
-        self.network.to(self.device).eval()
+        self.layers = {"inception": _inception, "classifier": _classifier}[name](weights, self.device)
 
     @torch.no_grad()
     def __call__(self, images: NDArray[np.uint8], folder: str | Path) -> Features:
@@ -187,7 +146,7 @@ class Extractor:
 
         def layers(rows: slice) -> list[NDArray[np.float32]]:
             chunk = torch.from_numpy(images[rows]).to(self.device)
-            return [layer.float().cpu().numpy() for layer in self.network(chunk)]
+            return [layer.float().cpu().numpy() for layer in self.layers(chunk)]
 
         out: list[NDArray[np.float32]] = []
         done = 0
@@ -205,6 +164,28 @@ class Extractor:
 
 def _new_array(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     return np.lib.format.open_memmap(path, "w+", np.dtype(np.float32), shape)
+
+
+def _classifier(weights: str | Path, device: torch.device) -> Layers:
+    """Return the layers of the classifier at `weights`; raises `UserError`."""
+    classifier, _ = load_model(lambda model: Classifier(**model), weights, "classifier")
+    classifier.to(device)
+    return lambda images: classifier.layers(images.float() / 127.5 - 1)
+
+
+def _inception(weights: str | Path, device: torch.device) -> Layers:
+    """Return the layers of torch-fidelity's Inception that FID and the Inception Score read.
+
+    Raises:
+        UserError: the file at `weights` is missing, damaged, or of another network.
+    """
+    from torch_fidelity import FeatureExtractorInceptionV3 as Inception  # takes seconds
+
+    _only_weights(weights)
+    wanted = [Inception.get_default_feature_layer_for_metric(metric) for metric in ("fid", "isc")]
+    with reading(weights, INCEPTION, REMEDY):
+        network = Inception("inception-v3-compat", wanted, feature_extractor_weights_path=str(weights))
+    return network.to(device).eval()
 
 
 def _only_weights(path: str | Path) -> Any:

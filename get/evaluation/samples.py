@@ -20,10 +20,11 @@ from torch import Tensor
 from get.data.store import read_split, to_bytes
 from get.files import UserError, atomic
 from get.hdf5 import dataset
+from get.log import Progress
 from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
 from get.pairs.shards import read_manifest
 from get.reading import place, reading, require, require_place, require_unchanged
-from get.runtime import Progress, autocast, pick_device, within_memory
+from get.runtime import autocast, pick_device, within_memory
 from get.seeding import classes_of, normal
 from get.student import checkpoint
 from get.student.equilibrium import choose

@@ -1,11 +1,10 @@
 """Scores of sample files: FID, IS, KID, precision and recall, and how sure they are.
 
-KID, precision and recall are torch-fidelity's; FID and IS are computed in bounded memory (statistics.py) and
-agree with torch-fidelity's. Every FID is given against the train and the test split. Its interval is the
-point estimate plus and minus 1.96 standard deviations over bootstrap resamples of the generated images, the
-reference held fixed: resampling biases FID upwards, so percentiles of the resamples would miss the estimate
-itself. `is_sd` comes from the same resamples; `is_split_sd` is the spread over the parts of the Inception
-Score that others report.
+All are computed in bounded memory (statistics.py) and agree with torch-fidelity's. Every FID is given against
+the train and the test split. Its interval is the point estimate plus and minus 1.96 standard deviations over
+bootstrap resamples of the generated images, the reference held fixed: resampling biases FID upwards, so
+percentiles of the resamples would miss the estimate itself. `is_sd` comes from the same resamples;
+`is_split_sd` is the spread over the parts of the Inception Score that others report.
 """
 
 import tempfile
@@ -18,8 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch_fidelity.metric_kid import kid_features_to_metric
-from torch_fidelity.metric_prc import prc_features_to_metric
 
 from get.data.store import SPLITS, read_split
 from get.evaluation.features import Extractor, Features
@@ -28,8 +25,10 @@ from get.evaluation.statistics import (
     Moments,
     frechet,
     inception_scores,
+    kernel_distances,
     moments,
     parts_of,
+    precision_and_recall,
     read_moments,
     read_source,
     resamples_of,
@@ -37,12 +36,13 @@ from get.evaluation.statistics import (
     write_moments,
 )
 from get.files import UserError, atomic, canonical_json, from_settings, sha256, write_json
+from get.log import log
 from get.reading import REMEDY, reading
-from get.runtime import log, pick_device
+from get.runtime import pick_device
 from get.seeding import fold_in
 
 Z95 = 1.96  # standard deviations to either side of a 95% interval
-DISTANCES = 2000  # rows of distances to all samples at a time
+TOGETHER = 2**22  # numbers in the covariances of the resamples that are computed together
 
 
 @dataclass(frozen=True)
@@ -133,18 +133,17 @@ def read_reference(
 def bootstrap(
     features: Features,
     references: Mapping[str, Reference],
-    resamples: int,
-    seed: int,
+    shares: NDArray[np.float64],
     device: torch.device,
 ) -> dict[str, list[float]]:
-    """Return 'is' and 'fid_<split>' of bootstrap resamples of the images."""
-    shares = resamples_of(len(features.logits), resamples, seed)
+    """Return 'is' and 'fid_<split>' of the resamples of the images that `shares` (R, N) describe."""
     values = {"is": inception_scores(features.logits, shares, device)}
     values |= {f"fid_{split}": [] for split in references}
-    for row in shares if references else ():
-        found = moments(features.penultimate, device, row)
+    together = max(1, TOGETHER // features.penultimate.shape[1] ** 2)
+    for first in range(0, len(shares) if references else 0, together):
+        found = moments(features.penultimate, device, shares[first : first + together])
         for split, real in references.items():
-            values[f"fid_{split}"].append(frechet(found, real.moments, real.root))
+            values[f"fid_{split}"] += frechet(found, real.moments, real.root).tolist()
     return values
 
 
@@ -176,21 +175,14 @@ def score(
     sds = {name: float(np.std(values, ddof=1)) for name, values in resampled.items()}
     count = len(features.penultimate)
     scores: dict[str, float] = {"samples": count}
-    generated, found = torch.from_numpy(features.penultimate), moments(features.penultimate, device)
+    found = moments(features.penultimate, device)
     for split, real in references.items():
-        value, sd = frechet(found, real.moments, real.root), sds[f"fid_{split}"]
+        value, sd = float(frechet(found, real.moments, real.root)), sds[f"fid_{split}"]
         scores |= {f"fid_{split}": value, f"fid_{split}_sd": sd}
         scores |= {f"fid_{split}_low": value - Z95 * sd, f"fid_{split}_high": value + Z95 * sd}
         size = min(options.kid_subset_size, count, len(real.features))
-        kid = kid_features_to_metric(
-            generated,
-            torch.from_numpy(real.features),
-            kid_subsets=options.kid_subsets,
-            kid_subset_size=size,
-            verbose=False,
-        )
-        scores[f"kid_{split}"] = kid["kernel_inception_distance_mean"]
-        scores[f"kid_{split}_sd"] = kid["kernel_inception_distance_std"]
+        kid = kernel_distances(features.penultimate, real.features, options.kid_subsets, size, device)
+        scores |= {f"kid_{split}": float(np.mean(kid)), f"kid_{split}_sd": float(np.std(kid))}
     parts = inception_scores(features.logits, parts_of(count, options.splits), device)
     return scores | {"is": float(np.mean(parts)), "is_sd": sds["is"], "is_split_sd": float(np.std(parts))}
 
@@ -210,12 +202,8 @@ def compare_with_train(
         train: all training images.
         options: see `Scoring`; device: where to compute.
     """
-    rows = (features.penultimate, reference.features)
-    generated, real = (torch.from_numpy(part).to(device) for part in rows)
-    quality = prc_features_to_metric(
-        generated, real, save_cpu_ram=True, prc_batch_size=DISTANCES, verbose=False
-    )
-    scores = {"precision": quality["precision"], "recall": quality["recall"]}
+    precision, recall = precision_and_recall(features.penultimate, reference.features, device)
+    scores = {"precision": precision, "recall": recall}
     return scores | {"nearest_train": nearest_distance(images[: options.nearest], train, device)}
 
 
@@ -257,10 +245,11 @@ def score_samples(
     with open_samples(samples) as content:
         errors = content.info.pop("l1_held_out", {})
         headline, *_ = content.variants
+        shares = resamples_of(len(content.labels), options.bootstrap, fold_in(seed, "bootstrap"))
         for name, images in content.variants.items():
             with tempfile.TemporaryDirectory() as scratch:
                 found = extract(images, scratch)
-                resampled[name] = bootstrap(found, real, options.bootstrap, fold_in(seed, "bootstrap"), on)
+                resampled[name] = bootstrap(found, real, shares, on)
                 scores[name] = score(found, real, options, resampled[name], on)
                 if name == headline:
                     scores[name] |= compare_with_train(images, found, real["train"], train, options, on)

@@ -1,4 +1,4 @@
-"""What the scores need of features, in bounded memory: moments, Frechet distance, Inception Score.
+"""What the scores are of features, in bounded memory: FID by moments, IS, KID, precision and recall.
 
 Features may lie in files (memory-mapped) and are read in chunks. Weighted, the same functions serve
 bootstrap resamples: a resample of N images is a share per image, and needs no copy of the features.
@@ -18,11 +18,13 @@ from get.reading import reading, require_small
 
 CHUNK = 4096  # rows of features at a time
 LARGEST = 2**30  # bytes of a file of statistics, unfolded: a width of 11,000
-SHUFFLE = 2020  # seed with which torch-fidelity divides samples into the parts of the Inception Score
+SEED = 2020  # with which torch-fidelity draws the parts of the Inception Score and the subsets of KID
+NEIGHBOUR = 3  # whose distance is the radius within which precision and recall count a sample as alike
+DISTANCES = 2000  # rows of distances to all samples at a time
 
 
 class Moments(NamedTuple):
-    """Mean mu (D,) and covariance sigma (D, D) of features, float64."""
+    """Mean mu (..., D) and covariance sigma (..., D, D) of features, float64."""
 
     mu: Tensor
     sigma: Tensor
@@ -40,17 +42,20 @@ def moments(
 ) -> Moments:
     """Return mean and unbiased covariance of features (N, D), N >= 2, each row with its share.
 
-    `shares` (N,) sum to 1; left out, they are equal.
+    `shares` (..., N) sum to 1 over the rows; left out, they are equal.
     """
     count, width = features.shape
     weights = torch.from_numpy(np.full(count, 1 / count) if shares is None else shares).to(device)
-    mu = torch.zeros(width, dtype=torch.float64, device=device)
-    second = torch.zeros(width, width, dtype=torch.float64, device=device)
+    mu = weights.new_zeros(*weights.shape[:-1], width)
+    second = weights.new_zeros(*mu.shape, width)
     for part, x in _chunks(features, device):
-        weighted = x * weights[part, None]
-        mu += weighted.sum(dim=0)
-        second.addmm_(weighted.T, x)
-    return Moments(mu, (second - torch.outer(mu, mu)) * (count / (count - 1)))
+        mu += weights[..., part] @ x
+        rows = weights[..., part].reshape(-1, len(x))
+        for share, square in zip(rows, second.view(-1, width, width), strict=True):
+            kept = share.nonzero().squeeze(1)  # a resample leaves out more than a third of the images
+            weighted = x[kept].mul_(share[kept, None].sqrt())
+            square.addmm_(weighted.T, weighted)
+    return Moments(mu, (second - mu[..., None] * mu[..., None, :]) * (count / (count - 1)))
 
 
 def square_root(sigma: Tensor) -> Tensor:
@@ -59,18 +64,18 @@ def square_root(sigma: Tensor) -> Tensor:
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
 
-def frechet(ours: Moments, real: Moments, root: Tensor) -> float:
-    """Return |mu - mu'|^2 + tr(sigma + sigma' - 2 (sigma sigma')^(1/2)) (Heusel et al. 2017).
+def frechet(ours: Moments, real: Moments, root: Tensor) -> Tensor:
+    """Return |mu - mu'|^2 + tr(sigma + sigma' - 2 (sigma sigma')^(1/2)) (Heusel et al. 2017), float64 (...).
 
     Args:
-        ours, real: moments of equal width.
+        ours: moments of generated images, (..., D) and (..., D, D); real: of real ones, (D,) and (D, D).
         root: the square root of real.sigma. With it, the trace is that of a symmetric matrix's square root,
             which is faster and more exact than that of the product.
     """
     product = root @ ours.sigma @ root
-    overlap = torch.linalg.eigvalsh((product + product.T) / 2).clamp(min=0).sqrt().sum()
-    distance = (ours.mu - real.mu).square().sum() + ours.sigma.trace() + real.sigma.trace() - 2 * overlap
-    return distance.item()
+    overlap = torch.linalg.eigvalsh((product + product.mT) / 2).clamp(min=0).sqrt().sum(dim=-1)
+    traces = ours.sigma.diagonal(dim1=-2, dim2=-1).sum(dim=-1) + real.sigma.trace()
+    return (ours.mu - real.mu).square().sum(dim=-1) + traces - 2 * overlap
 
 
 def inception_scores(
@@ -91,6 +96,55 @@ def inception_scores(
     return (negative_entropy - torch.xlogy(marginal, marginal).sum(dim=1)).exp().tolist()
 
 
+def kernel_distances(
+    ours: NDArray[np.float32], real: NDArray[np.float32], subsets: int, size: int, device: torch.device
+) -> list[float]:
+    """Return KID (Binkowski et al. 2018) of features (N, D) and (M, D): its estimates of `subsets` subsets.
+
+    Each is the unbiased estimate, from `size` rows of either, of the squared maximum mean discrepancy with
+    the kernel (x.y / D + 1)^3. The rows are those that torch-fidelity draws.
+    """
+    source, found = np.random.RandomState(SEED), []
+    for _ in range(subsets):
+        drawn = [rows[source.choice(len(rows), size, replace=False)] for rows in (ours, real)]
+        x, y = (torch.from_numpy(rows).to(device) for rows in drawn)
+        found.append(_within(x) + _within(y) - 2 * _kernel(x, y).mean())
+    return torch.stack(found).tolist()
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    """Return the kernel of all pairs of rows; the products are float32, what is made of them float64."""
+    return ((x @ y.T).double() / x.shape[1] + 1) ** 3
+
+
+def _within(x: Tensor) -> Tensor:
+    """Return the mean of the kernel over the pairs of different rows of x (B, D)."""
+    kernel = _kernel(x, x)
+    return (kernel.sum() - kernel.trace()) / (len(x) * (len(x) - 1))
+
+
+def precision_and_recall(
+    ours: NDArray[np.float32], real: NDArray[np.float32], device: torch.device
+) -> tuple[float, float]:
+    """Return precision and recall (Kynkaanniemi et al. 2019) of features (N, D) and (M, D).
+
+    Precision is the share of our rows that lie near a real one: no further than its third-nearest other real
+    row. Recall is the share of real rows that lie near one of ours.
+    """
+    x, y = (torch.from_numpy(rows).to(device) for rows in (ours, real))
+    return _share_near(x, y), _share_near(y, x)
+
+
+def _share_near(x: Tensor, y: Tensor) -> float:
+    """Return the share of rows of x (B, D) that lie near a row of y (C, D)."""
+    radii = [
+        torch.cdist(part, y).topk(NEIGHBOUR + 1, largest=False).values[:, -1] for part in y.split(DISTANCES)
+    ]
+    radius = torch.cat(radii)  # the nearest row to each is itself
+    near = [(torch.cdist(part, y) <= radius).any(dim=1) for part in x.split(DISTANCES)]
+    return torch.cat(near).float().mean().item()
+
+
 def parts_of(count: int, splits: int) -> NDArray[np.float64]:
     """Return shares (splits, count): the parts that torch-fidelity divides `count` samples into.
 
@@ -100,7 +154,7 @@ def parts_of(count: int, splits: int) -> NDArray[np.float64]:
     if splits > count:
         raise UserError(f"evaluation.scoring.splits is {splits}, but there are only {count} images to divide")
     shares = np.zeros((splits, count))
-    order = np.random.RandomState(SHUFFLE).permutation(count)
+    order = np.random.RandomState(SEED).permutation(count)
     for number, row in enumerate(shares):
         chosen = order[number * count // splits : (number + 1) * count // splits]
         row[chosen] = 1 / len(chosen)

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from get import __version__
 from get.files import UserError, atomic, read_json, sha256, write_json
 from get.hdf5 import dataset
+from get.log import Progress
 from get.reading import reading, require, require_unchanged
-from get.runtime import Progress
 
 HELD_OUT = 2**40  # first index of the held-out range
 LARGEST_PIXEL = 10.0  # a teacher's pixel beyond this is a failure, not an image (they lie in about [-1, 1])

@@ -18,7 +18,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
-from sklearn.isotonic import isotonic_regression
 
 from get.files import atomic
 
@@ -160,8 +159,14 @@ def label_lines(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> 
 
 def moved_apart(wanted: NDArray[np.float64], pitch: float, low: float, high: float) -> NDArray[np.float64]:
     """Return the heights nearest to `wanted` that ascend by `pitch` or more, from `low` to `high`."""
-    pile = pitch * np.arange(len(wanted))
-    above = isotonic_regression(wanted - pile)  # least squares, ascending
+    count = len(wanted)
+    pile = pitch * np.arange(count)
+    rest = wanted - pile
+    # what ascends and is nearest in least squares: the largest, over where a span begins, of its least mean
+    above = [
+        max(min(rest[first:end].mean() for end in range(i + 1, count + 1)) for first in range(i + 1))
+        for i in range(count)
+    ]
     return np.clip(above, low, max(low, high - pile[-1])) + pile
 
 

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from get.files import from_settings, read_json, require_keys
 from get.fitting import Optimisation, State, trained
+from get.log import log
 from get.pairs.dataset import Batch, Pairs, training_pairs
 from get.pairs.shards import read_manifest
 from get.reading import reading, require
-from get.runtime import Ahead, log, own_part, pick_device, pin, process_count, rank
+from get.runtime import Ahead, own_part, pick_device, pin, process_count, rank
 from get.seeding import Visits, fold_in, generator
 from get.student.losses import distillation_loss, state_weights
 from get.student.models import build

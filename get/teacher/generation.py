@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from get.files import sha256
+from get.log import Progress
 from get.pairs.shards import write_shard
-from get.runtime import Progress, autocast, pick_device, within_memory
+from get.runtime import autocast, pick_device, within_memory
 from get.seeding import classes_of, normal
 from get.teacher.heun import heun, noise_levels
 from get.teacher.network import Denoiser

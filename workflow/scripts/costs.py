@@ -1,6 +1,6 @@
 """Measure what every student costs."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.evaluation.costs import measure_costs

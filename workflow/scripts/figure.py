@@ -1,6 +1,6 @@
 """Draw one of the figures that are plots."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.files import read_json

@@ -1,6 +1,6 @@
 """Draw one part of Figure 4: uncurated samples (a), or a row per class (b)."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 SHOWN = 1000  # the first samples hold enough of each class
 

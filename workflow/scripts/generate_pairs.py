@@ -1,6 +1,6 @@
 """Let the teacher write one shard of pairs."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.files import from_settings

@@ -1,6 +1,6 @@
 """Take torch-fidelity's Inception weights from the file that the config names."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.evaluation.features import import_inception

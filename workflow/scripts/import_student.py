@@ -1,6 +1,6 @@
 """Take a published student's weights out of its checkpoint."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.student.published import import_student

@@ -1,6 +1,6 @@
 """Take a published teacher's weights out of its pickle."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.teacher.published import import_teacher

@@ -1,6 +1,6 @@
 """Write the image store of CIFAR-10."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.data.cifar10 import write_cifar10

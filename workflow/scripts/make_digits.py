@@ -1,6 +1,6 @@
 """Write the image store of the digits."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.data.digits import write_digits

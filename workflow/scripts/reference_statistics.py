@@ -1,6 +1,6 @@
 """Write features and statistics of the real images of both splits."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.data.store import SPLITS

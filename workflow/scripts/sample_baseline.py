@@ -1,6 +1,6 @@
 """Write the real test images, or pure noise, as samples: the ends of the scale."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.evaluation.samples import baseline_samples

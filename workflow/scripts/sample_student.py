@@ -1,6 +1,6 @@
 """Sample a student and measure its error on held-out pairs."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.evaluation.samples import open_samples, sample_student

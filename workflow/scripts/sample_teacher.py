@@ -1,6 +1,6 @@
 """Collect the teacher's images of its first pairs as its samples."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.evaluation.samples import teacher_samples

@@ -1,6 +1,6 @@
 """Score a sample file."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.evaluation.scores import score_samples

@@ -1,6 +1,6 @@
 """Write one of the tables."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.files import read_json

@@ -1,6 +1,6 @@
 """Train the classifier whose features the scores compare."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.evaluation.features import train_classifier
