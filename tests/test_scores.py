@@ -204,7 +204,7 @@ def test_same_as_torch_fidelity_called_whole(
 def test_kid_precision_and_recall_are_those_of_torch_fidelity(
     count: int, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To the last digits in float64; rounding to float32 is torch-fidelity's alone, as is its order of sums."""
+    """To the last digits in float64; rounding to float32 and the order of its sums are torch-fidelity's own."""
     monkeypatch.setattr("get.evaluation.statistics.DISTANCES", 70)
     source = np.random.default_rng(0)
     ours, real = source.gamma(2, 1.1, (count, width)), source.gamma(2, 1.0, (count - 20, width))
@@ -218,7 +218,7 @@ def test_kid_precision_and_recall_are_those_of_torch_fidelity(
 
 
 def test_precision_and_recall_by_definition() -> None:
-    """Real rows on a line a unit apart, so that all lie within 2 of their third-nearest, those at the ends 3."""
+    """Real rows on a line, a unit apart: all lie within 2 of their third-nearest, those at the ends 3."""
     real = np.stack([np.arange(10.0), np.zeros(10)], axis=1)
     beside = lambda *heights: np.array([[5.0, height] for height in heights])  # noqa: E731
     precision, recall = precision_and_recall(beside(0, 1.9, 2.1, 50), real, CPU)
