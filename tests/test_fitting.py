@@ -3,7 +3,11 @@
 import errno
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +24,12 @@ from get.files import UserError, write_json
 from get.fitting import Diverged, Optimisation, Stopped, trained
 from get.journal import read_journal
 from get.runtime import autocast
+from get.state import AdamW
 from get.student import checkpoint, training
 from get.student.training import mean_image_error, train_student
 from get.teacher.training import train_teacher
+
+AdamWOfTorch = partial(torch.optim.AdamW, fused=True)
 
 
 def student(
@@ -364,6 +371,52 @@ def test_ema_warmup() -> None:
     assert options(ema=0.999, ema_warmup=True).ema_at(90) == pytest.approx(0.91)
     assert options(ema=0.999, ema_warmup=True).ema_at(100_000) == 0.999
     assert options(ema=0.999).ema_at(0) == 0.999
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_the_steps_are_those_of_the_class_of_torch_bit_for_bit(decay: float) -> None:
+    ours, theirs = (nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3)) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    optimizers = AdamW(list(ours.parameters()), decay), AdamWOfTorch(theirs.parameters(), weight_decay=decay)
+    for number in range(20):
+        lr = 1e-2 * (number + 1)
+        for model in (ours, theirs):
+            used = model if number % 3 else model[0]  # in some steps, some parameters have no gradient
+            used(torch.full((2, 5), float(number))).square().sum().backward()
+        optimizers[0].step(lr)
+        optimizers[1].param_groups[0]["lr"] = lr
+        optimizers[1].step()
+        optimizers[1].zero_grad()
+        assert all(p.grad is None for p in ours.parameters())
+        assert_same(ours.state_dict(), theirs.state_dict())
+    for found, wanted in zip(optimizers[0].moments, optimizers[1].state.values(), strict=True):
+        assert_same(found, wanted)
+
+
+def test_a_state_that_the_class_of_torch_wrote_goes_on(pairs: Path, tmp_path: Path) -> None:
+    """As older versions of this project did; its entries are there among others."""
+    whole = student(pairs, tmp_path / "whole" / "20.pt", 20)
+    student(pairs, tmp_path / "10.pt", 10)
+    state = torch.load(tmp_path / "10.pt", weights_only=True)
+    parameters = [nn.Parameter(values) for values in state["ema"]]
+    optimizer = AdamWOfTorch(parameters)
+    optimizer.load_state_dict({**optimizer.state_dict(), **state["optimizer"]})
+    torch.save({**state, "optimizer": optimizer.state_dict()}, tmp_path / "10.pt")
+    assert_same(student(pairs, tmp_path / "20.pt", 20, start=tmp_path / "10.pt"), whole)
+
+
+def test_training_does_not_import_the_compiler(pairs: Path, tmp_path: Path) -> None:
+    """It takes seconds, in each of many jobs. TensorBoard, imported where it is installed, spares it too."""
+    code = f"""
+        import sys
+        from pathlib import Path
+        sys.modules["torch._dynamo"] = None
+        from test_fitting import student
+        student(Path({str(pairs)!r}), Path({str(tmp_path)!r}, "60.pt"), 60)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_clipping_bounds_the_norm(tmp_path: Path) -> None:

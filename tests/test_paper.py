@@ -17,6 +17,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from pylatexenc.latexwalker import LatexEnvironmentNode, LatexWalker
+from sklearn.isotonic import isotonic_regression
 
 from get.paper import figures, grids, style
 from get.paper.claims import reproduction, write_reproduction
@@ -627,6 +628,11 @@ def test_moved_apart_moves_no_more_than_it_must() -> None:
     np.testing.assert_allclose(style.moved_apart(np.array([1.0, 5.0]), 2, 0, 9), [1, 5])
     np.testing.assert_allclose(style.moved_apart(np.array([4.0, 4.0, 4.0]), 2, 0, 9), [2, 4, 6])
     np.testing.assert_allclose(style.moved_apart(np.array([0.0, 9.0, 9.0]), 2, 0, 9), [0, 7, 9])
+    for seed in range(20):
+        wanted = np.sort(np.random.default_rng(seed).normal(0, 5, seed % 7 + 1))
+        pile = 2 * np.arange(len(wanted))
+        nearest = isotonic_regression(wanted - pile) + pile
+        np.testing.assert_allclose(style.moved_apart(wanted, 2, -99, 99), nearest)
 
 
 def test_captions_are_there_for_all() -> None:

@@ -39,3 +39,20 @@ for module in pkgutil.walk_packages(get.__path__, 'get.'):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("spared", "modules"),
+    [
+        (
+            "torch",
+            "get.cli get.data.download get.inspection get.pairs.shards get.paper.claims get.paper.figures",
+        ),
+        ("sklearn", "get.paper.claims get.paper.figures get.paper.grids get.evaluation.scores"),
+        ("torchvision", "get.evaluation.scores get.evaluation.samples"),
+    ],
+)
+def test_what_takes_seconds_to_import_is_imported_where_it_is_needed(spared: str, modules: str) -> None:
+    code = f"import sys; sys.modules[{spared!r}] = None; import {modules.replace(' ', ', ')}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
