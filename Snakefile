@@ -3,6 +3,7 @@
 #   snakemake --cores all                                             the embedded experiment (config.yaml)
 #   snakemake --cores all --configfile workflow/config/cifar10.yaml   the paper's experiment
 #   snakemake --cores all results/table1.csv                          one target, with what it needs
+#   snakemake --cores all results/plan.csv                            what all of it will take
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -27,6 +28,7 @@ include: "workflow/rules/pairs.smk"
 include: "workflow/rules/students.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/paper.smk"
+include: "workflow/rules/plan.smk"
 
 
 rule all:

@@ -221,6 +221,8 @@ def settings_of(wildcards):
         content["iterations"] = config["evaluation"]["iterations"] if swept else []
     elif kind == "scoring":
         content = config["evaluation"]["scoring"]
+    elif kind == "plan":
+        content = plan_settings()
     return canonical_json(content)
 
 
@@ -232,6 +234,41 @@ def costs_settings(student):
     training = {key: student["training"][key] for key in ("batch", "clip", "compile", "precision")}
     model = {**student["model"], "channels": channels, "size": size, "classes": classes}
     return {"model": model, "training": training}
+
+
+def plan_settings():
+    """All that decides which jobs there are, and what they take."""
+    asked = {
+        kind: {key: job[key] for key in ("threads", "mem_mb", "gpu")} | {"device": computes_on(kind)}
+        for kind, job in config["jobs"].items()
+    }
+    students = {
+        name: {key: student[key] for key in ("pairs", "model", "training", "milestones", "seeds")}
+        | {"headline": headline(name), "imported": "import" in student}
+        for name, student in STUDENTS.items()
+    }
+    return {
+        **{key: config[key] for key in ("data", "features", "teachers", "pairs", "evaluation")},
+        "students": students,
+        "jobs": asked,
+        "downloads": {
+            key: os.path.basename(source["url"])
+            for key, source in sources(config).items()
+            if not source["path"]
+        },
+        "shown": {
+            "table": [f"table{number}" for number in TABLES],
+            "figure": FIGURES,
+            "figure4": GRIDS,
+            "reproduction": ["reproduction"],
+        },
+    }
+
+
+def gpus_here():
+    """How many GPUs Snakemake shares among the jobs; where it counts none, as many as one job asks for."""
+    gpus = workflow.global_resources.get("gpu")
+    return gpus.value if gpus else max(job["gpu"] for job in config["jobs"].values())
 
 
 def student_manifest(wildcards):

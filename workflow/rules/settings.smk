@@ -13,7 +13,7 @@ rule settings:
     wildcard_constraints:
         settings="|".join(
             [
-                "costs|scoring",
+                "costs|plan|scoring",
                 f"students/({'|'.join(STUDENTS)})",
                 rf"sampling/({'|'.join(STUDENTS)})/[1-9]\d*",
                 f"paper/(table({'|'.join(TABLES)})|reproduction|{'|'.join([*FIGURES, *GRIDS])})",

@@ -1,0 +1,28 @@
+# What the experiment will take on this machine, measured before it starts; no other rule asks for it.
+
+
+rule plan:
+    input:
+        "<results>/settings/plan.json",
+    output:
+        csv=report(
+            "<results>/plan.csv",
+            caption="../report/caption.rst",
+            category="Plan",
+            labels={"plan": "all jobs"},
+        ),
+        md="<results>/plan.md",
+    log:
+        "<results>/logs/plan.log",
+    conda:
+        "../../envs/get.yaml"
+    # all cores of this machine, which it uses as the jobs will
+    threads: lambda wildcards: workflow.cores or threads_of("costs")
+    resources:
+        **asks("costs"),
+    params:
+        cores=workflow.cores,
+        gpus=gpus_here(),
+        caption=CAPTIONS["plan"],
+    script:
+        "../scripts/plan.py"

@@ -1,0 +1,16 @@
+"""Measure what the jobs of the experiment will take."""
+
+from get.runtime import logging_to
+
+if __name__ == "__main__":  # not in the processes that it starts
+    with logging_to(snakemake.log[0]):
+        from get.evaluation.plan import make_plan
+
+        make_plan(
+            settings=snakemake.input[0],
+            scripts=snakemake.scriptdir,
+            cores=snakemake.threads,
+            gpus=snakemake.params.gpus,
+            output=snakemake.output.csv,
+            readable=snakemake.output.md,
+        )
