@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import resource
 import subprocess
 import tempfile
 import time
@@ -24,7 +23,6 @@ from get.log import log, mute
 PRECISIONS = ("float32", "tf32", "bfloat16")
 LONGEST_MARGIN = 300.0  # seconds before the end of a job in which a training saves its state, at most
 SHARE_OF_MARGIN = 0.2  # and at most this share of the time that it has
-OTHER_FILES = 256  # that a process may have open beside those it asks for
 
 T = TypeVar("T")
 
@@ -190,7 +188,7 @@ def wait_for_all() -> None:
         dist.barrier()
 
 
-# ---------------------------------------------------------------------------------- limits of the system
+# ---------------------------------------------------------------------------------- limits of time and memory
 
 
 def stop_time() -> float | None:
@@ -259,23 +257,6 @@ def within_memory(compute: Callable[[slice], T], count: int, batch: int, key: st
             continue
         yield result
         start = rows.stop
-
-
-def allow_open_files(count: int) -> None:
-    """Let this process have `count` files open, beside some others.
-
-    Raises:
-        UserError: the system allows fewer.
-    """
-    wanted = count + OTHER_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if wanted > hard:
-        raise UserError(
-            f"{count} shards are to be open, but the system allows {hard} files; raise the limit (ulimit "
-            "-Hn), or set pairs.shards lower"
-        )
-    if wanted > soft:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 # ---------------------------------------------------------------------------------- input prepared ahead

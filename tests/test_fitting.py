@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -519,6 +520,22 @@ def test_a_run_on_the_plateau_says_so(pairs: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(training, "mean_image_error", lambda *args: 2 * mean_image_error(*args))
     student(pairs, tmp_path / "100.pt", 50, training={**DISTILLATION, "lr": 1e-9})
     assert checkpoint.load(tmp_path / "100.safetensors")[1]["plateau"] is False
+
+
+def test_a_shard_that_is_cut_off_meanwhile_is_named(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = Path(shutil.copytree(pairs.parent, tmp_path / "pairs"), "manifest.json")
+    shard, real = manifest.with_name("train-00001.h5"), fitting.take_step
+
+    def step(state: Any, *args: Any) -> None:
+        real(state, *args)
+        if state.step == 5:
+            os.truncate(shard, 10_000)
+
+    monkeypatch.setattr(fitting, "take_step", step)
+    with pytest.raises(UserError, match=rf"{shard} .*cut off.*; delete it and make it again with: snakemake"):
+        student(manifest, tmp_path / "50.pt", 50)
 
 
 def test_mean_image_error() -> None:

@@ -138,8 +138,8 @@ def test_float16_becomes_float32_exactly() -> None:
     batch = Batch(*(torch.from_numpy(array) for array in (every, -every, np.arange(len(every)))))
     moved = batch.on(torch.device("cpu"))
     assert moved.noise.dtype == moved.image.dtype == torch.float32
-    np.testing.assert_array_equal(moved.noise.numpy(), every.astype(np.float32))
-    np.testing.assert_array_equal(moved.image.numpy(), -every.astype(np.float32))
+    for tensor, array in ((moved.noise, every), (moved.image, -every)):
+        assert tensor.numpy().tobytes() == array.astype(np.float32).tobytes()
     assert moved.label.equal(batch.label)
 
 
@@ -152,25 +152,10 @@ def test_more_shards_than_files_may_be_open(tmp_path: Path, monkeypatch: pytest.
         data = training_pairs(manifest)
         np.testing.assert_array_equal(data.batch(torch.arange(400)).image.numpy(), written[1])
         monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 300))
-        with pytest.raises(UserError, match=r"200 shards .* allows 300 files; raise .*ulimit.* pairs.shards"):
+        with pytest.raises(UserError, match=r"200 shards .* allows 300 files; raise .*ulimit.*fewer shards"):
             training_pairs(manifest)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def open_files(folder: Path) -> int:
-    return sum(str(folder) in os.path.realpath(link) for link in Path("/proc/self/fd").iterdir())
-
-
-def test_files_close_with_the_pairs(copy: Path) -> None:
-    data = training_pairs(read_manifest(copy))
-    assert open_files(copy.parent) == 2
-    del data
-    (copy.parent / "train-00001.h5").unlink()
-    with pytest.raises(UserError):
-        training_pairs(read_manifest(copy))
-    gc.collect()  # the error keeps what was opened before it
-    assert open_files(copy.parent) == 0
 
 
 def test_reading_takes_no_memory(tmp_path: Path) -> None:
@@ -187,7 +172,25 @@ def test_reading_takes_no_memory(tmp_path: Path) -> None:
     assert resident() - before < 2000  # kB, of 19,200
 
 
-# ---------------------------------------------------------------------- what happens to a shard that is open
+@pytest.fixture
+def copy(pairs: Path, tmp_path: Path) -> Path:
+    shutil.copytree(pairs.parent, tmp_path / "pairs")
+    return tmp_path / "pairs" / "manifest.json"
+
+
+def open_files(folder: Path) -> int:
+    return sum(str(folder) in os.path.realpath(link) for link in Path("/proc/self/fd").iterdir())
+
+
+def test_files_close_with_the_pairs(copy: Path) -> None:
+    data = training_pairs(read_manifest(copy))
+    assert open_files(copy.parent) == 2
+    del data
+    (copy.parent / "train-00001.h5").unlink()
+    with pytest.raises(UserError):
+        training_pairs(read_manifest(copy))
+    gc.collect()  # the error keeps what was opened before it
+    assert open_files(copy.parent) == 0
 
 
 def test_a_shard_that_is_cut_off_while_it_is_read(copy: Path) -> None:
@@ -221,12 +224,6 @@ def test_a_file_system_that_fails(copy: Path, monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.setattr(os, "preadv", fail)
     with pytest.raises(UserError, match=r"train-00001.h5 cannot be read now .*; run the same command again"):
         data.batch(torch.tensor([150]))
-
-
-@pytest.fixture
-def copy(pairs: Path, tmp_path: Path) -> Path:
-    shutil.copytree(pairs.parent, tmp_path / "pairs")
-    return tmp_path / "pairs" / "manifest.json"
 
 
 def test_missing_shard_names_the_command(copy: Path) -> None:

@@ -24,17 +24,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from get.evaluation.costs import peak_memory
 from get.evaluation.features import Classifier, Extractor, Features
 from get.evaluation.jobs import Measure, Settings
 from get.evaluation.scores import Reference, Scoring, bootstrap, compare_with_train, score
-from get.evaluation.statistics import moments, square_root
+from get.evaluation.statistics import moments, resamples_of, square_root
 from get.fitting import State, take_step
+from get.log import Progress
 from get.pairs.dataset import Pairs, training_pairs
 from get.pairs.shards import read_manifest, write_manifest, write_shard
-from get.runtime import Progress, is_out_of_memory, pick_device, send
+from get.runtime import is_out_of_memory, pick_device, send
 from get.seeding import classes_of, generator
 from get.state import Optimisation
 from get.student.losses import distillation_loss
@@ -136,7 +136,7 @@ def student_step(s: Settings, device: torch.device) -> Found:
 
         def loss(count: int, forward: Any, step: int) -> Tensor:
             chosen = torch.randperm(batch)[:count]
-            noise, image, label = (send(t, device) for t in pairs.batch(chosen))
+            noise, image, label = pairs.batch(chosen).on(device)
             z = initial_state(student.state_shape, count, 0, step, device)
             states = forward(noise, label, z, checkpointing=options.checkpointing)
             return distillation_loss(states, image, options.loss_decay)
@@ -263,17 +263,16 @@ def sampling(s: Settings, device: torch.device) -> Found:
 # ------------------------------------------------------------------------------------------------- scores
 
 
-class _Random(FeatureExtractorInceptionV3):
-    """torch-fidelity's Inception as it is before its weights are loaded."""
-
-    def load_state_dict(self, *_: Any, **__: Any) -> Any:
-        """Load nothing."""
-
-
 def write_random_inception(path: Path) -> None:
     """Write random weights of torch-fidelity's Inception."""
+    from torch_fidelity import FeatureExtractorInceptionV3  # takes seconds
+
+    class Untrained(FeatureExtractorInceptionV3):
+        def load_state_dict(self, *_: Any, **__: Any) -> Any:
+            """Leave the weights as they are."""
+
     torch.save({}, path)
-    network = _Random("inception", ["2048"], feature_extractor_weights_path=str(path))
+    network = Untrained("inception", ["2048"], feature_extractor_weights_path=str(path))
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)  # activations neither vanish nor explode
@@ -310,7 +309,8 @@ def scoring(s: Settings, device: torch.device) -> Found:
     few = max(least, min(samples, options.kid_subset_size))
 
     def resampled(number: int, count: int) -> dict[str, list[float]]:
-        return bootstrap(Features(rows[:count], logits[:count]), references, number, 0, device)
+        shares = resamples_of(count, number, 0)
+        return bootstrap(Features(rows[:count], logits[:count]), references, shares, device)
 
     one = timing(partial(resampled, 1), samples, device, least=least)
     share, resamples = one.share, options.bootstrap * one.seconds
@@ -375,8 +375,6 @@ def calibrate(measures: Iterable[Measure], kinds: Settings, cores: int) -> dict[
     threads = {kind: min(job["threads"], cores) for kind, job in kinds.items()}
     used = {measure.kind for measure in wanted}
     gpu = torch.cuda.is_available() and any(kinds[kind]["device"] != "cpu" for kind in used)
-    # NumPy's; a worker reads it when it starts
-    os.environ["OPENBLAS_NUM_THREADS"] = str(threads["score"])
     workers = 1 if gpu else max(1, cores // max(threads[kind] for kind in used))
     progress, found = Progress("measured", len(wanted)), {}
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:

@@ -17,8 +17,8 @@ import torch
 from get.evaluation.calibration import Found, calibrate
 from get.evaluation.jobs import Experiment, Job, Measure, Settings, measure
 from get.files import read_json, write_text
+from get.log import log
 from get.reading import reading, require
-from get.runtime import log
 
 KEYS = {
     "data": dict,
@@ -38,9 +38,9 @@ COMMANDS = {
     "train_student": "import get.cli, get.student.training",
     "train_teacher": "import get.cli, get.teacher.training",
 }
-# a GPU is opened; optimisers, and models that are loaded, import more
+# a GPU is opened; torch imports more where a model is loaded; so does Inception
 OPEN = "import torch; torch.zeros(1, device='cuda' if torch.cuda.is_available() else 'cpu')"
-OPTIMISE = "torch.optim.AdamW([torch.zeros(1)])"
+INCEPTION = "from torch_fidelity import FeatureExtractorInceptionV3"
 LOAD = """
 import tempfile
 from get.weights import load_model, write_weights
@@ -127,7 +127,7 @@ def make_plan(
         experiment = Experiment(wanted, gpus)
         kinds = {kind: {**job, "gpu": min(gpus, job["gpu"])} for kind, job in wanted["jobs"].items()}
     jobs = experiment.jobs
-    starts = {job.rule: _start(job, Path(scripts)) for job in jobs}
+    starts = {job.rule: _start(job, Path(scripts), wanted["features"]["extractor"]) for job in jobs}
     found = calibrate(dict.fromkeys([*starts.values(), *experiment.measures()]), kinds, cores)
     for part in (part for part, result in found.items() if result is None):
         log.info("not enough memory for %s %s", part.name, part.settings)
@@ -159,14 +159,15 @@ def _cores(job: Job, kinds: Settings, cores: int) -> int:
     return cores if job.rule == "costs" else min(cores, kinds[job.kind]["threads"])
 
 
-def _start(job: Job, scripts: Path) -> Measure:
+def _start(job: Job, scripts: Path, extractor: str) -> Measure:
     """Return the start of a process that imports what a job imports."""
     code = COMMANDS.get(job.rule)
     if code is None:
         script = (scripts / f"{job.rule}.py").read_text()
         code = "\n".join([PREAMBLE, *re.findall(r"^ *((?:from|import) .*)$", script, re.MULTILINE)])
-    if job.kind != "light":
-        code += f"\n{OPEN}\n{OPTIMISE if job.rule.startswith('train_') else LOAD}"
+    code += f"\n{OPEN}" if job.kind != "light" else ""
+    code += f"\n{LOAD}" if job.kind in ("pairs", "sample", "score", "costs") else ""
+    code += f"\n{INCEPTION}" if job.kind == "score" and extractor == "inception" else ""
     return measure("start", job.kind, code=code)
 
 

@@ -4,7 +4,9 @@ Rows are read into the batch, not mapped: the pages of a map count as this proce
 them, 12 GB for a million pairs), and a process whose map's file is cut off dies without a word (SIGBUS).
 """
 
+import math
 import os
+import resource
 import weakref
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +19,13 @@ from torch import Tensor
 from get.files import UserError
 from get.pairs.shards import HELD_OUT, Content, Manifest, changed, open_shard, remedy
 from get.reading import AGAIN, reading
-from get.runtime import allow_open_files, send
+from get.runtime import send
+
+OTHER_FILES = 256  # that a process may have open beside its shards
 
 
 class Batch(NamedTuple):
-    """noise and image (B, C, H, W) and label (B,) int64; float16 in CPU memory as the shards have them."""
+    """noise and image (B, C, H, W) float16, as they are stored, and label (B,) int64, in CPU memory."""
 
     noise: Tensor
     image: Tensor
@@ -68,6 +72,7 @@ class Pairs:
         self.shape = sources[0].shape
         self._sources = sources  # which they close with
         self._files = [source.file for source in sources]
+        self._row = 2 * math.prod(self.shape)  # bytes
         self._label = np.concatenate([source.label for source in sources])
         self._ends = np.cumsum([len(source.label) for source in sources])
         self._starts = self._ends - [len(source.label) for source in sources]
@@ -84,17 +89,16 @@ class Pairs:
         """
         wanted = positions.numpy()
         shard = np.searchsorted(self._ends, wanted, side="right")
-        row = wanted - self._starts[shard]
-        noise, image = (self._rows(shard, row, offsets[shard]) for offsets in self._offsets.T)
+        starts = self._offsets[shard].T + (wanted - self._starts[shard]) * self._row
+        noise, image = (self._read(shard.tolist(), each.tolist()) for each in starts)
         return Batch(noise, image, torch.from_numpy(self._label[wanted]))
 
-    def _rows(self, shard: NDArray[np.intp], row: NDArray[np.int64], offset: NDArray[np.int64]) -> Tensor:
-        out = torch.empty((len(row), *self.shape), dtype=torch.float16)
-        rows = out.numpy().reshape(len(row), -1)
-        size = rows.strides[0]
-        for number, start, into in zip(shard.tolist(), (offset + row * size).tolist(), rows, strict=True):
+    def _read(self, numbers: list[int], starts: list[int]) -> Tensor:
+        """Return the rows (B, C, H, W) that begin at the bytes `starts` of the shards `numbers`."""
+        out = torch.empty((len(starts), *self.shape), dtype=torch.float16)
+        for number, start, row in zip(numbers, starts, out.numpy(), strict=True):
             try:
-                if os.preadv(self._files[number], [into.data], start) < size:
+                if os.preadv(self._files[number], [row.data], start) < self._row:
                     raise ValueError("it was cut off after it was opened")
             except (OSError, ValueError):
                 path = self._sources[number].path
@@ -107,10 +111,11 @@ def training_pairs(manifest: Manifest) -> Pairs:
     """Open the training pairs of a manifest.
 
     Raises:
-        UserError: a shard is missing, damaged, or not the one that the manifest lists.
+        UserError: a shard is missing, damaged, or not the one that the manifest lists; or there are more than
+            the system lets a process open.
     """
     sources, listed = [], manifest.folder / "manifest.json"
-    allow_open_files(len(manifest.shards))
+    _allow_open_files(len(manifest.shards))
     for shard in manifest.training():
         path = manifest.folder / shard.file
         if not path.exists():
@@ -134,3 +139,16 @@ def held_out_pairs(path: str | Path, identity: str) -> Pairs:
         if content.start != HELD_OUT:
             raise UserError(f"{path} holds pairs from {content.start} on, no held-out ones; {remedy(path)}")
         return Pairs([Source(Path(path), content)], content.classes, content.teacher)
+
+
+def _allow_open_files(shards: int) -> None:
+    """Raise the soft limit of open files where it is too low; raises `UserError` where the hard one is."""
+    wanted = shards + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if wanted > hard:
+        raise UserError(
+            f"{shards} shards are to be open, but the system allows {hard} files; raise that limit (ulimit "
+            "-Hn), or make the pairs in fewer shards"
+        )
+    if wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

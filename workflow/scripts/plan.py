@@ -1,6 +1,6 @@
 """Measure what the jobs of the experiment will take."""
 
-from get.runtime import logging_to
+from get.log import logging_to
 
 if __name__ == "__main__":  # not in the processes that it starts
     with logging_to(snakemake.log[0]):
