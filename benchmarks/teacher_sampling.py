@@ -5,9 +5,9 @@
         "sigma_data": 0.5, "model_channels": 128, "channel_mult": [2, 2, 2], "blocks": 4,
         "attention_resolutions": [16], "dropout": 0.13, "augment_dim": 9}'        (the network of CIFAR-10)
 
-Weights are random. `--reference` is a clone of NVlabs/edm, which wants click, requests and scipy, and is no part
-of this project. Differences are of images in [-1, 1], to the reference or, without one, to our own
-sampler in float32.
+Weights are random. `--reference` is a clone of NVlabs/edm, which is no part of this project and wants click,
+requests and scipy. Differences are of images in [-1, 1], to the reference or, without one, to our own sampler in
+float32.
 """
 
 import argparse
