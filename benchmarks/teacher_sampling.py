@@ -6,8 +6,8 @@
         "attention_resolutions": [16], "dropout": 0.13, "augment_dim": 9}'        (the network of CIFAR-10)
 
 Weights are random. `--reference` is a clone of NVlabs/edm, which is no part of this project and wants click,
-requests and scipy. Differences are of images in [-1, 1], to the reference or, without one, to our own sampler in
-float32.
+requests and scipy. Differences are of images in [-1, 1], to the reference or, without one, to our own sampler
+in float32.
 """
 
 import argparse
