@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from get.evaluation.costs import peak_memory
+from get.evaluation.costs import NO_CHANGE, peak_memory
 from get.evaluation.features import Classifier, Extractor, Features
 from get.evaluation.jobs import Measure, Settings
 from get.evaluation.scores import Reference, Scoring, bootstrap, compare_with_train, score
@@ -51,14 +51,6 @@ from get.weights import write_weights
 LIMIT = 1.5  # seconds of timed calls of one part, about; there are at least two calls
 GROWTH = 4  # factor by which calls grow to the size of a batch
 LARGEST = 1000  # timed calls at most
-NO_CHANGE: Settings = {  # what changes no cost
-    "lr": 0.0,
-    "warmup": 0,
-    "weight_decay": 0.0,
-    "ema": 0.9,
-    "ema_warmup": False,
-    "loss_decay": 0.8,
-}
 
 
 class Found(NamedTuple):

@@ -29,6 +29,14 @@ from get.student.models import GET, Description, Student, build, parameter_count
 from get.student.training import Distillation
 
 WARM_UP, REPEATS = 1, 5  # calls before the timed ones, and timed calls
+NO_CHANGE: dict[str, Any] = {  # settings of training that change no cost
+    "lr": 0.0,
+    "warmup": 0,
+    "weight_decay": 0.0,
+    "ema": 0.9,
+    "ema_warmup": False,
+    "loss_decay": 0.8,
+}
 MODES = {"plain": False, "checkpointed": True}  # of training; GET has both
 
 
@@ -161,19 +169,10 @@ def training_costs(
     `training` has 'batch', 'clip', 'compile' and 'precision'.
     """
     student = _built(description, device)
-    # the other settings change no cost
-    rest: dict[str, Any] = {
-        "lr": 0.0,
-        "warmup": 0,
-        "weight_decay": 0.0,
-        "ema": 0.9,
-        "ema_warmup": False,
-        "loss_decay": 0.8,
-    }
     found = {}
     for mode in MODES if isinstance(student, GET) else ["plain"]:
         try:
-            options = Distillation(**training, **rest, checkpointing=MODES[mode])
+            options = Distillation(**training, **NO_CHANGE, checkpointing=MODES[mode])
             found[mode] = training_step(student, options)
         except torch.OutOfMemoryError:
             log.info("not enough memory on %s for training (%s) at batch %d", device, mode, training["batch"])
