@@ -6,13 +6,14 @@ smaller calls are timed and a straight line is drawn through them.
 """
 
 import json
-import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -30,6 +31,7 @@ from get.evaluation.features import Classifier, Extractor, Features
 from get.evaluation.jobs import Measure, Settings
 from get.evaluation.scores import Reference, Scoring, bootstrap, compare_with_train, score
 from get.evaluation.statistics import moments, resamples_of, square_root
+from get.files import UserError
 from get.fitting import State, take_step
 from get.log import Progress
 from get.pairs.dataset import Pairs, training_pairs
@@ -51,6 +53,12 @@ from get.weights import write_weights
 LIMIT = 1.5  # seconds of timed calls of one part, about; there are at least two calls
 GROWTH = 4  # factor by which calls grow to the size of a batch
 LARGEST = 1000  # timed calls at most
+# not by getrusage, which counts the process that started it too
+TELL_MEMORY = """
+import pathlib
+status = pathlib.Path("/proc/self/status")
+print(status.read_text() if status.exists() else "")
+"""
 
 
 class Found(NamedTuple):
@@ -328,13 +336,15 @@ def scoring(s: Settings, device: torch.device) -> Found:
 
 
 def start(s: Settings, device: torch.device) -> Found:
-    """A process that only imports what a job imports: its time, and its memory."""
+    """A process that only does what a job does before its work: its time, and its memory where Linux says."""
     begun = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", s["code"]])
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"python -c {s['code']!r} failed")
-    return Found({"start": time.perf_counter() - begun}, 1024 * usage.ru_maxrss)
+    command = [sys.executable, "-c", s["code"] + TELL_MEMORY]
+    done = subprocess.run(command, capture_output=True, text=True)
+    seconds = time.perf_counter() - begun
+    if done.returncode:
+        raise RuntimeError(f"this failed: {s['code']}\n{done.stderr}")
+    peak = re.search(r"VmHWM:\s+(\d+) kB", done.stdout)
+    return Found({"start": seconds}, 1024 * int(peak[1]) if peak else None)
 
 
 PARTS: dict[str, Callable[[Settings, torch.device], Found]] = {
@@ -362,6 +372,9 @@ def calibrate(measures: Iterable[Measure], kinds: Settings, cores: int) -> dict[
         measures: what.
         kinds: `jobs` of the config, with the 'device' of each.
         cores: of the machine.
+
+    Raises:
+        UserError: a device is not there, or a process was killed.
     """
     wanted = list(measures)
     threads = {kind: min(job["threads"], cores) for kind, job in kinds.items()}
@@ -372,7 +385,12 @@ def calibrate(measures: Iterable[Measure], kinds: Settings, cores: int) -> dict[
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         tasks = {m: pool.submit(_found, m, threads[m.kind], kinds[m.kind]["device"]) for m in wanted}
         for measure, task in tasks.items():
-            found[measure] = task.result()
+            try:
+                found[measure] = task.result()
+            except BrokenProcessPool:
+                raise UserError(
+                    "a process that measured was killed, perhaps for lack of memory; raise jobs.costs.mem_mb"
+                ) from None
             progress.advance(note=measure.name)
     progress.close()
     return found

@@ -153,6 +153,14 @@ class Experiment:
         """Return what must be downloaded for a key of the config."""
         return [f"inputs/{self.s['downloads'][key]}"] if key in self.s["downloads"] else []
 
+    def teachers(self) -> list[Settings]:
+        """Return the descriptions of the teachers."""
+        return [self._teacher(name) for name in sorted({pairs["teacher"] for pairs in self.pairs.values()})]
+
+    def students(self) -> list[Settings]:
+        """Return the descriptions of the students."""
+        return [self._student(name) for name in self.s["students"]]
+
     def _processes(self, kind: str) -> int:
         return max(1, min(self.s["jobs"][kind]["gpu"], self.gpus))
 

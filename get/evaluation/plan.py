@@ -38,17 +38,26 @@ COMMANDS = {
     "train_student": "import get.cli, get.student.training",
     "train_teacher": "import get.cli, get.teacher.training",
 }
-# a GPU is opened; torch imports more where a model is loaded; so does Inception
+# what takes long the first time: opening a GPU, and what loading a model or keeping a journal imports
 OPEN = "import torch; torch.zeros(1, device='cuda' if torch.cuda.is_available() else 'cpu')"
-INCEPTION = "from torch_fidelity import FeatureExtractorInceptionV3"
 LOAD = """
 import tempfile
+from {module} import build
 from get.weights import load_model, write_weights
-layer = torch.nn.Embedding(1, 1)
 with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
-    write_weights(file.name, "layer", layer.state_dict(), {"model": {}})
-    load_model(lambda _: torch.nn.Embedding(1, 1), file.name, "layer")
+    write_weights(file.name, "model", build({model}).state_dict(), {{"model": {model}}})
+    load_model(build, file.name, "model")
 """
+JOURNAL = """
+import tempfile
+from get.journal import Journal
+with tempfile.TemporaryDirectory() as folder:
+    journal = Journal(f"{folder}/1.pt")
+    journal.begin(0, 1)
+    journal.record(1, 1.0, 1.0)
+    journal.end(1, "done")
+"""
+INCEPTION = "from torch_fidelity import FeatureExtractorInceptionV3"
 
 
 class Slot(NamedTuple):
@@ -127,7 +136,7 @@ def make_plan(
         experiment = Experiment(wanted, gpus)
         kinds = {kind: {**job, "gpu": min(gpus, job["gpu"])} for kind, job in wanted["jobs"].items()}
     jobs = experiment.jobs
-    starts = {job.rule: _start(job, Path(scripts), wanted["features"]["extractor"]) for job in jobs}
+    starts = {job.rule: _start(job, Path(scripts), experiment) for job in jobs}
     found = calibrate(dict.fromkeys([*starts.values(), *experiment.measures()]), kinds, cores)
     for part in (part for part, result in found.items() if result is None):
         log.info("not enough memory for %s %s", part.name, part.settings)
@@ -159,15 +168,22 @@ def _cores(job: Job, kinds: Settings, cores: int) -> int:
     return cores if job.rule == "costs" else min(cores, kinds[job.kind]["threads"])
 
 
-def _start(job: Job, scripts: Path, extractor: str) -> Measure:
-    """Return the start of a process that imports what a job imports."""
+def _start(job: Job, scripts: Path, experiment: Experiment) -> Measure:
+    """Return the start of a process as that of a job, until it comes to its work."""
     code = COMMANDS.get(job.rule)
     if code is None:
         script = (scripts / f"{job.rule}.py").read_text()
         code = "\n".join([PREAMBLE, *re.findall(r"^ *((?:from|import) .*)$", script, re.MULTILINE)])
-    code += f"\n{OPEN}" if job.kind != "light" else ""
-    code += f"\n{LOAD}" if job.kind in ("pairs", "sample", "score", "costs") else ""
-    code += f"\n{INCEPTION}" if job.kind == "score" and extractor == "inception" else ""
+    if job.kind != "light":
+        code += f"\n{OPEN}"
+    if job.kind == "pairs":
+        code += LOAD.format(module="get.teacher.network", model=experiment.teachers()[0])
+    if job.kind in ("sample", "costs"):
+        code += LOAD.format(module="get.student.models", model=experiment.students()[0])
+    if job.kind == "score" and experiment.extractor["name"] == "inception":
+        code += f"\n{INCEPTION}"
+    if job.rule.startswith("train_"):
+        code += JOURNAL
     return measure("start", job.kind, code=code)
 
 
