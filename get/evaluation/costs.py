@@ -28,7 +28,7 @@ from get.student.losses import distillation_loss
 from get.student.models import GET, Description, Student, build, parameter_count
 from get.student.training import Distillation
 
-WARM_UP, REPEATS = 1, 5  # calls before the timed ones, and timed calls
+WARM_UP, REPEATS = 2, 5  # calls before the timed ones, and timed calls
 NO_CHANGE: dict[str, Any] = {  # settings of training that change no cost
     "lr": 0.0,
     "warmup": 0,
