@@ -23,10 +23,11 @@ import numpy as np
 import torch
 from common import Row, arguments, begin, finish, machine, spread, timed
 
+from get.evaluation.costs import WARM_UP
 from get.files import read_json
 from get.journal import read_journal
 from get.log import logging_to
-from get.pairs.dataset import Pairs, training_pairs
+from get.pairs.dataset import Batch, Pairs, training_pairs
 from get.pairs.shards import read_manifest, write_manifest, write_shard
 from get.seeding import Visits
 
@@ -74,31 +75,38 @@ def kernel_says(file: str, name: str) -> int:
     return int(next(line.split()[1] for line in lines if line.startswith(f"{name}:")))
 
 
+def fetched() -> int:
+    """Return the bytes that this process has had fetched from disks."""
+    return kernel_says("io", "read_bytes")
+
+
 def memory() -> Row:
     """Return this process's resident memory in MB: all of it, and what no file stands behind."""
     return {name: round(kernel_says("status", name) / 1024) for name in ("VmRSS", "RssAnon")}
 
 
 def measure(pairs: Pairs, args: argparse.Namespace, device: torch.device, files: list[Path]) -> list[Row]:
-    """Return the rows: reading from warm files, conversion, reading from cold ones."""
+    """Return the rows: reading from warm files, making float32 on the device, reading from cold files."""
     visits, steps = Visits(len(pairs), args.batch, 0), count()
     batch = pairs.batch(visits(next(steps)))
     stored = batch.noise.nbytes + batch.image.nbytes
-    seconds, fetched = {}, 0
-    for kind, prepare, repeats in (("warm", warm, args.batches), ("cold", forget, COLD)):
-        prepare(files)
-        calls = {f"read, {kind}": lambda: pairs.batch(visits(next(steps)))}
-        if kind == "warm":
-            calls["to float32 on the device"] = lambda: batch.on(device)
-        before, first = kernel_says("io", "read_bytes"), next(steps)
-        seconds |= timed(calls, device, repeats)
-        fetched = (kernel_says("io", "read_bytes") - before) // (next(steps) - first - 1)
+
+    def read() -> Batch:
+        return pairs.batch(visits(next(steps)))
+
+    warm(files)
+    seconds = timed({"read, warm": read, "to float32": lambda: batch.on(device)}, device, args.batches)
+    forget(files)
+    before = fetched()
+    seconds |= timed({"read, cold": read}, device, COLD)
+    cold = (fetched() - before) // (COLD + WARM_UP)
+    moved = {"read, warm": 2 * stored, "to float32": 3 * stored, "read, cold": 2 * stored}  # in and out
     rows = []
     for name, values in seconds.items():
-        each = spread(values)
-        row = {"what": name, "ms/batch": 1e3 * each["median"], "low": 1e3 * each["low"]}
-        row |= {"high": 1e3 * each["high"], "batches": len(values), "bytes": stored}
-        rows.append(row | {"from the disk": fetched if "cold" in name else None})
+        each = {key: 1e3 * value for key, value in spread(values).items()}
+        row = {"what": name, "ms/batch": each["median"], "low": each["low"], "high": each["high"]}
+        row |= {"batches": len(values), "bytes moved": moved[name]}
+        rows.append(row | {"bytes from the disk": cold if name == "read, cold" else None})
     return rows
 
 
@@ -144,7 +152,7 @@ def main() -> None:
         seconds = {**first_step(args, manifest), "of it opening the pairs": opening}
     limits = machine(torch.device("cpu"))
     for row in rows:
-        row["ms at copy rate"] = 1e3 * 2 * row["bytes"] / limits["copy_bytes"]
+        row["ms at copy rate"] = 1e3 * row["bytes moved"] / limits["copy_bytes"]
     finish(__file__, args, limits, rows, pairs=len(pairs), resident_MB=resident, seconds=seconds)
 
 

@@ -1,7 +1,7 @@
-"""Pairs as training reads them: row by row out of open shards, in constant memory however many pairs.
+"""Pairs as training reads them: row by row out of open shards; of all pairs, only the labels are in memory.
 
-Rows are read into the batch, not mapped: the pages of a map count as this process's memory (in the end all of
-them, 12 GB for a million pairs), and a process whose map's file is cut off dies without a word (SIGBUS).
+The shards are not mapped: the pages of a map count as this process's memory (in the end 12 GB for a million
+pairs), and a process whose map's file is cut off dies without a word (SIGBUS).
 """
 
 import math
