@@ -112,7 +112,7 @@ def test_gpus_share_the_batch(tiny: Config) -> None:
 
 def near(real: Path) -> Any:
     """The size of a file, but for headers."""
-    return pytest.approx(real.stat().st_size, rel=0.05, abs=5000)
+    return pytest.approx(real.stat().st_size, rel=0.05, abs=8000)
 
 
 def test_checkpoints_are_as_large_as_planned(tmp_path: Path) -> None:
