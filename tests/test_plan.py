@@ -135,10 +135,12 @@ def test_pairs_and_samples_are_as_large_as_planned(tiny: Config, pairs: Path, tm
     assert shard is not None
     assert 6 * shard == near(pairs.parent / "train-00000.h5")
     with new_samples(
-        tmp_path / "4.h5", ["lowest-residual-2", "last-2"], classes_of(range(20), 10), [1, 8, 8]
+        tmp_path / "4.h5", ["lowest-residual-2", "last-2"], classes_of(range(2000), 10), [1, 8, 8]
     ):
         pass
-    assert jobs["samples/students/get/seed0/4"].writes == near(tmp_path / "4.h5")
+    samples = jobs["samples/students/get/seed0/4"].writes  # 20 of them
+    assert samples is not None
+    assert 100 * samples == near(tmp_path / "4.h5")
 
 
 # ------------------------------------------------------------------------------------------------- schedule
