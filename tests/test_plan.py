@@ -134,10 +134,10 @@ def test_pairs_and_samples_are_as_large_as_planned(tiny: Config, pairs: Path, tm
     shard = jobs["pairs/conditional/train-00000"].writes  # 20 of the same shape
     assert shard is not None
     assert 6 * shard == near(pairs.parent / "train-00000.h5")
-    with new_samples(
-        tmp_path / "4.h5", ["lowest-residual-2", "last-2"], classes_of(range(2000), 10), [1, 8, 8]
-    ):
-        pass
+    labels, variants = classes_of(range(2000), 10), ["lowest-residual-2", "last-2"]
+    with new_samples(tmp_path / "4.h5", variants, labels, [1, 8, 8]) as file:
+        for images in file.variants.values():
+            images[:] = 0
     samples = jobs["samples/students/get/seed0/4"].writes  # 20 of them
     assert samples is not None
     assert 100 * samples == near(tmp_path / "4.h5")
