@@ -103,7 +103,7 @@ def finish(process: "subprocess.Popen[str]") -> str:
 def table(cluster: Cluster, prepared: Path) -> tuple[Run, str, str]:
     """Make a table and, as an array job of which one task is cancelled, pairs; then nothing again."""
     run = Run(cluster, prepared, "table", step=3, gpu=2)
-    targets = ["results/table6.csv", "results/pairs/conditional/manifest.json"]
+    targets = ["results/table6.csv", "results/pairs/conditional/manifest.json", "results/costs.json"]
     process = run.start(*targets, *ARRAYS, *TYPED)
     wait_for(
         lambda: [job for job in run.jobs if (job.get("ArrayTaskId"), job["JobState"]) == ("2", "RUNNING")]

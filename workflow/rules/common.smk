@@ -84,6 +84,11 @@ def threads_of(kind):
     return config["jobs"][kind]["threads"]
 
 
+def cores_here(wildcards):
+    """All cores that Snakemake has; where SLURM has them (and `workflow.cores` fails), what the config says."""
+    return workflow._cores or threads_of("costs")
+
+
 def computes_on(kind):
     """Where a job of this kind computes: without a GPU of its own, on the CPU."""
     return config["device"] if config["jobs"][kind]["gpu"] else "cpu"

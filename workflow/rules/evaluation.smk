@@ -111,7 +111,7 @@ rule costs:
     conda:
         "../../envs/get.yaml"
     # all cores of this machine, that nothing else runs meanwhile; it computes with those of training
-    threads: lambda wildcards: workflow.cores or threads_of("costs")
+    threads: cores_here
     resources:
         **asks("costs"),
     script:

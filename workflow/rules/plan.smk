@@ -17,11 +17,11 @@ rule plan:
     conda:
         "../../envs/get.yaml"
     # all cores of this machine, which it uses as the jobs will
-    threads: lambda wildcards: workflow.cores or threads_of("costs")
+    threads: cores_here
     resources:
         **asks("costs"),
     params:
-        cores=workflow.cores,
+        cores=lambda wildcards, threads: threads,
         gpus=gpus_here(),
         caption=CAPTIONS["plan"],
     script:
