@@ -86,7 +86,8 @@ def threads_of(kind):
 
 def cores_here(wildcards):
     """All cores that Snakemake has; where SLURM has them (and `workflow.cores` fails), what the config says."""
-    return workflow._cores or threads_of("costs")
+    on_slurm = workflow.remote_exec or workflow._cores is None
+    return threads_of("costs") if on_slurm else workflow._cores
 
 
 def computes_on(kind):
