@@ -285,12 +285,12 @@ def _add_training(commands: Commands) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, or the one of the error."""
     args = parser().parse_args(arguments)
-    if args.threads is not None:
-        import torch  # takes seconds: where it is needed, and once the arguments are known to be fine
-
-        torch.set_num_threads(max(1, args.threads // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     try:
         with logging_to():
+            if args.threads is not None:
+                import torch  # takes a second: not before the arguments are known to be fine
+
+                torch.set_num_threads(max(1, args.threads // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
             log.info("get %s", shlex.join(arguments or sys.argv[1:]))
             args.run(args)
     except UserError as error:

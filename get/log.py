@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from get.files import UserError
+from get.process import collect_seldom
 
 log = logging.getLogger("get")
 warned = logging.getLogger("py.warnings")  # where Python's warnings go
@@ -17,7 +18,11 @@ warned = logging.getLogger("py.warnings")  # where Python's warnings go
 
 @contextmanager
 def logging_to(path: str | Path | None = None) -> Iterator[None]:
-    """Send the log (and an error's traceback) to the file at `path`, or to standard error."""
+    """Send the log (and an error's traceback) to the file at `path`, or to standard error.
+
+    Every stage runs in such a block, its imports too.
+    """
+    collect_seldom()
     handler = logging.FileHandler(path) if path else logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     log.addHandler(handler)

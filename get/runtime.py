@@ -19,6 +19,7 @@ from torch import Tensor
 
 from get.files import UserError
 from get.log import log, mute
+from get.process import keep_freed_memory
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 LONGEST_MARGIN = 300.0  # seconds before the end of a job in which a training saves its state, at most
@@ -55,6 +56,8 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda":
         torch.cuda.set_device(device)  # or some helper would open the first GPU, which another job may use
         _allow_tf32(False)
+    else:
+        keep_freed_memory()
     return device
 
 

@@ -31,7 +31,8 @@ KEYS = {
     "students": dict,
     "teachers": dict,
 }
-# what a script begins with in Snakemake, and what jobs import that are no scripts
+# what every job begins with, what a script begins with in Snakemake, and what jobs import that are no scripts
+BEGIN = "from get.process import collect_seldom; collect_seldom()"
 PREAMBLE = "import pickle; from snakemake.iocontainers import Snakemake; from snakemake.logging import logger"
 COMMANDS = {
     "settings": "import get.files",
@@ -174,6 +175,7 @@ def _start(job: Job, scripts: Path, experiment: Experiment) -> Measure:
     if code is None:
         script = (scripts / f"{job.rule}.py").read_text()
         code = "\n".join([PREAMBLE, *re.findall(r"^ *((?:from|import) .*)$", script, re.MULTILINE)])
+    code = f"{BEGIN}\n{code}"
     if job.kind != "light":
         code += f"\n{OPEN}"
     if job.kind == "pairs":
