@@ -34,10 +34,12 @@ include: "workflow/rules/plan.smk"
 rule all:
     default_target: True
     input:
-        expand("<results>/table{number}.{format}", number=TABLES, format=["csv", "md", "tex"]),
+        expand("<results>/table{number}.{format}", number=TABLES, format=["csv", "md", "tex", "html"]),
         expand(
             "<results>/figures/{figure}.{format}",
-            figure=[*FIGURES, *GRIDS],
+            figure=[*FIGURES, *GRIDS, *SAME_NOISE],
             format=["pdf", "png"],
         ),
         "<results>/reproduction.csv",
+        "<results>/reproduction.html",
+        "<results>/overview.html",

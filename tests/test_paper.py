@@ -420,7 +420,7 @@ def test_iterations_conditioning_and_the_larger_vit() -> None:
 
 def test_reproduction_files(tmp_path: Path) -> None:
     claims = reproduction({"2": [row("GET", run(10.0), published="GET-Tiny")]}, [], cifar10=True)
-    write_reproduction(claims, "A caption.", tmp_path / "r.csv", tmp_path / "r.md")
+    write_reproduction(claims, "A caption.", {kind: tmp_path / f"r.{kind}" for kind in ("csv", "md", "html")})
     assert len(pd.read_csv(tmp_path / "r.csv")) == len(claims)
     text = (tmp_path / "r.md").read_text()
     assert "single run" in text
@@ -433,7 +433,7 @@ def test_reproduction_is_readable(tmp_path: Path) -> None:
     vit = row("ViT", run(8.0, VIT, parameters=9000), costs=costs(20_000.0))
     get = row("GET | mini", run(9.0, seed=0), published="GET-Mini")
     claims = reproduction({"4": [vit, get]}, [], cifar10=True)
-    write_reproduction(claims, "A caption.", tmp_path / "r.csv", tmp_path / "r.md")
+    write_reproduction(claims, "A caption.", {kind: tmp_path / f"r.{kind}" for kind in ("csv", "md", "html")})
     first, second = (tmp_path / "r.md").read_text().split("## Published numbers")
     assert first.startswith("## Orderings")
     orderings, found = cells_of(first), cells_of(second)

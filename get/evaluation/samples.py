@@ -30,6 +30,7 @@ from get.student import checkpoint
 from get.student.equilibrium import choose
 from get.student.models import GET, Student, parameter_count
 from get.student.sampling import Sampling, sample
+from get.weights import Header
 
 CHUNK = 1024  # images at a time
 HEADER = {"pairs": str, "teacher": str | None, "step": int, "seed": int, "plateau": bool}
@@ -116,16 +117,8 @@ def sample_student(
     Raises:
         UserError: a file is damaged, or the held-out pairs are of another teacher than the student's.
     """
-    student, header = checkpoint.load(weights)
-    with reading(weights, "student of this project"):
-        require(header, HEADER)
-        require_place(weights, header.get("place"))
-    pairs, on = held_out_pairs(held_out, header["pairs"]), pick_device(device)
-    if header["teacher"] not in (None, pairs.teacher):  # a published student does not name its teacher
-        raise UserError(
-            f"{weights} was trained on pairs of another teacher than those in {held_out}; "
-            "train the students again with: snakemake --forcerun train_student"
-        )
+    on = pick_device(device)
+    student, header, pairs = open_student(weights, held_out)
     student.to(on)
     labels = classes_of(range(samples), header["model"]["classes"] if student.conditional else 0)
     variants = _variants(student, iterations)
@@ -135,6 +128,25 @@ def sample_student(
         file.info.update(nfe=1, conditional=student.conditional, parameters=parameter_count(student))
         file.info.update(_fill(file, student, variants, seed, options, on))
         file.info["l1_held_out"] = held_out_errors(student, pairs, variants, options, on)
+
+
+def open_student(weights: str | Path, held_out: str | Path) -> tuple[Student, Header, Pairs]:
+    """Return a student, the header of its checkpoint, and the pairs that its teacher kept from training.
+
+    Raises:
+        UserError: a file is damaged, or the held-out pairs are of another teacher than the student's.
+    """
+    student, header = checkpoint.load(weights)
+    with reading(weights, "student of this project"):
+        require(header, HEADER)
+        require_place(weights, header.get("place"))
+    pairs = held_out_pairs(held_out, header["pairs"])
+    if header["teacher"] not in (None, pairs.teacher):  # a published student does not name its teacher
+        raise UserError(
+            f"{weights} was trained on pairs of another teacher than those in {held_out}; "
+            "train the students again with: snakemake --forcerun train_student"
+        )
+    return student, header, pairs
 
 
 def _fill(
@@ -186,9 +198,7 @@ def held_out_errors(
     def errors(rows: slice) -> list[float]:
         positions = torch.arange(rows.start, rows.stop)
         noise, image, label = pairs.batch(positions).on(device)
-        state = student.state_shape and normal(
-            positions.tolist(), student.state_shape, 0, "held-out", "state", device=device
-        )
+        state = _held_out_state(student, positions, device)
         with autocast(device, options.precision):
             guesses, steps = student.trajectory(noise, label, state, options.iterations)
         chosen = (choose(guesses[:count], steps[:count], rule) for count, rule in variants.values())
@@ -197,6 +207,45 @@ def held_out_errors(
     parts = within_memory(errors, len(pairs), options.batch, "evaluation.batch")
     totals = dict(zip(variants, map(sum, zip(*parts, strict=True)), strict=True))
     return {name: total / (len(pairs) * int(np.prod(pairs.shape))) for name, total in totals.items()}
+
+
+def _held_out_state(student: Student, positions: Tensor, device: torch.device) -> Tensor | None:
+    """Return z_0 for the held-out pairs at `positions`; None for a student without a state."""
+    if student.state_shape is None:
+        return None
+    return normal(positions.tolist(), student.state_shape, 0, "held-out", "state", device=device)
+
+
+class Answer(NamedTuple):
+    """What teacher and student make of the same noise.
+
+    noise (N, C, H, W) float32; teacher and student (N, C, H, W) uint8; labels (N,), None without classes.
+    """
+
+    noise: NDArray[np.float32]
+    teacher: NDArray[np.uint8]
+    student: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None
+
+
+@torch.no_grad()
+def answer(*, weights: str | Path, held_out: str | Path, count: int, precision: str, device: str) -> Answer:
+    """Return teacher's and student's images of the first `count` held-out noises (or of all, if fewer).
+
+    The student answers as in samples: one evaluation of its EMA weights, by the published rule.
+
+    Raises:
+        UserError: see `open_student`.
+    """
+    on = pick_device(device)
+    student, _, pairs = open_student(weights, held_out)
+    student.to(on)
+    positions = torch.arange(min(count, len(pairs)))
+    noise, image, label = pairs.batch(positions).on(on)
+    with autocast(on, precision):
+        drawn = student.generate(noise, label, _held_out_state(student, positions, on))
+    made, labels = to_bytes(drawn.images.float().cpu()).numpy(), label.cpu().numpy()
+    return Answer(noise.cpu().numpy(), to_bytes(image.cpu()).numpy(), made, labels if pairs.classes else None)
 
 
 def teacher_samples(*, manifest: str | Path, samples: int, nfe: int, output: str | Path) -> None:

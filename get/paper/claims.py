@@ -19,6 +19,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from get.files import write_text
+from get.paper import pages
 from get.paper.published import CHECKPOINTED, numbers_of, published
 from get.paper.results import Advantage, Row, advantage
 from get.paper.tables import MEGA, fixed, markdown
@@ -58,7 +59,7 @@ READABLE = {  # what a reader sees of each kind of claim, and what it is called
         "difference_percent": "difference (%)", "verdict": "verdict",
     },
 }  # fmt: skip
-HEADINGS = {"ordering": "## Orderings", "number": "## Published numbers"}
+HEADINGS = {"ordering": "Orderings", "number": "Published numbers"}
 WORDS = ("claim", "verdict", "verdict_test")  # columns that are no numbers
 
 
@@ -79,15 +80,29 @@ def reproduction(tables: Mapping[str, Sequence[Row]], larger: Sequence[Row], cif
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
-def write_reproduction(claims: pd.DataFrame, caption: str, csv: str | Path, md: str | Path) -> None:
-    """Write the claims as CSV, and for reading as Markdown: a table of orderings and one of numbers."""
-    write_text(csv, claims.to_csv(index=False, float_format="%.6g"))
-    parts = []
-    for kind, names in READABLE.items():
-        found = claims[claims["kind"] == kind]
-        shown = pd.DataFrame({title: found[name].map(_cells(name)) for name, title in names.items()})
-        parts += [HEADINGS[kind], markdown(shown, [name in WORDS for name in names])]
-    write_text(md, "\n\n".join([*parts, caption]) + "\n")
+def write_reproduction(claims: pd.DataFrame, caption: str, paths: Mapping[str, str | Path]) -> None:
+    """Write the claims as paths['csv'], and for reading as paths['md'] and paths['html']."""
+    readable = {HEADINGS[kind]: shown(claims, kind) for kind in READABLE}
+    text = [f"## {title}\n\n{markdown(found, left)}" for title, (found, left) in readable.items()]
+    html = [
+        part
+        for title, (found, left) in readable.items()
+        for part in (pages.heading(title), pages.table(found, left))
+    ]
+    texts = {
+        "csv": claims.to_csv(index=False, float_format="%.6g"),
+        "md": "\n\n".join([*text, caption]) + "\n",
+        "html": pages.page("Claims of the paper", *html, pages.paragraph(caption, "note")),
+    }
+    for kind, path in paths.items():
+        write_text(path, texts[kind])
+
+
+def shown(claims: pd.DataFrame, kind: str) -> tuple[pd.DataFrame, list[bool]]:
+    """Return what a reader wants of one kind of claims, as text, and which columns are words."""
+    names, found = READABLE[kind], claims[claims["kind"] == kind]
+    table = pd.DataFrame({title: found[name].map(_cells(name)) for name, title in names.items()})
+    return table, [name in WORDS for name in names]
 
 
 def _cells(name: str) -> Callable[[Any], str]:

@@ -1,14 +1,21 @@
-"""Figure 4: samples, uncurated and by class."""
+"""Images as figures: samples, uncurated and by class (Figure 4), and what students make of the same noise."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from get.paper import style
 from get.paper.mosaic import GAP, tile
 from get.paper.style import plt
+
+NOISE = 3  # standard deviations of noise that are shown from black to white
+CELL, BESIDE = 0.6, 1.25  # inches: an image beside others, labels and scale beside them
 
 
 def figure4a(images: NDArray[np.uint8], title: str, paths: Iterable[str | Path], side: int = 10) -> None:
@@ -38,7 +45,72 @@ def figure4b(
     axes.set_yticks([pitch * row + pitch / 2 - 1 for row in range(len(classes))], [str(c) for c in classes])
     axes.set_xticks([])
     axes.set_ylabel("class")
+    bare(axes)
+    style.save(figure, paths)
+
+
+def same_noise(
+    noise: NDArray[np.float32],
+    teacher: NDArray[np.uint8],
+    students: Sequence[tuple[str, NDArray[np.uint8]]],
+    labels: NDArray[np.int64] | None,
+    paths: Iterable[str | Path],
+) -> None:
+    """Draw what teacher and students make of the same noise, and below each student how far it is off.
+
+    Args:
+        noise, teacher: (N, C, H, W); students: what each is called, and its images.
+        labels: the classes (N,); None where the teacher sees none.
+    """
+    off = [np.abs(images / 255 - teacher / 255).mean(axis=1) for _, images in students]
+    largest = max(float(difference.max()) for difference in off)
+    scale = ScalarMappable(Normalize(0, largest or 1), "Blues")  # its lightness alone tells the values
+    blank = np.full((*noise.shape[:1], 3, *noise.shape[2:]), 255, np.uint8)
+    columns = [((255 * (noise / NOISE + 1) / 2).clip(0, 255), blank), (teacher, blank)]
+    for (_, images), difference in zip(students, off, strict=True):
+        coloured = np.moveaxis(scale.cmap(np.asarray(scale.norm(difference)), bytes=True)[..., :3], 3, 1)
+        columns.append((images, coloured))
+    picture, x, above, below = two_rows_each(columns)
+    width = min(style.PAGE, BESIDE + CELL * len(columns))
+    height = (width - BESIDE) * picture.shape[0] / picture.shape[1] + 0.4
+    figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
+    axes.imshow(picture, interpolation="nearest")
+    names = ["noise", "teacher", *(name.replace(" (", "\n(") for name, _ in students)]
+    axes.set_xticks(x, names, fontsize=6)
+    axes.xaxis.tick_top()
+    rows = [f"noise {n + 1}" if labels is None else f"class {labels[n]}" for n in range(len(noise))]
+    axes.set_yticks([*above, *below], [*rows, *["|difference|"] * len(below)])
+    bare(axes)
+    bar = figure.colorbar(scale, ax=axes, shrink=0.6, pad=0.02, aspect=40)
+    bar.set_label("|student - teacher|, share of the range of a pixel")
+    bar.outline.set_linewidth(0.4)
+    style.save(figure, paths)
+
+
+def two_rows_each(
+    columns: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+) -> tuple[NDArray[np.uint8], list[float], list[float], list[float]]:
+    """Arrange columns of twice (N, C, H, W), the second below the first, into one picture, white in between.
+
+    Returns:
+        the picture (rows, columns, 3), the middle of each column, the middles of upper and of lower rows.
+    """
+    count, _, height, width = columns[0][0].shape
+    gap = max(1, width // 8)
+    across, down = width + gap, 2 * height + 3 * gap
+    picture = np.full((count * down - 2 * gap, len(columns) * across - gap, 3), 255, np.uint8)
+    for column, halves in enumerate(columns):
+        for half, images in enumerate(halves):
+            for row, image in enumerate(images):
+                top, left = row * down + half * (height + gap), column * across
+                picture[top : top + height, left : left + width] = image.transpose(1, 2, 0)  # grey broadcasts
+    above = [row * down + height / 2 - 0.5 for row in range(count)]
+    below = [middle + height + gap for middle in above]
+    return picture, [column * across + width / 2 - 0.5 for column in range(len(columns))], above, below
+
+
+def bare(axes: Axes) -> None:
+    """Leave a picture its labels alone: no ticks, grid or frame."""
     axes.tick_params(length=0)
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    style.save(figure, paths)

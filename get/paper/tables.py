@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from get.files import write_text
+from get.paper import pages
 from get.paper.published import CHECKPOINTED, details, numbers_of, published
 from get.paper.results import Row, frame
 
@@ -276,20 +277,24 @@ def readable(table: pd.DataFrame, number: str) -> pd.DataFrame:
 def write_table(
     table: pd.DataFrame, shown: pd.DataFrame, caption: str, label: str, paths: Mapping[str, str | Path]
 ) -> None:
-    """Write a table three times.
+    """Write a table in several formats.
 
     Args:
         table: all columns, for the file paths['csv'].
-        shown: the readable columns, for paths['md'] and paths['tex'] (booktabs).
-        caption, label: of the readable ones.
-        paths: the three files.
+        shown: the readable columns, for paths['md'], paths['tex'] (booktabs) and paths['html'].
+        caption, label: of the readable ones; the label ends in the table's name ('tab:table1').
+        paths: the files, by format.
     """
-    texts = {"csv": table.to_csv(index=False, float_format="%.6g")}
     left = [column in WORDS for column in shown]
-    texts["md"] = f"{markdown(shown, left)}\n\n{caption}\n"
-    texts["tex"] = latex(shown, caption, label, "".join("l" if words else "r" for words in left))
-    for kind, content in texts.items():
-        write_text(paths[kind], content)
+    title = label.rpartition(":")[2].replace("table", "Table ")
+    texts = {
+        "csv": table.to_csv(index=False, float_format="%.6g"),
+        "md": f"{markdown(shown, left)}\n\n{caption}\n",
+        "tex": latex(shown, caption, label, "".join("l" if words else "r" for words in left)),
+        "html": pages.page(title, pages.table(shown, left), pages.paragraph(caption, "note")),
+    }
+    for kind, path in paths.items():
+        write_text(path, texts[kind])
 
 
 def markdown(shown: pd.DataFrame, left: Sequence[bool]) -> str:

@@ -266,7 +266,9 @@ def plan_settings():
             "table": [f"table{number}" for number in TABLES],
             "figure": FIGURES,
             "figure4": GRIDS,
+            "same_noise": SAME_NOISE,
             "reproduction": ["reproduction"],
+            "summary": ["summary"],
         },
     }
 

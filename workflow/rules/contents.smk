@@ -8,15 +8,19 @@ import yaml
 TABLES = [str(number) for number in range(1, 7)]
 CURVES = ["figure2a", "figure2b", "figure3b"]  # over all milestones
 FIGURES = [*CURVES, "figure3a", "residuals", "training-curves"]
+WITH_FID = [*CURVES, "figure3a"]
 WITH_COSTS = ["table4", "figure3a", "figure3b", "reproduction"]
 # the parts of Figure 4, and those of them that the config asks for
 PARTS = {"figure4a": "unconditional", "figure4b": "conditional"}
 GRIDS = [name for name, part in PARTS.items() if part in config["paper"].get("figure4", {})]
+# pairs that any student learns from, each with a figure of teacher and students on the same noise
+USED_PAIRS = [name for name in PAIRS if name in {student["pairs"] for student in STUDENTS.values()}]
+SAME_NOISE = [f"same-noise-{name}" for name in USED_PAIRS]
 
 with open(workflow.source_path("../report/captions.yaml")) as file:
     CAPTIONS = yaml.safe_load(file)
 
-for shown in (*(f"table{number}" for number in TABLES), *FIGURES, *PARTS):
+for shown in (*(f"table{number}" for number in TABLES), *FIGURES, *PARTS, "same-noise", "costs"):
     check(shown in CAPTIONS, f"workflow/report/captions.yaml has no caption of {shown}")
 
 
@@ -54,13 +58,12 @@ def rows_of(entries):
 
 def ends_of_the_scale():
     """The rows of Table 1 that are no students: teachers, real images, noise."""
-    used = {student["pairs"] for student in STUDENTS.values()}
-    sources = {f"teachers/{name}": "EDM teacher" for name in PAIRS if name in used}
+    sources = {f"teachers/{name}": "EDM teacher" for name in USED_PAIRS}
     sources |= {"baselines/real": "real test images", "baselines/noise": "pure noise"}
     rows = {
         path: {"label": label, "scores": [f"{RESULTS}/scores/{path}.json"]} for path, label in sources.items()
     }
-    for name in used if config["data"]["name"] == "cifar10" else ():
+    for name in USED_PAIRS if config["data"]["name"] == "cifar10" else ():
         if not TEACHERS[PAIRS[name]["teacher"]]["conditional"]:
             rows[f"teachers/{name}"]["published"] = "EDM"
     return list(rows.values())
@@ -88,8 +91,65 @@ def histories(name):
     }
 
 
+def checkpoint(name):
+    """The weights of a student's first seed at its headline milestone."""
+    return f"{RESULTS}/students/{name}/seed{STUDENTS[name]['seeds'][0]}/{headline(name)}.safetensors"
+
+
+def answering(pairs):
+    """The students that learned from these pairs, and their weights."""
+    return [
+        {"label": student["label"], "weights": checkpoint(name)}
+        for name, student in STUDENTS.items()
+        if student["pairs"] == pairs
+    ]
+
+
+def summarised():
+    """What the overview says of the experiment, and what students are called where all stand together."""
+    data, evaluation = config["data"], config["evaluation"]
+    runs = sum(len(student["seeds"]) for student in STUDENTS.values())
+    scope = (
+        f"{len(STUDENTS)} students in {runs} runs, on {data['name']} at {'x'.join(map(str, data['shape'][1:]))} pixels,"
+        f" each scored on {evaluation['samples']:,} samples. {CAPTIONS[data['name']]['scope']}"
+    )
+    kinds = {True: "", False: ", unconditional"}
+    return {
+        "scope": scope,
+        "labels": {
+            name: student["label"] + kinds[student["model"]["conditioning"] != "none"]
+            for name, student in STUDENTS.items()
+        },
+        "seeds": {"data, features, teachers, pairs": config["seed"]}
+        | {f"student {name}": student["seeds"] for name, student in STUDENTS.items()},
+    }
+
+
+def hashed(wildcards):
+    """The files whose hashes the summary gives: data, features, teachers, manifests, students."""
+    teachers = {PAIRS[name]["teacher"]: None for name in USED_PAIRS}
+    weights = [
+        f"{RESULTS}/students/{name}/seed{seed}/{step}.safetensors"
+        for name, student in STUDENTS.items()
+        for seed in student["seeds"]
+        for step in student["milestones"]
+    ]
+    return [
+        f"{RESULTS}/data/images.h5",
+        EXTRACTOR_WEIGHTS,
+        *(f"{RESULTS}/teachers/{name}.safetensors" for name in teachers),
+        *(f"{RESULTS}/pairs/{name}/manifest.json" for name in USED_PAIRS),
+        *weights,
+    ]
+
+
 def shown_in(name):
-    """The content of a table, a figure or the reproduction."""
+    """The content of a table, a figure, the reproduction or the summary."""
+    if name == "summary":
+        return summarised()
+    if name in SAME_NOISE:
+        pairs = name.removeprefix("same-noise-")
+        return {"precision": config["evaluation"]["precision"], "students": answering(pairs)}
     content = {"cifar10": config["data"]["name"] == "cifar10"}
     if name == "reproduction" or name.startswith("table"):
         content["published"] = (
@@ -133,8 +193,13 @@ def costs_of(name):
 def caption(name):
     """The caption of a table or figure, with what is particular to the data."""
     data, added = CAPTIONS[config["data"]["name"]], config["paper"].get("captions", {})
-    cells = data["tables"] if name.startswith("table") else None
-    return " ".join(filter(None, [CAPTIONS[name], added.get(name), data["all"], cells]))
+    scores = data["tables"] if name.startswith("table") else data["fid"] if name in WITH_FID else None
+    return " ".join(filter(None, [CAPTIONS[name], added.get(name), data["all"], scores]))
+
+
+def title(name):
+    """What the report calls a table or figure."""
+    return CAPTIONS["titles"][name]
 
 
 def figure4_samples(figure):

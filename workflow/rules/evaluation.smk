@@ -8,7 +8,12 @@ rule sample_student:
         held_out=lambda wildcards: f"<results>/pairs/{student_pairs(wildcards)}/held-out.h5",
     output:
         samples="<results>/samples/students/{student}/seed{seed}/{step}.h5",
-        grid="<results>/samples/students/{student}/seed{seed}/{step}.png",
+        grid=report(
+            "<results>/samples/students/{student}/seed{seed}/{step}.png",
+            caption="../report/grid.rst",
+            category="5 Samples of every checkpoint",
+            labels={"student": "{student}", "seed": "seed {seed}", "step": "step {step}"},
+        ),
     log:
         "<results>/logs/sample_student/{student}-seed{seed}-{step}.log",
     benchmark:

@@ -7,14 +7,15 @@ rule table:
         scores=lambda wildcards: files_of(f"table{wildcards.number}"),
         costs=lambda wildcards: costs_of(f"table{wildcards.number}"),
     output:
-        csv=report(
-            "<results>/table{number}.csv",
-            caption="../report/caption.rst",
-            category="Tables",
-            labels={"table": "{number}"},
-        ),
+        csv="<results>/table{number}.csv",
         md="<results>/table{number}.md",
         tex="<results>/table{number}.tex",
+        html=report(
+            "<results>/table{number}.html",
+            caption="../report/caption.rst",
+            category="2 Tables",
+            labels=lambda wildcards: {"table": title(f"table{wildcards.number}")},
+        ),
     log:
         "<results>/logs/table{number}.log",
     wildcard_constraints:
@@ -40,8 +41,8 @@ rule figure:
         png=report(
             "<results>/figures/{figure}.png",
             caption="../report/caption.rst",
-            category="Figures",
-            labels={"figure": "{figure}"},
+            category="3 Figures",
+            labels=lambda wildcards: {"figure": title(wildcards.figure)},
         ),
     log:
         "<results>/logs/{figure}.log",
@@ -67,8 +68,8 @@ rule figure4:
         png=report(
             "<results>/figures/{grid}.png",
             caption="../report/caption.rst",
-            category="Figures",
-            labels={"figure": "{grid}"},
+            category="4 Samples",
+            labels=lambda wildcards: {"shows": title(wildcards.grid)},
         ),
     log:
         "<results>/logs/{grid}.log",
@@ -85,19 +86,47 @@ rule figure4:
         "../scripts/figure4.py"
 
 
+rule same_noise:
+    input:
+        settings="<results>/settings/paper/same-noise-{pairs}.json",
+        held_out="<results>/pairs/{pairs}/held-out.h5",
+        weights=lambda wildcards: [student["weights"] for student in answering(wildcards.pairs)],
+    output:
+        pdf="<results>/figures/same-noise-{pairs}.pdf",
+        png=report(
+            "<results>/figures/same-noise-{pairs}.png",
+            caption="../report/caption.rst",
+            category="4 Samples",
+            labels={"shows": "Teacher and students on the same noise, {pairs}"},
+        ),
+    log:
+        "<results>/logs/same-noise-{pairs}.log",
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("sample")
+    resources:
+        **asks("sample"),
+    params:
+        caption=caption("same-noise"),
+        device=device_of("sample"),
+    script:
+        "../scripts/same_noise.py"
+
+
 rule reproduction:
     input:
         settings="<results>/settings/paper/reproduction.json",
         scores=files_of("reproduction"),
         costs=costs_of("reproduction"),
     output:
-        csv=report(
-            "<results>/reproduction.csv",
-            caption="../report/caption.rst",
-            category="Reproduction",
-            labels={"claims": "all"},
-        ),
+        csv="<results>/reproduction.csv",
         md="<results>/reproduction.md",
+        html=report(
+            "<results>/reproduction.html",
+            caption="../report/caption.rst",
+            category="1 Question and answer",
+            labels={"page": "All claims of the paper"},
+        ),
     log:
         "<results>/logs/reproduction.log",
     conda:
@@ -109,3 +138,47 @@ rule reproduction:
         caption=caption("reproduction"),
     script:
         "../scripts/reproduction.py"
+
+
+rule summary:
+    input:
+        settings="<results>/settings/paper/summary.json",
+        claims="<results>/reproduction.csv",
+        table1="<results>/table1.csv",
+        costs="<results>/costs.json",
+        hashed=hashed,
+    output:
+        overview=report(
+            "<results>/overview.html",
+            caption="../report/overview.rst",
+            category="1 Question and answer",
+            labels={"page": "Overview"},
+        ),
+        markdown="<results>/overview.md",
+        costs=report(
+            "<results>/costs.html",
+            caption="../report/costs.rst",
+            category="6 Costs",
+            labels={"page": "What the students cost"},
+        ),
+        provenance="<results>/provenance.json",
+        provenance_page=report(
+            "<results>/provenance.html",
+            caption="../report/provenance.rst",
+            category="7 Provenance",
+            labels={"page": "Versions, seeds, hashes, durations"},
+        ),
+    log:
+        "<results>/logs/summary.log",
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("light")
+    resources:
+        **asks("light"),
+    params:
+        folder=RESULTS,
+        # no input: a record that was deleted must not make its job run again
+        benchmarks=f"{RESULTS}/benchmarks",
+        costs_caption=caption("costs"),
+    script:
+        "../scripts/summary.py"

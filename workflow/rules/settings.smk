@@ -16,7 +16,7 @@ rule settings:
                 "costs|plan|scoring",
                 f"students/({'|'.join(STUDENTS)})",
                 rf"sampling/({'|'.join(STUDENTS)})/[1-9]\d*",
-                f"paper/(table({'|'.join(TABLES)})|reproduction|{'|'.join([*FIGURES, *GRIDS])})",
+                f"paper/(table({'|'.join(TABLES)})|reproduction|summary|{'|'.join([*FIGURES, *GRIDS, *SAME_NOISE])})",
             ]
         ),
     localrule: True

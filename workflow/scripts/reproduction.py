@@ -11,4 +11,4 @@ with logging_to(snakemake.log[0]):
     costs = read_costs(snakemake.input.costs[0])
     tables = {number: read_rows(rows, costs) for number, rows in settings["tables"].items()}
     claims = reproduction(tables, read_rows(settings["larger"], costs), settings["cifar10"])
-    write_reproduction(claims, snakemake.params.caption, snakemake.output.csv, snakemake.output.md)
+    write_reproduction(claims, snakemake.params.caption, dict(snakemake.output.items()))

@@ -1,0 +1,131 @@
+"""Where the results come from: versions, seeds, hashes, device, and how long each rule took."""
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from get import __version__
+from get.files import record_of, sha256
+from get.paper import pages
+from get.paper.tables import fixed
+from get.reading import reading
+
+PACKAGES = (
+    "torch", "numpy", "pandas", "h5py", "safetensors", "scikit-learn", "torch-fidelity", "matplotlib",
+    "snakemake",
+)  # fmt: skip
+
+
+def provenance(
+    *,
+    seeds: Mapping[str, Any],
+    files: Iterable[str | Path],
+    benchmarks: str | Path,
+    measured_on: str,
+    folder: str | Path,
+) -> dict[str, Any]:
+    """Return all of it, as JSON.
+
+    Args:
+        seeds: of the experiment, and of each student by its name.
+        files: whose hashes are given, by their names in `folder`.
+        benchmarks: the folder of Snakemake's records of jobs.
+        measured_on: the device of the costs.
+    """
+    return {
+        "versions": versions(),
+        "machine": {
+            "system": platform.platform(),
+            "cores": os.cpu_count(),
+            "costs measured on": measured_on,
+        },
+        "seeds": dict(seeds),
+        "sha256": {os.path.relpath(path, folder): hash_of(Path(path)) for path in files},
+        "rules": durations(Path(benchmarks)).to_dict("records"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this package, of Python, and of the packages that results depend on."""
+    found = {"get": __version__, "Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def hash_of(path: Path) -> str:
+    """Return the SHA-256 that was noted when the file was written, or else that of the file as it is."""
+    record = record_of(path)
+    return record.read_text().split()[0] if record.exists() else sha256(path)
+
+
+def durations(folder: Path) -> pd.DataFrame:
+    """Return, of each rule that keeps such records: jobs, and seconds and memory (peak, MB) of them.
+
+    The records are found, not asked for: one that was deleted must not make its job run again.
+    """
+    lines = []
+    for path in sorted(folder.rglob("*.jsonl")):
+        with reading(path, "record of a job"):
+            for text in path.read_text().splitlines():
+                found = json.loads(text)
+                rule = path.relative_to(folder).parts[0].removesuffix(".jsonl")
+                lines.append((rule, float(found["s"]), pd.to_numeric(found["max_rss"], errors="coerce")))
+    jobs = pd.DataFrame(lines, columns=["rule", "seconds", "memory_mb"])
+    by_rule = jobs.groupby("rule", sort=False)
+    found = by_rule["seconds"].agg(jobs="count", seconds="sum", median="median", longest="max")
+    return found.assign(memory_mb=by_rule["memory_mb"].max()).reset_index().round(2)
+
+
+def provenance_page(found: Mapping[str, Any]) -> str:
+    """Return the page that shows it."""
+    rules = pd.DataFrame(found["rules"])
+    return pages.page(
+        "Provenance",
+        pages.heading("Duration of each rule"),
+        _durations(rules),
+        pages.paragraph(
+            "Seconds by the wall, of jobs that may have run side by side; memory is the largest of all jobs."
+            " Rules that take next to nothing keep no record.",
+            "note",
+        ),
+        pages.heading("Machine"),
+        _pairs(found["machine"], "what"),
+        pages.paragraph("Of the job that made this page; others may have run elsewhere.", "note"),
+        pages.heading("Versions"),
+        _pairs(found["versions"], "package"),
+        pages.heading("Seeds"),
+        _pairs({name: _listed(value) for name, value in found["seeds"].items()}, "of"),
+        pages.heading("SHA-256"),
+        _pairs(found["sha256"], "file"),
+        pages.paragraph("A manifest holds the hashes of its shards of pairs.", "note"),
+    )
+
+
+def _durations(rules: pd.DataFrame) -> str:
+    if rules.empty:
+        return pages.paragraph("No rule has kept its record.")
+    words = {"jobs": 0, "seconds": 1, "median": 1, "longest": 1, "memory_mb": 0}
+    titles = ["jobs", "seconds, all together", "median of one", "longest", "peak memory (MB)"]
+    shown = pd.DataFrame({"rule": rules["rule"]})
+    for title, (name, digits) in zip(titles, words.items(), strict=True):
+        shown[title] = ["-" if pd.isna(value) else fixed(value, digits) for value in rules[name]]
+    return pages.table(shown, [True] + [False] * len(words))
+
+
+def _pairs(found: Mapping[str, Any], first: str) -> str:
+    shown = pd.DataFrame({first: list(found), "is": [str(value) for value in found.values()]}, dtype=str)
+    return pages.table(shown, [True, True])
+
+
+def _listed(value: int | Sequence[int]) -> str:
+    return str(value) if isinstance(value, int) else ", ".join(map(str, value))

@@ -1,0 +1,27 @@
+"""Write question and answer, what students cost, and where the results come from."""
+
+from get.log import logging_to
+
+with logging_to(snakemake.log[0]):
+    import pandas as pd
+
+    from get.files import read_json, write_json, write_text
+    from get.paper.provenance import provenance, provenance_page
+    from get.paper.results import read_costs
+    from get.paper.summary import answer, costs_page, markdown, overview
+
+    settings, paths = read_json(snakemake.input.settings), snakemake.output
+    claims, costs = pd.read_csv(snakemake.input.claims), read_costs(snakemake.input.costs)
+    answers = answer(pd.read_csv(snakemake.input.table1), claims)
+    write_text(paths.markdown, markdown(answers, settings["scope"]))
+    write_text(paths.overview, overview(answers, settings["scope"], claims))
+    write_text(paths.costs, costs_page(costs, settings["labels"], snakemake.params.costs_caption))
+    found = provenance(
+        seeds=settings["seeds"],
+        files=snakemake.input.hashed,
+        benchmarks=snakemake.params.benchmarks,
+        measured_on=next(iter(costs.values()))["device"],
+        folder=snakemake.params.folder,
+    )
+    write_json(paths.provenance, found)
+    write_text(paths.provenance_page, provenance_page(found))
