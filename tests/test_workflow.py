@@ -1,22 +1,29 @@
 """The workflow itself: a tiny experiment end to end, and what an edit re-runs."""
 
+import base64
 import copy
+import html
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import browser
 import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
 
+from get.files import sha256
+
 Config = dict[str, Any]
-SHOWN = {"table", "figure", "reproduction"}
+SHOWN = {"table", "figure", "reproduction", "summary"}
 
 
 def snakemake(folder: Path, config: Config | Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -94,9 +101,10 @@ def test_everything_is_made(finished: Path) -> None:
     assert table["fid_train"].notna().all()
     assert table["l1_held_out"].notna().sum() == 2
     assert (table["source"] == "measured").all()
-    tables = [f"table{number}.{kind}" for number in range(1, 7) for kind in ("csv", "md", "tex")]
+    tables = [f"table{number}.{kind}" for number in range(1, 7) for kind in ("csv", "md", "tex", "html")]
     names = ["2a", "2b", "3a", "3b", "4a", "4b"]
     stems = [f"figure{name}" for name in names] + ["residuals", "training-curves"]
+    stems += [f"same-noise-{name}" for name in ("conditional", "unconditional")]
     for name in tables + [f"figures/{stem}.{kind}" for stem in stems for kind in ("pdf", "png")]:
         assert (finished / "results" / name).stat().st_size > 100
     claims = pd.read_csv(finished / "results/reproduction.csv")
@@ -109,6 +117,87 @@ def test_everything_is_made(finished: Path) -> None:
     assert "Digits 8x8" in (finished / "results/table2.md").read_text()
     logs = [path for path in (finished / "results/logs").rglob("*.log") if "error" in path.read_text()]
     assert not logs
+
+
+def test_the_summary_says_what_was_found(finished: Path) -> None:
+    text = (finished / "results/overview.md").read_text()
+    claims = pd.read_csv(finished / "results/reproduction.csv").query("kind == 'ordering'")["verdict"]
+    yes = claims.str.startswith("reproduced").sum()
+    assert f"{yes} reproduced" in text
+    assert "Table 4: GET beats ViT in every column: " in text
+    found = json.loads((finished / "results/provenance.json").read_text())
+    weights = found["sha256"]["students/get/seed0/4.safetensors"]
+    assert weights == sha256(finished / "results/students/get/seed0/4.safetensors")
+    jobs = {rule["rule"]: rule["jobs"] for rule in found["rules"]}
+    assert jobs["train_student"] == 3
+    assert jobs["generate_pairs"] == 5
+    assert found["seeds"]["student get"] == [0]
+
+
+@pytest.fixture(scope="module")
+def report(finished: Path, config: Config) -> Path:
+    """Snakemake's page of the tiny experiment."""
+    done = snakemake(finished, config, "--report", "results/report.html")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return finished / "results/report.html"
+
+
+def test_the_report_holds_every_result(report: Path) -> None:
+    """Every table, figure and grid as it is on disk, with a caption; and nothing from elsewhere."""
+    results = json.loads(re.search(r"var results = (.*);\n", report.read_text())[1])
+    folder = report.parent
+    shown = [f"table{number}.html" for number in range(1, 7)]
+    shown += ["overview.html", "reproduction.html", "costs.html", "provenance.html"]
+    shown += [str(path.relative_to(folder)) for path in folder.glob("figures/*.png")]
+    shown += [str(path.relative_to(folder)) for path in folder.glob("samples/students/**/*.png")]
+    assert set(results) == {f"results/{name}" for name in shown}
+    for name, entry in results.items():
+        text = html.unescape(re.sub("<[^>]+>", "", entry["caption"]))
+        assert len(text.split()) > 15, name
+        content = base64.b64decode(entry["data_uri"].partition("base64,")[2])
+        assert content == (folder.parent / name).read_bytes()
+        if name.endswith(".html"):
+            assert_complete_page(content.decode())
+
+
+def assert_complete_page(text: str) -> None:
+    open_tags: list[str] = []
+
+    class Checker(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            assert tag not in ("script", "link", "img", "iframe")
+            if tag != "meta":
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert open_tags.pop() == tag
+
+    Checker().feed(text)
+    assert not open_tags
+    assert "nan" not in re.sub("<style>.*?</style>", "", text, flags=re.DOTALL).lower().split()
+    assert not re.search(r"https?:|url\(|@import", text)
+
+
+def test_the_report_in_a_browser(report: Path, tmp_path: Path) -> None:
+    """Every entry of every menu shows what it names, from its top on, and the console has no error."""
+    if absent := browser.missing():
+        message = (
+            f"no browser here ({', '.join(absent)}); on Debian: apt-get install chromium chromium-driver"
+        )
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    with browser.opened(report, tmp_path) as page:
+        assert "The answer of this experiment" in page.landing()
+        shown = page.all_results()
+        assert not page.errors()
+    assert len(shown) == len(re.findall('"data_uri"', report.read_text()))
+    for path, found in shown.items():
+        assert found.width > 100, path
+        assert found.height > 100, path
+        assert found.top >= 0, path
+        if path.endswith(".html"):
+            assert len(found.text.split()) > 20, path
+            assert found.font >= 12, path
+            assert not found.overflows, path
 
 
 def test_a_second_run_has_nothing_to_do(finished: Path, config: Config) -> None:
@@ -148,6 +237,7 @@ def test_one_students_learning_rate_re_runs_its_chain_alone(
     jobs = planned(finished, edit(2e-3, "students", "get", "training", "lr"))
     assert sorted(job for job in jobs if job.split()[0] not in SHOWN) == [
         "figure4 figures/figure4b.pdf",
+        "same_noise figures/same-noise-conditional.pdf",
         "sample_student samples/students/get/seed0/2.h5",
         "sample_student samples/students/get/seed0/4.h5",
         "score scores/students/get/seed0/2.json",
@@ -167,12 +257,13 @@ def test_what_a_student_costs_is_measured_anew_only_where_it_changes(
 
 def test_a_label_changes_tables_and_figures_alone(finished: Path, edit: Callable[..., Config]) -> None:
     jobs = planned(finished, edit("another", "students", "get", "label"))
-    assert rules(jobs) == {"settings", "figure4", *SHOWN}
+    assert rules(jobs) == {"settings", "figure4", "same_noise", *SHOWN}
     jobs = planned(finished, edit([{"student": "get", "label": "x"}], "paper", "table2"))
     assert sorted(jobs) == [
         "reproduction reproduction.csv",
         "settings settings/paper/reproduction.json",
         "settings settings/paper/table2.json",
+        "summary overview.html",
         "table table2.csv",
     ]
 
@@ -211,7 +302,15 @@ def test_a_later_milestone_continues(finished: Path, edit: Callable[..., Config]
     assert [job for job in jobs if job.startswith("train_student")] == [
         "train_student students/get/seed0/6.pt"
     ]
-    assert rules(jobs) == {"train_student", "sample_student", "score", "settings", "figure4", *SHOWN}
+    assert rules(jobs) == {
+        "train_student",
+        "sample_student",
+        "score",
+        "settings",
+        "figure4",
+        "same_noise",
+        *SHOWN,
+    }
 
 
 def test_a_milestone_in_between_re_runs_no_other(
@@ -243,7 +342,7 @@ def test_a_student_adds_its_own_chain(finished: Path, config: Config, edit: Call
     jobs = planned(finished, edit({**config["students"]["vit"], "label": "new"}, "students", "vit-2"))
     made = {"train_student", "sample_student", "score"}
     assert all("vit-2" in job for job in jobs if job.split()[0] in made)
-    assert rules(jobs) == {"settings", "costs", *made, *SHOWN}
+    assert rules(jobs) == {"settings", "costs", "same_noise", *made, *SHOWN}
 
 
 def test_a_shard_made_again_trains_nothing(finished: Path, config: Config, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ RULES = {  # kind of job and priority, as in workflow/rules; all others are ligh
     "generate_pairs": ("pairs", 90),
     "make_manifest": ("light", 90),
     "reference_statistics": ("score", 0),
+    "same_noise": ("sample", 0),
     "sample_baseline": ("light", 20),
     "sample_student": ("sample", 20),
     "sample_teacher": ("light", 20),

@@ -10,21 +10,21 @@ SIGNS = {"reproduced": "✓", "not reproduced": "✗", "undecided": "?"}
 COLOURS = {"reproduced": "#0072B2", "not reproduced": "#B34E00", "undecided": "#666"}
 STYLE = """
 body { font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1a1a1a; background: #fff;
-       margin: 1.5rem 2rem; }
+       margin: 1.2rem 1.5rem; }
 h1 { font-size: 1.35rem; line-height: 1.3; margin: 0 0 .8rem; }
 h2 { font-size: 1.08rem; margin: 1.8rem 0 .5rem; }
 p, ul { max-width: 46rem; margin: .5rem 0; }
 p.note { color: #444; font-size: .87rem; }
 div.wide { overflow-x: auto; margin: .7rem 0; }
-table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums;
+table { border-collapse: collapse; font-size: .8rem; line-height: 1.4; font-variant-numeric: tabular-nums;
         border-top: 1.5px solid #333; border-bottom: 1.5px solid #333; }
-th, td { padding: .28rem .7rem; text-align: right; vertical-align: top; white-space: nowrap; }
+th, td { padding: .26rem .5rem; text-align: right; vertical-align: top; white-space: nowrap; }
 .words { text-align: left; }
 th.words, td.words { max-width: 30rem; white-space: normal; }
 thead th { border-bottom: 1px solid #333; vertical-align: bottom; white-space: normal; font-weight: 600; }
-tbody th { font-weight: 600; min-width: 9rem; }
+tbody th { font-weight: 600; min-width: 10.5rem; }
+td span { white-space: nowrap; }
 tbody tr:nth-child(even) { background: #f4f5f7; }
-code { font: .83rem "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
 """
 
 
@@ -75,7 +75,7 @@ def table(shown: pd.DataFrame, left: Sequence[bool]) -> str:
 def _cell(text: str, kind: str) -> str:
     verdict = text.partition(" (")[0]
     sign, colour = SIGNS.get(verdict, ""), COLOURS.get(verdict, "")
-    inner = f'<span style="color: {colour}">{sign} {escape(text)}</span>' if sign else escape(text)
+    inner = f'<span style="color: {colour}">{sign}&nbsp;{escape(text)}</span>' if sign else escape(text)
     return f"<td{_class(kind)}>{inner}</td>"
 
 

@@ -147,7 +147,7 @@ def costs_page(costs: Mapping[str, Costs], labels: Mapping[str, str], caption: s
             training.append(_training(labels[name], mode, entry, spent))
     parts = {
         "Training": pd.DataFrame(training),
-        "Sampling: microseconds for each image (first to third quartile)": pd.DataFrame(sampling),
+        "Sampling: microseconds for each image (medians)": pd.DataFrame(sampling),
     }
     device = next(iter(costs.values()))["device"]
     html = [part for title, found in parts.items() for part in (pages.heading(title), _numbers(found))]
@@ -164,14 +164,13 @@ def _numbers(found: pd.DataFrame) -> str:
 
 
 def _training(label: str, mode: str, entry: Costs, spent: Mapping[str, Any]) -> dict[str, str]:
-    speed = spent["iterations_per_second"]
+    low, speed, high = (fixed(spent["iterations_per_second"][name], 2) for name in ("low", "median", "high"))
     return {
         "Student": label + (", O(1) memory" if mode == "checkpointed" else ""),
         "Parameters": fixed(entry["parameters"], 0),
         "MACs for one image (M)": fixed(entry["macs"] / MEGA, 2),
         "Training FLOP for one image (M)": fixed(entry["training_flops"] / MEGA, 2),
-        "Steps per second": fixed(speed["median"], 2),
-        "quartiles": f"{fixed(speed['low'], 2)} to {fixed(speed['high'], 2)}",
+        "Steps per second (quartiles)": f"{speed} ({low} to {high})",
         "Peak memory of a step (MB)": fixed(spent["peak_memory_bytes"] / MEGA, 1),
     }
 
@@ -183,5 +182,4 @@ def _iterations(count: str) -> str:
 def _time(times: Mapping[str, float] | None) -> str:
     if times is None:
         return "-"
-    low, middle, high = (fixed(times[name] / MICRO, 1) for name in ("low", "median", "high"))
-    return f"{middle} ({low} to {high})"
+    return fixed(times["median"] / MICRO, 1)

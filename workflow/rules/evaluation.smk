@@ -12,7 +12,7 @@ rule sample_student:
             "<results>/samples/students/{student}/seed{seed}/{step}.png",
             caption="../report/grid.rst",
             category="5 Samples of every checkpoint",
-            labels={"student": "{student}", "seed": "seed {seed}", "step": "step {step}"},
+            labels={"student": "{student}", "seed": "{seed}", "step": "{step}"},
         ),
     log:
         "<results>/logs/sample_student/{student}-seed{seed}-{step}.log",

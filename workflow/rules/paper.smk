@@ -125,7 +125,7 @@ rule reproduction:
             "<results>/reproduction.html",
             caption="../report/caption.rst",
             category="1 Question and answer",
-            labels={"page": "All claims of the paper"},
+            labels={"page": "Verdicts on all claims"},
         ),
     log:
         "<results>/logs/reproduction.log",

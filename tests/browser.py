@@ -1,0 +1,111 @@
+"""Snakemake's report in a real Chromium without a window: its menus clicked through, results looked at."""
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PROGRAMS = ("chromium", "chromedriver")
+# without a sandbox, for containers run as root; and nothing is fetched
+OPTIONS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic",
+    "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--window-size=1500,950",
+)  # fmt: skip
+LOOK = """
+const shown = document.querySelector("#app .grow > * > img, #app .grow > iframe");
+const box = shown.getBoundingClientRect();
+return {width: shown.naturalWidth || box.width, height: shown.naturalHeight || box.height, top: box.top};
+"""
+READ = """
+const texts = [...document.querySelectorAll("p, td, th, li")];
+const sizes = texts.map(text => parseFloat(getComputedStyle(text).fontSize));
+return {text: document.body.innerText, font: Math.min(...sizes),
+        overflows: document.documentElement.scrollWidth > window.innerWidth};
+"""
+
+
+class Shown(NamedTuple):
+    """What the page shows of one result: pixels; of a page also its text and smallest font."""
+
+    width: float
+    height: float
+    top: float
+    text: str = ""
+    font: float = 0
+    overflows: bool = False
+
+
+def missing() -> list[str]:
+    """Return which programs and packages are not there."""
+    absent = [name for name in PROGRAMS if not shutil.which(name)]
+    return absent + ["selenium"] * (importlib.util.find_spec("selenium") is None)
+
+
+@contextmanager
+def opened(path: Path, folder: Path) -> Iterator["Page"]:
+    """Yield the report at `path`, opened; the browser's files and screenshots go to `folder`."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(shutil.which("chromium"))
+    for option in (*OPTIONS, f"--user-data-dir={folder / 'profile'}"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    driver = webdriver.Chrome(options=options, service=service)
+    try:
+        driver.implicitly_wait(10)
+        driver.get(path.as_uri())
+        yield Page(driver, folder)
+    finally:
+        driver.quit()
+
+
+class Page:
+    """The open report."""
+
+    def __init__(self, driver: Any, folder: Path) -> None:
+        self.driver, self.folder = driver, folder
+
+    def landing(self) -> str:
+        """Return the text that the report opens with."""
+        return self._find("#app .prose").text
+
+    def errors(self) -> list[str]:
+        """Return the errors of the console so far."""
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+    def all_results(self) -> dict[str, Shown]:
+        """Click through all menus; returns what is shown, by the path of the result."""
+        found: dict[str, Shown] = {}
+        for category in sorted(self.driver.execute_script("return Object.keys(categories)")):
+            self._click(f"//nav//*[normalize-space(text())='{category}']")
+            rows = len(self.driver.find_elements("css selector", "nav tbody tr"))
+            for row in range(1, rows + 1):
+                self._click(f"(//nav//tbody/tr)[{row}]//a")
+                path = self.driver.execute_script("return app.state.resultPath")
+                found[path] = self._look()
+                self.driver.save_screenshot(str(self.folder / f"{len(found):02d}-{Path(path).stem}.png"))
+            self.driver.execute_script("document.querySelector('nav').scrollTop = 0")
+            self._click("(//nav//nav//a)[1]")  # home
+        return found
+
+    def _look(self) -> Shown:
+        frame = self._find("#app .grow > * > img, #app .grow > iframe")
+        seen = self.driver.execute_script(LOOK)
+        if frame.tag_name != "iframe":
+            return Shown(**seen)
+        self.driver.switch_to.frame(frame)
+        self._find("h1")
+        read = self.driver.execute_script(READ)
+        self.driver.switch_to.default_content()
+        return Shown(**seen, **read)
+
+    def _find(self, selector: str) -> Any:
+        return self.driver.find_element("css selector", selector)
+
+    def _click(self, path: str) -> None:
+        self.driver.find_element("xpath", path).click()
