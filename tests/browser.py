@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PROGRAMS = ("chromium", "chromedriver")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # without a sandbox, for containers run as root; and nothing is fetched
 OPTIONS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic",
@@ -40,8 +40,17 @@ class Shown(NamedTuple):
 
 def missing() -> list[str]:
     """Return which programs and packages are not there."""
-    absent = [name for name in PROGRAMS if not shutil.which(name)]
-    return absent + ["selenium"] * (importlib.util.find_spec("selenium") is None)
+    there = {
+        "chromium": browser(),
+        "chromedriver": shutil.which("chromedriver"),
+        "selenium": importlib.util.find_spec("selenium"),
+    }
+    return [name for name, found in there.items() if not found]
+
+
+def browser() -> str | None:
+    """Return the first of the browsers that is there."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @contextmanager
@@ -50,7 +59,7 @@ def opened(path: Path, folder: Path) -> Iterator["Page"]:
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = str(shutil.which("chromium"))
+    options.binary_location = str(browser())
     for option in (*OPTIONS, f"--user-data-dir={folder / 'profile'}"):
         options.add_argument(option)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})

@@ -19,11 +19,14 @@ from matplotlib.text import Annotation, Text
 from pylatexenc.latexwalker import LatexEnvironmentNode, LatexWalker
 from sklearn.isotonic import isotonic_regression
 
-from get.paper import figures, grids, style
+from get.files import sha256, write_text
+from get.paper import figures, grids, pages, style
 from get.paper.claims import reproduction, write_reproduction
 from get.paper.mosaic import tile, write_grid
+from get.paper.provenance import provenance, provenance_page
 from get.paper.published import details, published, quantity
 from get.paper.results import AVERAGED, Row, advantage, measured, over_iterations, read_rows
+from get.paper.summary import answer, costs_page, in_order, markdown
 from get.paper.tables import COLUMNS, TABLES, readable, write_table
 
 NAN = float("nan")
@@ -687,3 +690,102 @@ def test_figure4a(tmp_path: Path) -> None:
     grids.figure4a(images, "title", paths)
     assert paths[0].read_bytes().startswith(b"%PDF")
     assert matplotlib.image.imread(paths[1]).shape[1] > 500
+
+
+# ------------------------------------------------------------------------------------------------- the report
+
+
+def test_pages_escape_and_mark_verdicts() -> None:
+    shown = pd.DataFrame({"a & b": ["<b>", "GET"], "verdict": ["not reproduced (single run)", "not run"]})
+    text = pages.page("x < y", pages.table(shown, [True, True]), pages.paragraph("1 & 2", "note"))
+    assert "<title>x &lt; y</title>" in text
+    assert '<th scope="row" class="words">&lt;b&gt;</th>' in text
+    assert "✗&nbsp;not reproduced (single run)" in text
+    assert '<td class="words">not run</td>' in text
+    assert '<p class="note">1 &amp; 2</p>' in text
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_same_noise_has_a_column_for_each_and_two_rows(
+    channels: int, drawn: list[Figure], tmp_path: Path
+) -> None:
+    teacher = np.zeros((2, channels, 8, 8), np.uint8)
+    students = [("GET", teacher + np.uint8(51)), ("GET", teacher + np.uint8(255)), ("ViT (x)", teacher)]
+    noise = np.zeros(teacher.shape, np.float32)
+    grids.same_noise(noise, teacher, students, np.array([3, 4]), [tmp_path / "f.png"])
+    axes, scale = drawn[0].axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == [
+        "noise",
+        "teacher",
+        "GET",
+        "GET",
+        "ViT\n(x)",
+    ]
+    assert {text.get_text() for text in axes.get_yticklabels()} == {"class 3", "class 4", "|difference|"}
+    assert scale.get_ylim() == (0, 1)  # 255 is the whole range
+    picture = axes.images[0].get_array()
+    assert picture is not None
+    dark = [picture[9 + 4, column * 9 + 4].mean() for column in (2, 3, 4)]  # of the first differences
+    assert dark[1] < dark[0] < dark[2]
+
+
+def test_same_noise_of_equal_images(tmp_path: Path) -> None:
+    images = np.zeros((2, 1, 8, 8), np.uint8)
+    grids.same_noise(images.astype(np.float32), images, [("GET", images)], None, [tmp_path / "f.png"])
+
+
+def test_the_answer_follows_the_results() -> None:
+    teacher = {"conditional": True, "nfe": 35, "headline": "teacher", "scores": {"teacher": scores(3.0)}}
+    small, large = row("GET-S", run(12.0)), row("GET-L", run(8.0))
+    table = make("1", [small, large, Row("EDM teacher", [teacher])])
+    table["student"] = table["student"].replace("", None)
+    claims = reproduction({"2": [small, large], "4": [row("ViT", run(9.0, VIT)), small]}, [], cifar10=False)
+    found = answer(table, claims)
+    assert found[0].startswith("With classes given, the best of 2 students by FID, GET-L, has a FID of 8.00")
+    assert "its teacher has a FID of 3.00 (± 1.00) against the train split with 35 evaluations" in found[0]
+    assert "Table 4: GET-S beats ViT in every column: " in found[1]
+    verdicts = claims[claims["kind"] == "ordering"]["verdict"]
+    assert f"{verdicts.str.startswith('not reproduced').sum()} not reproduced" in found[-2]
+    assert found[-1].endswith("not comparable.")
+    text = markdown(["a_b *c*"], "scope")
+    assert r"- a\_b \*c\*" in text
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "word"),
+    [
+        (["reproduced", "not run"], "Yes: of 1 claims that could be judged, 1 reproduced, 0 not"),
+        (
+            ["reproduced (single run)", "undecided"],
+            "In part: .* 1 reproduced .1 of them by a single run., 0 not",
+        ),
+        (["undecided", "no score"], "Nothing of it is shown: .* 1 undecided; 1 had no results"),
+        (["not run"], "could not be judged"),
+    ],
+)
+def test_the_answer_in_one_word(verdicts: list[str], word: str) -> None:
+    assert re.search(word, in_order(verdicts))
+
+
+def test_costs_are_shown_for_every_student() -> None:
+    page = costs_page({"get": costs(), "vit": costs(2.0)}, {"get": "GET", "vit": "ViT"}, "A caption.")
+    for text in ("GET, O(1) memory", "10.00 (9.00 to 11.00)", "6 iterations", "600.0", "CPU, 1 thread"):
+        assert text in page
+
+
+def test_provenance_names_versions_hashes_and_durations(tmp_path: Path) -> None:
+    weights, benchmarks = tmp_path / "results/a.safetensors", tmp_path / "results/benchmarks"
+    write_text(weights, "weights")
+    (benchmarks / "score").mkdir(parents=True)
+    for name, seconds in (("score/x", 2.0), ("score/y", 4.0), ("costs", 1.0)):
+        (benchmarks / f"{name}.jsonl").write_text(json.dumps({"s": seconds, "max_rss": "NA"}))
+    given = {"seeds": {"student get": [0, 1]}, "measured_on": "CPU", "folder": tmp_path / "results"}
+    found = provenance(files=[weights], benchmarks=benchmarks, **given)
+    assert found["sha256"] == {"a.safetensors": sha256(weights)}
+    rules = {rule["rule"]: rule for rule in found["rules"]}
+    assert (rules["score"]["jobs"], rules["score"]["seconds"], rules["score"]["median"]) == (2, 6.0, 3.0)
+    page = provenance_page(json.loads(json.dumps(found)))
+    for text in (sha256(weights), "0, 1", "torch", ">6.0<"):
+        assert text in page
+    empty = provenance(files=[], benchmarks=tmp_path / "none", **given)
+    assert "No rule has kept its record" in provenance_page(empty)

@@ -11,6 +11,7 @@ from conftest import GET, SHAPE, VIT
 from get.data.store import read_split, to_bytes
 from get.evaluation.samples import (
     SampleFile,
+    answer,
     baseline_samples,
     held_out_errors,
     open_samples,
@@ -122,3 +123,25 @@ def test_damaged_sample_file(tmp_path: Path) -> None:
     (tmp_path / "x.h5").write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"x.h5 is no sample file"):
         read(tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("model", [GET, VIT], ids=["get", "vit"])
+def test_teacher_and_student_answer_the_same_noise(
+    model: dict[str, Any], pairs: Path, tmp_path: Path
+) -> None:
+    weights, held_out = student(tmp_path / "s.safetensors", model), pairs.parent / "held-out.h5"
+    found = answer(weights=weights, held_out=held_out, count=4, precision="float32", device="cpu")
+    kept = held_out_pairs(held_out, "abc")
+    noise, image, label = kept.batch(torch.arange(4))
+    np.testing.assert_array_equal(found.noise, noise.float().numpy())
+    np.testing.assert_array_equal(found.teacher, to_bytes(image.float()).numpy())
+    assert found.labels is not None
+    assert found.labels.tolist() == label.tolist()
+    # the mean over all pairs is the error that the scores give, but for the rounding to bytes
+    many = answer(weights=weights, held_out=held_out, count=99, precision="float32", device="cpu")
+    assert len(many.student) == len(kept)
+    network, _ = checkpoint.load(weights)
+    variants = {"headline": (3, "lowest-residual") if model is GET else (1, "last")}
+    error = held_out_errors(network, kept, variants, Sampling(10), torch.device("cpu"))["headline"]
+    clipped = np.abs(many.student / 127.5 - many.teacher / 127.5).mean()
+    assert clipped == pytest.approx(error, rel=0.1)

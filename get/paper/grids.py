@@ -81,7 +81,7 @@ def same_noise(
     rows = [f"noise {n + 1}" if labels is None else f"class {labels[n]}" for n in range(len(noise))]
     axes.set_yticks([*above, *below], [*rows, *["|difference|"] * len(below)])
     bare(axes)
-    bar = figure.colorbar(scale, ax=axes, shrink=0.6, pad=0.02, aspect=40)
+    bar = figure.colorbar(scale, ax=axes, shrink=0.4, anchor=(0, 1), pad=0.02, aspect=30)
     bar.set_label("|student - teacher|, share of the range of a pixel")
     bar.outline.set_linewidth(0.4)
     style.save(figure, paths)

@@ -97,7 +97,7 @@ rule same_noise:
             "<results>/figures/same-noise-{pairs}.png",
             caption="../report/caption.rst",
             category="4 Samples",
-            labels={"shows": "Teacher and students on the same noise, {pairs}"},
+            labels={"shows": "The same noise: {pairs}"},
         ),
     log:
         "<results>/logs/same-noise-{pairs}.log",
