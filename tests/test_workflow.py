@@ -144,7 +144,7 @@ def report(finished: Path, config: Config) -> Path:
 
 def test_the_report_holds_every_result(report: Path) -> None:
     """Every table, figure and grid as it is on disk, with a caption; and nothing from elsewhere."""
-    results = json.loads(re.search(r"var results = (.*);\n", report.read_text())[1])
+    results = json.loads(re.search(r"<script id=\"results\">\s*var results = (.*);\n", report.read_text())[1])
     folder = report.parent
     shown = [f"table{number}.html" for number in range(1, 7)]
     shown += ["overview.html", "reproduction.html", "costs.html", "provenance.html"]

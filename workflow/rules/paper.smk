@@ -176,9 +176,6 @@ rule summary:
     resources:
         **asks("light"),
     params:
-        folder=RESULTS,
-        # no input: a record that was deleted must not make its job run again
-        benchmarks=f"{RESULTS}/benchmarks",
         costs_caption=caption("costs"),
     script:
         "../scripts/summary.py"
