@@ -14,6 +14,17 @@ OPTIONS = (
     "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--window-size=1500,950",
 )  # fmt: skip
+PATIENCE = 30  # seconds, on a busy machine
+STILL = """
+const style = document.createElement("style");
+style.textContent = "* { transition: none !important; animation: none !important; }";
+document.head.append(style);
+"""
+READY = """
+const shown = document.querySelector("#app .grow > * > img, #app .grow > iframe");
+return shown !== null && shown.getAttribute("src") === app.state.contentPath
+    && (shown.tagName === "IFRAME" || (shown.complete && shown.naturalWidth > 0));
+"""
 LOOK = """
 const shown = document.querySelector("#app .grow > * > img, #app .grow > iframe");
 const box = shown.getBoundingClientRect();
@@ -66,8 +77,9 @@ def opened(path: Path, folder: Path) -> Iterator["Page"]:
     service = webdriver.ChromeService(shutil.which("chromedriver"))
     driver = webdriver.Chrome(options=options, service=service)
     try:
-        driver.implicitly_wait(10)
+        driver.implicitly_wait(PATIENCE)
         driver.get(path.as_uri())
+        driver.execute_script(STILL)
         yield Page(driver, folder)
     finally:
         driver.quit()
@@ -103,6 +115,7 @@ class Page:
         return found
 
     def _look(self) -> Shown:
+        self._wait(lambda driver: driver.execute_script(READY))
         frame = self._find("#app .grow > * > img, #app .grow > iframe")
         seen = self.driver.execute_script(LOOK)
         if frame.tag_name != "iframe":
@@ -117,4 +130,11 @@ class Page:
         return self.driver.find_element("css selector", selector)
 
     def _click(self, path: str) -> None:
-        self.driver.find_element("xpath", path).click()
+        from selenium.webdriver.support.expected_conditions import element_to_be_clickable
+
+        self._wait(element_to_be_clickable(("xpath", path))).click()
+
+    def _wait(self, condition: Any) -> Any:
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        return WebDriverWait(self.driver, PATIENCE).until(condition)
