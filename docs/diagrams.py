@@ -1,4 +1,4 @@
-"""Draw the two diagrams of the documentation: `python docs/diagrams.py` writes model.png and workflow.png here."""
+"""Draw the diagrams of the documentation: `python docs/diagrams.py` writes model.png and workflow.png here."""
 
 from pathlib import Path
 
@@ -33,19 +33,15 @@ def box(axes: Axes, left: float, low: float, wide: float, high: float, text: str
     top = low + high / 2 + 0.62 * lines
     axes.text(middle, top, head, ha="center", va="center", color=colour, weight="bold")
     if rest:
-        axes.text(
-            middle, top - 0.85, rest, ha="center", va="top", color=INK, fontsize=6, linespacing=1.25
-        )
+        axes.text(middle, top - 0.85, rest, ha="center", va="top", color=INK, fontsize=6, linespacing=1.25)
 
 
 def arrow(axes: Axes, start: Point, end: Point, colour: str = INK, bend: float = 0.0) -> None:
     """Draw an arrow, bent to the left by a share of its length."""
+    line = {"color": colour, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
     style = f"arc3,rad={-bend}"
     axes.add_patch(
-        FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=7, connectionstyle=style, color=colour, linewidth=0.9,
-            shrinkA=0, shrinkB=0,
-        )  # fmt: skip
+        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=7, connectionstyle=style, **line)
     )
 
 
@@ -122,7 +118,8 @@ def workflow() -> None:
     axes.plot([12.5, 20, 20], [5.8, 5.8, 1.2], color=INK, linewidth=0.9)
     axes.plot([20, 60.5], [1.2, 1.2], color=INK, linewidth=0.9)
     arrow(axes, (60.5, 1.2), (60.5, 3))
-    note(axes, 33.5, 12, "each arrow is a rule that wraps one function of the package;\neach box is files with their SHA-256 beside them")
+    note(axes, 33.5, 12.8, "each arrow is a rule that calls one function of the package,")
+    note(axes, 33.5, 11.2, "each box is files, with their SHA-256 beside them")
     save(axes, "workflow.png")
 
 
