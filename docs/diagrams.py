@@ -1,6 +1,7 @@
-"""Draw the diagrams of the documentation: `python docs/diagrams.py` writes model.png and workflow.png here."""
+"""Draw the diagrams of the documentation: `python docs/diagrams.py` writes model.png, workflow.png."""
 
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -38,7 +39,7 @@ def box(axes: Axes, left: float, low: float, wide: float, high: float, text: str
 
 def arrow(axes: Axes, start: Point, end: Point, colour: str = INK, bend: float = 0.0) -> None:
     """Draw an arrow, bent to the left by a share of its length."""
-    line = {"color": colour, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    line: dict[str, Any] = {"color": colour, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
     style = f"arc3,rad={-bend}"
     axes.add_patch(
         FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=7, connectionstyle=style, **line)
@@ -52,7 +53,7 @@ def note(axes: Axes, x: float, y: float, text: str, colour: str = GREY, ha: str 
 
 def save(axes: Axes, name: str) -> None:
     """Write the picture beside this file."""
-    figure = axes.get_figure()
+    figure = axes.get_figure(root=True)
     assert figure is not None
     figure.savefig(HERE / name, dpi=DPI)
     plt.close("all")
