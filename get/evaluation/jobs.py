@@ -265,11 +265,11 @@ class Experiment:
                     done, before = stop, path
 
     def _counts(self, name: str, step: int) -> list[int]:
-        """Return the iterations of a student's variants at a milestone: one for each, 0 of a ViT."""
-        model = self.s["students"][name]["model"]
-        if model["family"] != "get":
+        """Return the iterations of a student's variants at a milestone: one for each, 0 without a state."""
+        trained = self.s["students"][name]["model"].get("iterations")
+        if trained is None:
             return [0]
-        trained, swept = model["iterations"], step == self.s["students"][name]["headline"]
+        swept = step == self.s["students"][name]["headline"]
         others = self.s["evaluation"]["iterations"] if swept else []
         return [trained, trained, *(count for count in others if count != trained)]
 
@@ -331,15 +331,14 @@ class Experiment:
         """What students share is measured once (see evaluation/costs.py)."""
         calls, work = WARM_UP + REPEATS, []
         for name, student in self.s["students"].items():
-            step, is_get = self._step(name, 1, checkpointing=False), student["model"]["family"] == "get"
-            times = 1 + CHECKPOINTING if is_get else 1
+            step, trained = self._step(name, 1, checkpointing=False), student["model"].get("iterations")
+            times = 1 + CHECKPOINTING if trained else 1
             work += [
                 Work(step, "step", calls * times),
                 Work(step, "profile", times),
                 Work(step, "first", times),
             ]
-            trained = student["model"].get("iterations", 0)
-            counts = {trained, *self.s["evaluation"]["iterations"]} if is_get else {0}
+            counts = {trained, *self.s["evaluation"]["iterations"]} if trained else {0}
             for count in counts:
                 work += self._sampling(name, calls * self.s["evaluation"]["batch"], count)
         self._add("costs", "all students", "costs", "settings/costs", work=list(dict.fromkeys(work)))

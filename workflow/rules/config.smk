@@ -2,9 +2,11 @@
 import csv
 import math
 import os
+from contextlib import contextmanager
 
 import get
-from get.files import sha256
+from get.files import UserError, sha256
+from get.student import families
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
@@ -21,6 +23,15 @@ DATA_SETS = {"digits": ([1, 8, 8], 10), "cifar10": ([3, 32, 32], 10)}
 def check(condition, message):
     if not condition:
         raise WorkflowError(f"Error in the config: {message}")
+
+
+@contextmanager
+def named():
+    """Errors of the package, which name the key, as errors of the config."""
+    try:
+        yield
+    except UserError as error:
+        check(False, error)
 
 
 def check_schema():
@@ -114,8 +125,12 @@ def check_student(student, key, size):
         check(len(steps) == 1, f"{key}.milestones: an imported student has one step")
         check(student["seeds"] == [0], f"{key}.seeds: an imported student has the seed 0")
     check(student["pairs"] in config["pairs"], f"{key}.pairs: no pairs {student['pairs']!r}")
-    check(size % model["patch"] == 0, f"{key}.model.patch must divide the image size {size}")
-    check(model["width"] % model["heads"] == 0, f"{key}.model.heads must divide {key}.model.width")
+    with named():
+        families.check(model, f"{key}.model")
+    if {"patch", "heads", "width"} <= model.keys():  # those of a transformer
+        check(size % model["patch"] == 0, f"{key}.model.patch must divide the image size {size}")
+        check(model["width"] % model["heads"] == 0, f"{key}.model.heads must divide {key}.model.width")
+        check(model["width"] % 4 == 0, f"{key}.model.width must be a multiple of 4")
     teacher = config["teachers"][config["pairs"][student["pairs"]]["teacher"]]
     check(
         teacher["conditional"] or model["conditioning"] == "none",
