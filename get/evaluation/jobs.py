@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from get.data import sets
 from get.evaluation.costs import REPEATS, WARM_UP
 from get.files import canonical_json
 from get.pairs.shards import shard_range
@@ -33,8 +34,6 @@ RULES = {  # kind of job and priority, as in workflow/rules; all others are ligh
     "train_student": ("student", 80),
     "train_teacher": ("teacher", 100),
 }
-IMAGES = {"digits": 1797, "cifar10": 60_000}
-CIFAR10_TEST = 10_000
 INCEPTION = (2048, 1008)  # its features and its logits
 PUBLISHED = {  # EDM's networks for CIFAR-10, which are imported (Karras et al. 2022)
     "sigma_data": 0.5,
@@ -112,9 +111,12 @@ class Experiment:
         self.s, self.gpus = settings, gpus
         self.jobs: list[Job] = []
         data = settings["data"]
-        images = IMAGES[data["name"]]
-        self.test = CIFAR10_TEST if data["name"] == "cifar10" else math.ceil(images * data["test_fraction"])
-        self.train, self.pixels = images - self.test, math.prod(data["shape"])
+        images = sets.describe(data["name"]).images
+        if isinstance(images, int):  # which are split here
+            test = math.ceil(images * data["test_fraction"])
+            images = images - test, test
+        self.train, self.test = images
+        self.pixels = math.prod(data["shape"])
         self.samples = settings["evaluation"]["samples"]
         used = {student["pairs"] for student in settings["students"].values()}
         self.pairs = {name: pairs for name, pairs in settings["pairs"].items() if name in used}
@@ -169,7 +171,7 @@ class Experiment:
     def _data(self) -> None:
         name, images = self.s["data"]["name"], self.train + self.test
         writes = images * (self.pixels + 9)  # with label and split
-        self._add(f"make_{name}", name, "images", *self._inputs("data.source"), writes=writes)
+        self._add("make_data", name, "images", *self._inputs("data.source"), writes=writes)
         self.extractor: Settings = {"name": "inception"}
         self.widths = INCEPTION
         if self.s["features"]["extractor"] == "inception":

@@ -5,6 +5,7 @@ import os
 from contextlib import contextmanager
 
 import get
+from get.data import sets
 from get.files import UserError, sha256
 from get.student import families
 
@@ -15,9 +16,6 @@ PUBLISHED_CSV = os.path.join(os.path.dirname(get.__file__), "paper/published.csv
 PUBLISHED_HASH = sha256(PUBLISHED_CSV)
 with open(PUBLISHED_CSV) as file:
     PUBLISHED = [(line["table"], line["method"]) for line in csv.DictReader(file)]
-
-# shape and number of classes of each data set
-DATA_SETS = {"digits": ([1, 8, 8], 10), "cifar10": ([3, 32, 32], 10)}
 
 
 def check(condition, message):
@@ -82,9 +80,16 @@ def check_sources(found):
 
 
 def check_data(data):
-    shape, classes = DATA_SETS[data["name"]]
-    check(data["shape"] == shape, f"data.shape: {data['name']} has images of shape {shape}")
-    check(data["classes"] == classes, f"data.classes: {data['name']} has {classes} classes")
+    name = data["name"]
+    with named():
+        known = sets.describe(name)
+    check(data["shape"] == known.shape, f"data.shape: {name} has images of shape {known.shape}")
+    check(data["classes"] == known.classes, f"data.classes: {name} has {known.classes} classes")
+    wants = "archive" in known.takes
+    check(
+        wants == ("source" in data),
+        f"data.source: {name} is {'made from a file, which it names' if wants else 'not made from a file'}",
+    )
     check(
         config["features"]["extractor"] == "classifier" or data["shape"][0] == 3,
         "features.extractor: inception wants images in colour",
