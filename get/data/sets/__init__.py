@@ -16,11 +16,6 @@ from get.files import UserError
 PACKAGE = "data.sets"
 # local copy and hash of data.source; keys of the config
 GIVEN = ("archive", "sha256", "seed", "test_fraction")
-    "archive",
-    "sha256",
-    "seed",
-    "test_fraction",
-)  # local copy of data.source, its hash; keys of the config
 
 
 @dataclass(frozen=True)
