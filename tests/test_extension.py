@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from conftest import ROOT
 from fabricate import edm_pickle
@@ -21,6 +22,7 @@ from get.data import sets
 from get.files import UserError
 from get.registry import Argument
 from get.student import families
+from get.student.losses import supervised
 
 TEACHER = {
     "sigma_data": 0.5,
@@ -141,6 +143,12 @@ def test_a_wrong_entry_is_refused_at_once(change: dict[str, Any], message: str, 
     done = snakemake(project, "--dry-run", "--configfile", "wrong.yaml")
     assert done.returncode != 0
     assert message in done.stdout + done.stderr
+
+
+def test_images_of_another_shape_than_the_noise_are_refused() -> None:
+    noise = torch.zeros(2, 3, 8, 8)
+    with pytest.raises(UserError, match=r"images of shape .2, 1, 8, 8. for noise of shape .2, 3, 8, 8."):
+        supervised(lambda noise, label: noise[:, :1], noise, None, None)
 
 
 # ------------------------------------------------------------------------------------------------- registry

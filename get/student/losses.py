@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from get.files import UserError
+
 
 def supervised(
     forward: Callable[..., Tensor],
@@ -19,10 +21,18 @@ def supervised(
         forward: the student, or what wraps it.
         noise, label, state: (B, C, H, W), (B,) int64, and z_0 (B, N, D) or None.
         checkpointing: O(1)-memory mode, of a student with states.
+
+    Raises:
+        UserError: they are of another shape than the noise; the loss would broadcast some.
     """
     if state is None:
-        return forward(noise, label)[None]
-    return forward(noise, label, state, checkpointing=checkpointing)
+        states = forward(noise, label)[None]
+    else:
+        states = forward(noise, label, state, checkpointing=checkpointing)
+    if states.shape[1:] != noise.shape:
+        found, wanted = tuple(states.shape[1:]), tuple(noise.shape)
+        raise UserError(f"the student's forward returns images of shape {found} for noise of shape {wanted}")
+    return states
 
 
 def state_weights(
