@@ -59,7 +59,7 @@ def figure2b(rows: Sequence[Row], paths: Paths) -> None:
 
 
 def figure3a(rows: Sequence[Row], paths: Paths) -> None:
-    """Draw FID over sampling time: GETs at several numbers of iterations; the area of a circle is the size."""
+    """Draw FID over sampling time: GETs at several iterations; the area of a circle is the size."""
     found = over_iterations(rows)
     largest = found["parameters"].max() if len(found) else 1
     machine = ", ".join(sorted({row.costs["device"] for row in rows if row.costs}))
