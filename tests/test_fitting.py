@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from get import fitting
-from get.data.digits import write_digits
+from get.data.sets.digits import write_digits
 from get.evaluation.features import train_classifier
 from get.files import UserError, write_json
 from get.fitting import Diverged, Optimisation, Stopped, trained
