@@ -14,7 +14,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from get.cli import checks, compare, sample, scores, training
+from get.cli import checks, compare, export, imports, info, plan, sample, scores, training
 from get.files import UserError
 from get.log import log, logging_to
 
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "message names is to be put right; 130 stopped; training has more (docs/failures.md).",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for module in (sample, compare, scores, checks, training):
+    for module in (sample, compare, scores, info, checks, plan, export, imports, training):
         module.add(commands)
     return top
 

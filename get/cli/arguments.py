@@ -93,12 +93,6 @@ def labels_of(args: argparse.Namespace, classes: int) -> "Tensor":
     return classes_of([args.label] * len(args.seeds), classes)
 
 
-def require_new(path: Path) -> None:
-    """Raise `UserError` if `path`, a folder to be written, holds something already."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"--out {path} exists already; name a new folder, or delete it first")
-
-
 # ------------------------------------------------------------------------------------- kinds of arguments
 
 
@@ -120,6 +114,13 @@ def positive(text: str) -> int:
     """Parse a whole number of at least 1."""
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def natural(text: str) -> int:
+    """Parse a whole number of at least 0."""
+    if (value := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
     return value
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from get.cli.arguments import Commands, add_command, add_draws, ending, labels_of, positive, require_new
+from get.cli.arguments import Commands, add_command, add_draws, ending, labels_of, positive
 from get.files import UserError
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ def sample(args: argparse.Namespace) -> None:
     from get.student.models import parameter_count
     from get.student.sampling import Sampling, sample
 
-    if not args.out.suffix:
-        require_new(args.out)
     student, header = checkpoint.load(args.checkpoint)
     device = pick_device(args.device)
     if args.iterations and student.state_shape is None:

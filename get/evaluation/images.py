@@ -1,7 +1,5 @@
 """Images to be scored, wherever they are: a folder of pictures, a sample file or an image store."""
 
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +12,7 @@ from PIL import Image
 
 from get.data.store import SPLITS, read_split
 from get.evaluation.samples import open_samples
-from get.files import UserError, room_for
+from get.files import UserError, new_folder
 from get.reading import reading
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -91,18 +89,10 @@ def _refuse(path: Path, choice: str | None, known: Sequence[str]) -> None:
 
 
 def write_folder(path: Path, batches: Iterable[NDArray[np.uint8]], numbers: Sequence[int]) -> None:
-    """Write images (B, C, H, W) as PNGs named by their `numbers`; the folder appears when it is complete."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    """Write images (B, C, H, W) as PNGs named by their `numbers` into a new folder."""
     names = iter(numbers)
-    with room_for(path):
-        temporary.mkdir(parents=True)
-        try:
-            for images in batches:
-                for image in images:
-                    pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
-                    Image.fromarray(pixels).save(temporary / f"{next(names):06d}.png")
-            if path.is_dir():  # an empty one
-                path.rmdir()
-            temporary.rename(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with new_folder(path) as folder:
+        for images in batches:
+            for image in images:
+                pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+                Image.fromarray(pixels).save(folder / f"{next(names):06d}.png")
