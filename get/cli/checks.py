@@ -3,6 +3,7 @@
 import argparse
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from get.cli.arguments import Commands, add_command, add_json, print_json
 
@@ -12,14 +13,20 @@ def verify(args: argparse.Namespace) -> None:
     from get.inspection import verify_folder
     from get.pairs.shards import verify
 
+    found: dict[str, Any] = {}
     for path in args.path:
         if path.is_dir():
             whole, unrecorded = verify_folder(path)
-            print(f"{path}: {whole} files as they were written")
-            for file in unrecorded:
-                print(f"{file}: no hash was recorded")
+            found[str(path)] = {"files": whole, "unrecorded": list(map(str, unrecorded))}
+            lines = [f"{path}: {whole} files as they were written"]
+            lines += [f"{file}: no hash was recorded" for file in unrecorded]
         else:
-            print(f"{path}: {verify(path)} shards as they were listed")
+            found[str(path)] = {"shards": verify(path)}
+            lines = [f"{path}: {found[str(path)]['shards']} shards as they were listed"]
+        if not args.json:
+            print("\n".join(lines))
+    if args.json:
+        print_json(found)
 
 
 def status(args: argparse.Namespace) -> None:
@@ -56,6 +63,7 @@ def add(commands: Commands) -> None:
     hashes.add_argument(
         "path", type=Path, nargs="+", help="a results folder, or results/pairs/NAME/manifest.json"
     )
+    add_json(hashes)
 
     state = add_command(
         commands, "status", status, "tell how far each training is, its last loss and FID", "", "--json"

@@ -8,8 +8,7 @@ from get.cli.arguments import Commands, add_command, ending
 
 def export(args: argparse.Namespace) -> None:
     """Run `get export`."""
-    from get.files import UserError, read_json
-    from get.reading import reading, require
+    from get.files import UserError
     from get.student.export import export_card, export_published
 
     if args.out.suffix == ".pth":
@@ -18,13 +17,7 @@ def export(args: argparse.Namespace) -> None:
         export_published(weights=args.checkpoint, output=args.out)
         print(f"{args.out}: as the paper's code evaluates it (no state of an optimiser)")
         return
-    scores = None
-    if args.scores:
-        with reading(args.scores, "file of scores"):
-            scores = read_json(args.scores)
-            require(scores, {"headline": str, "scores": dict})
-            require(scores["scores"].get(scores["headline"]), {"samples": int})
-    export_card(weights=args.checkpoint, scores=scores, licence=args.licence, output=args.out)
+    export_card(weights=args.checkpoint, scores=args.scores, licence=args.licence, output=args.out)
     print(f"{args.out}/model.safetensors and its card, {args.out}/README.md")
 
 
@@ -35,13 +28,13 @@ def add(commands: Commands) -> None:
         "export",
         export,
         "write a student for others: weights with a model card, or as the paper's code reads it",
-        "results/students/get-48/seed0/2000.safetensors --scores results/scores/students/get-48/seed0/2000.json"
-        " --out get-48",
+        "results/students/get-48/seed0/2000.safetensors --out get-48"
+        " --scores results/scores/students/get-48/seed0/2000.json",
         "student.safetensors --out student.pth",
     )
     command.add_argument("checkpoint", type=Path, help="weights of a student (.safetensors)")
     command.add_argument("--scores", type=Path, help="its scores (.json), for the card")
-    command.add_argument("--licence", default="mit", help="of the weights, for the card (mit)")
+    command.add_argument("--licence", help="of the weights, for the card: mit, cc-by-nc-sa-4.0")
     command.add_argument(
         "--out", type=ending(".pth", ""), required=True, help="a new folder (no ending), or a .pth"
     )

@@ -1,30 +1,30 @@
 """A student for others: its weights with a model card, or a checkpoint as the paper's code reads it."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from get.files import atomic, new_folder, sha256, write_text
+from get.files import UserError, atomic, new_folder, read_json, sha256, write_text
+from get.reading import reading, require
 from get.student import checkpoint
 from get.student.checkpoint import to_published
 from get.student.models import parameter_count
-from get.weights import write_weights
+from get.weights import Header, write_weights
 
 CARD = """\
 ---
 library_name: get-distillation
-pipeline_tag: {task}
-license: {licence}
+tags: [image-generation, one-step, distillation]{licence}
 ---
 
 # {name}
 
-A one-step image generator: it maps Gaussian noise{label} to an image of {channels} x {size} x {size} in a single
-evaluation{iterations}. It was distilled offline from pairs (noise, image) of a diffusion teacher, after *One-Step
-Diffusion Distillation via Deep Equilibrium Models* (Geng, Pokle, Kolter; NeurIPS 2023,
+A one-step image generator: it maps Gaussian noise{label} to an image of
+{channels} x {size} x {size} in a single evaluation{iterations}.
+It was distilled offline from pairs (noise, image) of a diffusion teacher, after *One-Step Diffusion
+Distillation via Deep Equilibrium Models* (Geng, Pokle, Kolter; NeurIPS 2023,
 [arXiv 2401.08639](https://arxiv.org/abs/2401.08639)).
 
 ## Use
@@ -62,24 +62,27 @@ It knows nothing beyond the images that its teacher was trained on. The weights 
 """
 
 
-def export_card(*, weights: Path, scores: dict[str, Any] | None, licence: str, output: Path) -> None:
+def export_card(*, weights: Path, scores: Path | None, licence: str | None, output: Path) -> None:
     """Write a new folder with the weights (model.safetensors) and a model card (README.md).
 
     Args:
         weights: the student's checkpoint.
         scores: what `evaluation.scores.score_samples` wrote of it, if anything.
-        licence: of the weights, as the card says it.
+        licence: of the weights, as the card says it, if it does.
         output: the folder.
+
+    Raises:
+        UserError: a file is damaged, or the scores are of another student.
     """
     student, header = checkpoint.load(weights)
+    scored = _scores(scores, header)
     header = {key: value for key, value in header.items() if key not in ("place", "version")}
     model = header["model"]
     solved = f" ({model['iterations']} fixed-point iterations)" if student.state_shape else ""
     rows: dict[str, Any] = {key: header.get(key) for key in ("step", "seed", "pairs", "teacher", "source")}
     rows = {"steps": rows.pop("step"), **header.get("training", {}), **rows, "exported from": sha256(weights)}
     card = CARD.format(
-        task="unconditional-image-generation" if not student.conditional else "image-generation",
-        licence=licence,
+        licence=f"\nlicense: {licence}" if licence else "",
         name=f"{model['family'].upper()}, {parameter_count(student):,} parameters",
         label=f" and a class label (0 to {model['classes'] - 1})" if student.conditional else "",
         iterations=solved,
@@ -87,7 +90,7 @@ def export_card(*, weights: Path, scores: dict[str, Any] | None, licence: str, o
         size=model["size"],
         model=_rows({**model, "parameters": f"{parameter_count(student):,}"}),
         training=_rows(rows),
-        scores=_scores(scores),
+        scores=scored,
     )
     with new_folder(output) as folder:
         write_weights(folder / "model.safetensors", "student", student.state_dict(), header)
@@ -100,16 +103,20 @@ def _rows(values: dict[str, Any]) -> str:
     return "\n".join(f"| {key} | {value} |" for key, value in shown.items() if value != "null")
 
 
-def _scores(scores: dict[str, Any] | None) -> str:
+def _scores(path: Path | None, header: Header) -> str:
     """Return the headline scores as a Markdown table, or the words that there are none."""
-    if scores is None:
+    if path is None:
         return "Not scored."
-    best = scores["scores"][scores["headline"]]
+    with reading(path, "file of a student's scores"):
+        content = read_json(path)
+        require(content, {"headline": str, "scores": dict, "model": dict, "step": int, "seed": int})
+        best = content["scores"].get(content["headline"])
+        require(best, {"samples": int})
+        if any(content[key] != header.get(key) for key in ("model", "step", "seed")):
+            raise UserError(f"{path} has the scores of another student; name those of this one")
     named = {key: value for key, value in best.items() if not key.endswith(("_sd", "_low", "_high"))}
-    shown = {
-        key: f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for key, value in named.items()
-    }
-    return f"Of {best['samples']:,} samples ({scores['headline']}):\n\n| | |\n|---|---|\n{_rows(shown)}"
+    shown = {key: f"{value:,.4g}" if value % 1 else f"{int(value):,}" for key, value in named.items()}
+    return f"Of {best['samples']:,} samples ({content['headline']}):\n\n| | |\n|---|---|\n{_rows(shown)}"
 
 
 def export_published(*, weights: Path, output: Path) -> None:
@@ -119,7 +126,7 @@ def export_published(*, weights: Path, output: Path) -> None:
     """
     student, header = checkpoint.load(weights)
     state = to_published(student)
-    arguments = argparse.Namespace(cond=student.conditional, input_size=header["model"]["size"])
+    arguments = {"cond": student.conditional, "input_size": header["model"]["size"]}  # which nothing reads
     content = {"args": arguments, "model": state, "ema": state, "opt": {}}
     with atomic(output) as temporary:
         torch.save(content, temporary)
