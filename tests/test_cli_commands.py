@@ -217,6 +217,9 @@ def test_scores_do_not_depend_on_where_the_images_are(
     assert "kid" not in by_moments
     test = scores(capsys, tmp_path / "pictures", "--reference", digits, "--reference-split", "test", *options)
     assert test["fid"] != pytest.approx(by_folder["fid"], rel=1e-3)
+    swapped = scores(capsys, digits, "--reference", tmp_path / "pictures", *options)
+    assert (swapped["precision"], swapped["recall"]) == (by_folder["recall"], by_folder["precision"])
+    assert by_folder["precision"] != by_folder["recall"]
     same = scores(capsys, tmp_path / "pictures", "--reference", tmp_path / "pictures", *options)
     assert same["fid"] == pytest.approx(0, abs=1e-4 * by_folder["fid"])
     assert (same["precision"], same["recall"]) == (1, 1)
