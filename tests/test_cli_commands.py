@@ -228,6 +228,7 @@ def test_scores_do_not_depend_on_where_the_images_are(
 
 
 def test_images_that_cannot_be_scored(
+    student: Path,
     digits: Path,
     classifier: Path,  # noqa: F811
     tmp_path: Path,
@@ -239,6 +240,12 @@ def test_images_that_cannot_be_scored(
     assert "holds no pictures" in refusal(capsys, "score", folder, *options)
     (folder / "0.png").write_bytes(b"no picture")
     assert f"{folder / '0.png'} is no picture" in refusal(capsys, "score", folder, *options)
+    Image.new("I;16", (8, 8)).save(folder / "0.png")
+    assert "its mode is I;16" in refusal(capsys, "score", folder, *options)
+    changed = tmp_path / "changed.h5"
+    run("sample", student, "--seeds", "0-30", *CPU, "--out", changed)
+    changed.write_bytes(changed.read_bytes()[:-1])
+    assert "was changed since it was written" in refusal(capsys, "score", changed, *options)
     images = np.zeros((30, 1, 8, 8), np.uint8)
     write_folder(tmp_path / "one", [images[:1]], [0])
     assert "too few" in refusal(capsys, "score", tmp_path / "one", *options)

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import NETWORK, SHAPE, VIT
+from conftest import DISTILLATION, NETWORK, SHAPE, VIT
 from fabricate import edm_pickle, published_student
 from test_published import Call
 
@@ -54,6 +54,20 @@ def test_pairs(classes: int, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     )
     wanted = torch.cat([torch.arange(100), 1 + torch.arange(50)]) % 10 if classes else torch.zeros(150)
     assert torch.cat([held_out.label, trained.label]).tolist() == wanted.tolist()
+
+
+def test_students_learn_from_imported_pairs(tmp_path: Path) -> None:
+    assert (
+        main(["import", "pairs", str(published_pairs(tmp_path / "set", 10)), "--out", str(tmp_path / "p")])
+        == 0
+    )
+    manifest, settings = tmp_path / "p/manifest.json", tmp_path / "settings.json"
+    identity = read_manifest(manifest).identity
+    write_json(settings, {"model": VIT, "training": DISTILLATION, "pairs": identity})
+    rest = ["--steps", "3", "--seed", "0", "--device", "cpu", "--output", str(tmp_path / "3.pt")]
+    assert main(["train-student", "--manifest", str(manifest), "--settings", str(settings), *rest]) == 0
+    header = checkpoint.load(tmp_path / "3.safetensors")[1]
+    assert (header["pairs"], header["teacher"]) == (identity, "published")
 
 
 def test_files_are_taken_in_the_order_of_their_numbers(tmp_path: Path) -> None:

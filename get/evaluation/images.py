@@ -13,7 +13,7 @@ from PIL import Image
 from get.data.store import SPLITS, read_split
 from get.evaluation.samples import open_samples
 from get.files import UserError, new_folder
-from get.reading import reading
+from get.reading import reading, require_unchanged
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 PICTURE_REMEDY = "take it out of the folder, or write it again"
@@ -53,6 +53,8 @@ class Folder:
     def _read(file: Path) -> NDArray[np.uint8]:
         """Return a picture (C, H, W): grey ones have one channel, all others three."""
         with reading(file, "picture", PICTURE_REMEDY), Image.open(file) as picture:
+            if picture.mode not in ("L", "P", "RGB"):  # of others it is not plain what the pixels are
+                raise ValueError(f"its mode is {picture.mode}, not grey (L) or RGB of 8 bits")
             pixels = np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
         return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
@@ -72,8 +74,10 @@ def open_images(path: Path, choice: str | None = None) -> Iterator[Any]:
         _refuse(path, choice, [])
         yield Folder(path)
         return
-    with reading(path, "image store or sample file"), h5py.File(path, "r") as file:
-        is_store = "split" in file
+    with reading(path, "image store or sample file"):
+        require_unchanged(path)  # HDF5 itself may crash or hang over damaged bytes
+        with h5py.File(path, "r") as file:
+            is_store = "split" in file
     if is_store:
         _refuse(path, choice, SPLITS)
         yield read_split(path, choice or "train").images
