@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import GET, NETWORK, SHAPE, VIT
+from miniature import inception_weights
 from PIL import Image
 from test_scores import classifier, noisy  # noqa: F401 (a fixture)
 
@@ -260,6 +261,17 @@ def test_images_that_cannot_be_scored(
     assert "it has pictures" in refusal(capsys, "score", tmp_path / "one", "--choice", "test", *options)
 
 
+def test_inception_reads_colour_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = ["--weights", inception_weights(tmp_path / "inception.pth"), "--splits", 2, *CPU]
+    colour = np.random.default_rng(0).integers(0, 256, (3, 3, 8, 8), np.uint8)
+    write_folder(tmp_path / "colour", [colour], range(3))
+    write_folder(tmp_path / "grey", [colour[:, :1]], range(3))
+    message = refusal(capsys, "score", tmp_path / "grey", "--reference", tmp_path / "grey", *weights)
+    assert "Inception reads images of 3 channels, but these have 1" in message
+    run("statistics", tmp_path / "colour", "--weights", weights[1], *CPU, "--out", tmp_path / "x.npz")
+    assert info(capsys, tmp_path / "x.npz")["features"] == 2048
+
+
 def test_pictures_in_colour_come_back(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 6), np.uint8)
     write_folder(tmp_path / "x", [images], range(5))
@@ -272,6 +284,7 @@ def test_pictures_in_colour_come_back(tmp_path: Path) -> None:
 
 
 def info(capsys: pytest.CaptureFixture[str], path: Path) -> dict[str, Any]:
+    capsys.readouterr()
     run("info", path, "--json")
     return json.loads(capsys.readouterr().out)[str(path)]
 

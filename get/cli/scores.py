@@ -79,7 +79,10 @@ def add(commands: Commands) -> None:
         "--choice", help="variant of a sample file (its headline), or split of an image store (train)"
     )
     scores.add_argument(
-        "--reference", type=Path, required=True, help="the same kinds; or .npz of mu and sigma, for FID and IS"
+        "--reference",
+        type=Path,
+        required=True,
+        help="the same kinds; or .npz of mu and sigma, for FID and IS",
     )
     scores.add_argument("--reference-split", help="split of an image store, or variant of a sample file")
     scores.add_argument("--splits", type=positive, default=10, help="parts of the Inception Score (10)")
