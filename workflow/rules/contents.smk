@@ -132,9 +132,10 @@ def costs_of(name):
 
 def caption(name):
     """The caption of a table or figure, with what is particular to the data."""
-    data, added = CAPTIONS[config["data"]["name"]], config["paper"].get("captions", {})
-    cells = data["tables"] if name.startswith("table") else None
-    return " ".join(filter(None, [CAPTIONS[name], added.get(name), data["all"], cells]))
+    data = CAPTIONS["data"].get(config["data"]["name"], {"all": f"Data set: {config['data']['name']}."})
+    cells = data.get("tables", CAPTIONS["tables"]) if name.startswith("table") else None
+    added = config["paper"].get("captions", {}).get(name)
+    return " ".join(filter(None, [CAPTIONS[name], added, data["all"], cells]))
 
 
 def figure4_samples(figure):
