@@ -13,6 +13,7 @@ from get.student.checkpoint import to_published
 from get.student.models import parameter_count
 from get.weights import Header, write_weights
 
+PUBLISHED = ("get", "vit")  # families that the paper's code has
 CARD = """\
 ---
 library_name: get-distillation
@@ -123,8 +124,15 @@ def export_published(*, weights: Path, output: Path) -> None:
     """Write a student as a checkpoint (.pth) that the paper's code can evaluate.
 
     The weights stand for the model and for its average; there is no state of an optimiser to go on from.
+
+    Raises:
+        UserError: the file is damaged, or of a family that is not the paper's.
     """
     student, header = checkpoint.load(weights)
+    if (family := header["model"]["family"]) not in PUBLISHED:
+        raise UserError(
+            f"{weights}: the paper's code has no {family}; export a folder (--out without an ending)"
+        )
     state = to_published(student)
     arguments = {"cond": student.conditional, "input_size": header["model"]["size"]}  # which nothing reads
     content = {"args": arguments, "model": state, "ema": state, "opt": {}}
