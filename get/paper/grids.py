@@ -1,6 +1,6 @@
-"""Figure 4: samples, uncurated and by class."""
+"""Figure 4: samples, uncurated and by class; and those of several models side by side."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,21 @@ def figure4b(
     axes.set_yticks([pitch * row + pitch / 2 - 1 for row in range(len(classes))], [str(c) for c in classes])
     axes.set_xticks([])
     axes.set_ylabel("class")
+    axes.tick_params(length=0)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    style.save(figure, paths)
+
+
+def comparison(rows: Mapping[str, NDArray[np.uint8]], paths: Iterable[str | Path]) -> None:
+    """Draw images (N, C, H, W) of several models, all from the same noise: a named row for each model."""
+    height = next(iter(rows.values())).shape[2]
+    count = len(next(iter(rows.values())))
+    picture = tile(np.concatenate(list(rows.values())), count)
+    figure, axes = plt.subplots(figsize=(style.PAGE, style.PAGE * picture.shape[0] / picture.shape[1]))
+    axes.imshow(picture, interpolation="nearest")
+    axes.set_yticks([(height + GAP) * row + (height - 1) / 2 for row in range(len(rows))], list(rows))
+    axes.set_xticks([])
     axes.tick_params(length=0)
     axes.grid(False)
     axes.spines[:].set_visible(False)
