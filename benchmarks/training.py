@@ -28,7 +28,7 @@ from get.fitting import take_step
 from get.log import logging_to
 from get.state import State
 from get.student.checkpoint import to_published
-from get.student.losses import distillation_loss
+from get.student.losses import distillation_loss, supervised
 from get.student.models import Student, build
 from get.student.training import Distillation
 
@@ -66,7 +66,7 @@ def ours(student: Student, batch: Batch, clip: float | None, **options: Any) -> 
 
     def loss(forward: Any, step: int) -> Tensor:
         z = initial_state(student, len(batch.noise), step, batch.noise.device)
-        states = forward(batch.noise, batch.label, z, checkpointing=checkpointing)
+        states = supervised(forward, batch.noise, batch.label, z, checkpointing)
         last[:] = [distillation_loss(states, batch.image, DECAY)]
         return last[0]
 

@@ -2,4 +2,5 @@
 
 from get.cli import main
 
-raise SystemExit(main())
+if __name__ == "__main__":  # not in the processes that it starts
+    raise SystemExit(main())

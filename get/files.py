@@ -70,6 +70,28 @@ def atomic(path: str | Path, recorded: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; rename it to `path` when the block ends without error.
+
+    Raises:
+        UserError: there is something at `path` already, or no room.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path} exists already; name a new folder, or delete it first")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with room_for(path):
+            temporary.mkdir(parents=True)
+            yield temporary
+            if path.is_dir():
+                path.rmdir()
+            os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
 def room_for(path: Path) -> Iterator[None]:
     """Turn what libraries make of a full or locked file system, in writing `path`, into a `UserError`."""
     try:

@@ -35,7 +35,7 @@ def cifar_config() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from get.data.digits import write_digits
+    from get.data.sets.digits import write_digits
 
     path = tmp_path_factory.mktemp("data") / "images.h5"
     write_digits(path, test_fraction=0.2, seed=0)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from fabricate_cifar import FOLDER, batch_pickle, cifar10_archive, write_archive
 
-from get.data.cifar10 import BATCHES, REMEDY, _Unpickler, write_cifar10
+from get.data.sets.cifar10 import BATCHES, REMEDY, _Unpickler, write_cifar10
 from get.data.store import read_split
 from get.files import UserError, sha256, verified_sha256
 

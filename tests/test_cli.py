@@ -12,6 +12,7 @@ from conftest import GET, SHAPE, VIT
 from torch.distributed.run import get_args_parser
 
 from get import cli
+from get.cli import arguments
 from get.files import UserError
 from get.student.models import build
 from get.weights import write_weights
@@ -92,7 +93,7 @@ def test_a_teacher_is_no_student(student: Path, tmp_path: Path, capsys: pytest.C
 
 def test_help_is_quick_and_complete() -> None:
     done = subprocess.run([sys.executable, "-m", "get", "sample", "--help"], capture_output=True, text=True)
-    assert "example: get sample" in done.stdout
+    assert "examples:\n  get sample results" in done.stdout
     loaded = "import sys, get.cli; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True).stdout == "False\n"
 
@@ -122,8 +123,8 @@ def test_settings_with_a_wrong_key(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_seed_list() -> None:
-    assert cli.seed_list("0-3,7") == [0, 1, 2, 3, 7]
-    assert cli.seed_list("5") == [5]
+    assert arguments.seed_list("0-3,7") == [0, 1, 2, 3, 7]
+    assert arguments.seed_list("5") == [5]
 
 
 @pytest.mark.parametrize("text", ["a", "", "3,", "-4", "1.5", "7-3"])

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from get import fitting
-from get.data.digits import write_digits
+from get.data.sets.digits import write_digits
 from get.evaluation.features import train_classifier
 from get.files import UserError, write_json
 from get.fitting import Diverged, Optimisation, Stopped, trained
@@ -178,16 +178,20 @@ def test_signal_saves_and_says_how_to_go_on(
     number: signal.Signals, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = fitting.take_step
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup, a closed terminal is no reason to stop
 
     def step(state: Any, *args: Any) -> None:
         real(state, *args)
         if state.step == 7:
             os.kill(os.getpid(), number)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(fitting, "take_step", step)
-        with pytest.raises(Stopped, match=r"stopped at step \d+ of 30, .*; the same command goes on"):
-            student(pairs, tmp_path / "30.pt", 30)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(fitting, "take_step", step)
+            with pytest.raises(Stopped, match=r"stopped at step \d+ of 30, .*; the same command goes on"):
+                student(pairs, tmp_path / "30.pt", 30)
+    finally:
+        signal.signal(number, before)
     assert not (tmp_path / "30.pt").exists()
     resumed = student(pairs, tmp_path / "30.pt", 30)
     assert_same(resumed, student(pairs, tmp_path / "whole.pt", 30))

@@ -35,7 +35,7 @@ from conftest import DISTILLATION, GET, NETWORK, ROOT, VIT
 from fabricate import edm_pickle, published_student
 from fabricate_cifar import cifar10_archive
 
-from get.data.cifar10 import write_cifar10
+from get.data.sets.cifar10 import write_cifar10
 from get.data.store import SPLITS, read_split, write_store
 from get.evaluation.costs import measure_costs
 from get.evaluation.features import Classifier, Extractor, _only_weights
@@ -661,7 +661,7 @@ def test_features_that_are_none(root: Path) -> None:
 
 
 def test_archive_that_unfolds(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("get.data.cifar10.LARGEST", 10**6)
+    monkeypatch.setattr("get.data.sets.cifar10.LARGEST", 10**6)
     path = root / "inputs/cifar.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         member = tarfile.TarInfo("data_batch_1")

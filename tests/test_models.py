@@ -8,6 +8,7 @@ from conftest import GET, SHAPE, VIT
 from torch.utils.flop_counter import FlopCounterMode
 
 from get.files import UserError
+from get.student.losses import supervised
 from get.student.models import Student, build, parameter_count
 
 CIFAR = {"channels": 3, "size": 32, "classes": 10}
@@ -66,9 +67,10 @@ def fresh(description: dict[str, Any], seed: int = 0) -> Student:
 )
 def test_class_changes_the_image(description: dict[str, Any]) -> None:
     model = fresh(description)
-    noise, state = torch.randn(1, 1, 8, 8).expand(2, -1, -1, -1), torch.zeros(2, 16, 16)
-    same = model(noise, torch.tensor([3, 3]), state)
-    other = model(noise, torch.tensor([3, 4]), state)
+    noise = torch.randn(1, 1, 8, 8).expand(2, -1, -1, -1)
+    state = torch.zeros(2, *model.state_shape) if model.state_shape else None
+    same = supervised(model, noise, torch.tensor([3, 3]), state)
+    other = supervised(model, noise, torch.tensor([3, 4]), state)
     torch.testing.assert_close(same[:, 0], same[:, 1])
     assert (other[:, 0] - other[:, 1]).abs().max() > 1e-4
 
@@ -89,9 +91,8 @@ def test_adaln_zero_starts_as_the_identity() -> None:
 def test_fresh_student_answers_zero() -> None:
     torch.manual_seed(0)
     for description in (GET, VIT):
-        images = build({**SHAPE, **description})(
-            torch.randn(2, 1, 8, 8), torch.tensor([1, 2]), torch.randn(2, 16, 16)
-        )
+        model = build({**SHAPE, **description})
+        images = model.generate(torch.randn(2, 1, 8, 8), torch.tensor([1, 2]), torch.randn(2, 16, 16)).images
         assert images.abs().max() == 0
 
 
@@ -107,7 +108,8 @@ def test_state_weights_are_shared_by_all_iterations() -> None:
 @pytest.mark.parametrize("description", [GET, VIT], ids=["get", "vit"])
 def test_one_graph_under_compile(description: dict[str, Any]) -> None:
     model = fresh(description)
-    inputs = torch.randn(2, 1, 8, 8), torch.tensor([1, 2]), torch.randn(2, 16, 16)
+    inputs = torch.randn(2, 1, 8, 8), torch.tensor([1, 2])
+    inputs += (torch.randn(2, *model.state_shape),) if model.state_shape else ()
     torch._dynamo.reset()
     compiled = torch.compile(model, backend="eager", fullgraph=True)  # an error if the graph breaks
     torch.testing.assert_close(compiled(*inputs), model(*inputs))
@@ -132,8 +134,11 @@ def test_bfloat16_autocast_trains() -> None:
         ({"patch": 3}, "model.patch 3 does not divide the image size 8"),
         ({"width": 18, "heads": 2}, "no multiple of 4"),
         ({"family": "gan"}, "must be one of get, vit"),
-        ({"depth": 3}, "depth"),
-        ({"conditioning": "adaln-zero"}, "for family 'vit' only"),
+        ({"family": "../vit"}, "must be one of get, vit"),
+        ({"depth": 3}, "model.depth: there is no such key; there are conditioning, patch, width"),
+        ({"patch": 0}, "model.patch is 0; it must be at least 1"),
+        ({"width": "16"}, "model.width is '16'; it must be of type int"),
+        ({"conditioning": "adaln-zero"}, "conditioning is 'adaln-zero'; it must be one of none, injection"),
         ({"classes": 0}, "the pairs have no classes"),
     ],
 )

@@ -5,7 +5,7 @@ import torch
 from conftest import Reference
 
 from get.student.checkpoint import from_published, to_published
-from get.student.losses import distillation_loss
+from get.student.losses import distillation_loss, supervised
 from get.student.models import Student, build
 from get.student.transformer import sincos_positions
 from get.teacher import network
@@ -37,7 +37,7 @@ def inputs(reference: Reference) -> tuple[torch.Tensor | None, ...]:
 def test_states_loss_and_gradients(name: str) -> None:
     reference = Reference(name)
     model = student(name, reference)
-    states = model(*inputs(reference))
+    states = supervised(model, *inputs(reference))
     torch.testing.assert_close(states, reference["output/train_states"], atol=TOLERANCE, rtol=TOLERANCE)
     loss = distillation_loss(states, reference["input/target"].double(), 0.8)
     torch.testing.assert_close(loss, reference["output/loss_l1_gamma0.8"], atol=TOLERANCE, rtol=TOLERANCE)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from get.pairs.shards import HELD_OUT
 from get.seeding import BLOCK, Visits, fold_in, normal
-from get.student.models import GET, Generated
+from get.student.families.get import GET
+from get.student.models import Generated
 from get.student.sampling import Sampling, _initial_state, sample
 from get.teacher.generation import draw
 

@@ -46,7 +46,8 @@ for module in pkgutil.walk_packages(get.__path__, 'get.'):
     [
         (
             "torch",
-            "get.cli get.data.download get.inspection get.pairs.shards get.paper.claims get.paper.figures",
+            "get.cli get.contents get.data.download get.inspection get.pairs.shards get.paper.claims "
+            "get.paper.figures",
         ),
         ("sklearn", "get.paper.claims get.paper.figures get.paper.grids get.evaluation.scores"),
         ("torchvision", "get.evaluation.scores get.evaluation.samples"),

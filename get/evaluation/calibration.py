@@ -39,7 +39,7 @@ from get.pairs.shards import read_manifest, write_manifest, write_shard
 from get.runtime import is_out_of_memory, pick_device, send
 from get.seeding import classes_of, generator
 from get.state import Optimisation
-from get.student.losses import distillation_loss
+from get.student.losses import distillation_loss, supervised
 from get.student.models import build as build_student
 from get.student.sampling import Sampling, sample
 from get.student.training import Distillation, initial_state
@@ -138,7 +138,7 @@ def student_step(s: Settings, device: torch.device) -> Found:
             chosen = torch.randperm(batch)[:count]
             noise, image, label = pairs.batch(chosen).on(device)
             z = initial_state(student.state_shape, count, 0, step, device)
-            states = forward(noise, label, z, checkpointing=options.checkpointing)
+            states = supervised(forward, noise, label, z, options.checkpointing)
             return distillation_loss(states, image, options.loss_decay)
 
         return _step(student, loss, options, device)

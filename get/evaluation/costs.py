@@ -24,8 +24,8 @@ from get.files import require_keys, write_json
 from get.fitting import State, take_step
 from get.log import Progress, log
 from get.runtime import autocast, pick_device
-from get.student.losses import distillation_loss
-from get.student.models import GET, Description, Student, build, parameter_count
+from get.student.losses import distillation_loss, supervised
+from get.student.models import Description, Student, build, parameter_count
 from get.student.training import Distillation
 
 WARM_UP, REPEATS = 2, 5  # calls before the timed ones, and timed calls
@@ -37,7 +37,7 @@ NO_CHANGE: dict[str, Any] = {  # settings of training that change no cost
     "ema_warmup": False,
     "loss_decay": 0.8,
 }
-MODES = {"plain": False, "checkpointed": True}  # of training; GET has both
+MODES = {"plain": False, "checkpointed": True}  # of training; a student with a state has both
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def operations(description: Description) -> dict[str, int]:
     with FlopCounterMode(display=False) as sampling, torch.no_grad():
         student.generate(x.noise, x.label, x.state, rule="last")
     with FlopCounterMode(display=False) as training:
-        distillation_loss(student(x.noise, x.label, x.state), x.image, 1.0).backward()
+        distillation_loss(supervised(student, x.noise, x.label, x.state), x.image, 1.0).backward()
     return {
         "parameters": parameter_count(student),
         "macs": sampling.get_total_flops() // 2,
@@ -81,7 +81,7 @@ def operations(description: Description) -> dict[str, int]:
 def sampling_time(
     student: Student, iterations: Sequence[int | None], batch: int, precision: str
 ) -> dict[str, dict[str, float]]:
-    """Return the seconds per image by number of fixed-point iterations ('1' for ViT); see `spread`."""
+    """Return the seconds per image by number of iterations ('1' without a state); see `spread`."""
     device = next(student.parameters()).device
     x = Inputs.of(student, batch, device)
 
@@ -99,7 +99,7 @@ def training_step(student: Student, options: Distillation) -> dict[str, Any]:
     x, state = Inputs.of(student, options.batch, device), State(student.train(), options, "")
 
     def loss(forward: Any, step: int) -> Tensor:
-        states = forward(x.noise, x.label, x.state, checkpointing=options.checkpointing)
+        states = supervised(forward, x.noise, x.label, x.state, options.checkpointing)
         return distillation_loss(states, x.image, options.loss_decay)
 
     forward = torch.compile(student) if options.compile else student
@@ -156,8 +156,7 @@ def sampling_costs(
 ) -> dict[str, dict[str, float]]:
     """Return `sampling_time`; `evaluation` has the 'batch', 'iterations' and 'precision' of sampling."""
     student = _built(description, device).eval()
-    is_get = isinstance(student, GET)
-    counts = sorted({student.iterations, *evaluation["iterations"]}) if is_get else [None]
+    counts = sorted({student.iterations, *evaluation["iterations"]}) if student.state_shape else [None]
     return sampling_time(student, counts, evaluation["batch"], evaluation["precision"])
 
 
@@ -170,7 +169,7 @@ def training_costs(
     """
     student = _built(description, device)
     found = {}
-    for mode in MODES if isinstance(student, GET) else ["plain"]:
+    for mode in MODES if student.state_shape else ["plain"]:
         try:
             options = Distillation(**training, **NO_CHANGE, checkpointing=MODES[mode])
             found[mode] = training_step(student, options)

@@ -168,9 +168,17 @@ def _new_array(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
 
 def _classifier(weights: str | Path, device: torch.device) -> Layers:
     """Return the layers of the classifier at `weights`; raises `UserError`."""
-    classifier, _ = load_model(lambda model: Classifier(**model), weights, "classifier")
+    classifier, header = load_model(lambda model: Classifier(**model), weights, "classifier")
     classifier.to(device)
-    return lambda images: classifier.layers(images.float() / 127.5 - 1)
+    wanted = (header["model"]["channels"], *[header["model"]["size"]] * 2)
+
+    def layers(images: Tensor) -> tuple[Tensor, Tensor]:
+        if images.shape[1:] != wanted:
+            found = tuple(images.shape[1:])
+            raise UserError(f"{weights} is a classifier of images {wanted} (C, H, W), but these are {found}")
+        return classifier.layers(images.float() / 127.5 - 1)
+
+    return layers
 
 
 def _inception(weights: str | Path, device: torch.device) -> Layers:
@@ -185,7 +193,17 @@ def _inception(weights: str | Path, device: torch.device) -> Layers:
     wanted = [Inception.get_default_feature_layer_for_metric(metric) for metric in ("fid", "isc")]
     with reading(weights, INCEPTION, REMEDY):
         network = Inception("inception-v3-compat", wanted, feature_extractor_weights_path=str(weights))
-    return network.to(device).eval()
+    network = network.to(device).eval()
+
+    def layers(images: Tensor) -> tuple[Tensor, Tensor]:
+        if images.shape[1] != 3:
+            raise UserError(
+                f"Inception reads images of 3 channels, but these have {images.shape[1]}; score them "
+                "with --extractor classifier"
+            )
+        return network(images)
+
+    return layers
 
 
 def _only_weights(path: str | Path) -> Any:

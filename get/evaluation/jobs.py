@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from get.data import sets
 from get.evaluation.costs import REPEATS, WARM_UP
 from get.files import canonical_json
 from get.pairs.shards import shard_range
@@ -34,8 +35,6 @@ RULES = {  # kind of job and priority, as in workflow/rules; all others are ligh
     "train_student": ("student", 80),
     "train_teacher": ("teacher", 100),
 }
-IMAGES = {"digits": 1797, "cifar10": 60_000}
-CIFAR10_TEST = 10_000
 INCEPTION = (2048, 1008)  # its features and its logits
 PUBLISHED = {  # EDM's networks for CIFAR-10, which are imported (Karras et al. 2022)
     "sigma_data": 0.5,
@@ -113,9 +112,12 @@ class Experiment:
         self.s, self.gpus = settings, gpus
         self.jobs: list[Job] = []
         data = settings["data"]
-        images = IMAGES[data["name"]]
-        self.test = CIFAR10_TEST if data["name"] == "cifar10" else math.ceil(images * data["test_fraction"])
-        self.train, self.pixels = images - self.test, math.prod(data["shape"])
+        images = sets.describe(data["name"]).images
+        if isinstance(images, int):  # which are split here
+            test = math.ceil(images * data["test_fraction"])
+            images = images - test, test
+        self.train, self.test = images
+        self.pixels = math.prod(data["shape"])
         self.samples = settings["evaluation"]["samples"]
         used = {student["pairs"] for student in settings["students"].values()}
         self.pairs = {name: pairs for name, pairs in settings["pairs"].items() if name in used}
@@ -170,7 +172,7 @@ class Experiment:
     def _data(self) -> None:
         name, images = self.s["data"]["name"], self.train + self.test
         writes = images * (self.pixels + 9)  # with label and split
-        self._add(f"make_{name}", name, "images", *self._inputs("data.source"), writes=writes)
+        self._add("make_data", name, "images", *self._inputs("data.source"), writes=writes)
         self.extractor: Settings = {"name": "inception"}
         self.widths = INCEPTION
         if self.s["features"]["extractor"] == "inception":
@@ -266,11 +268,11 @@ class Experiment:
                     done, before = stop, path
 
     def _counts(self, name: str, step: int) -> list[int]:
-        """Return the iterations of a student's variants at a milestone: one for each, 0 of a ViT."""
-        model = self.s["students"][name]["model"]
-        if model["family"] != "get":
+        """Return the iterations of a student's variants at a milestone: one for each, 0 without a state."""
+        trained = self.s["students"][name]["model"].get("iterations")
+        if trained is None:
             return [0]
-        trained, swept = model["iterations"], step == self.s["students"][name]["headline"]
+        swept = step == self.s["students"][name]["headline"]
         others = self.s["evaluation"]["iterations"] if swept else []
         return [trained, trained, *(count for count in others if count != trained)]
 
@@ -332,15 +334,14 @@ class Experiment:
         """What students share is measured once (see evaluation/costs.py)."""
         calls, work = WARM_UP + REPEATS, []
         for name, student in self.s["students"].items():
-            step, is_get = self._step(name, 1, checkpointing=False), student["model"]["family"] == "get"
-            times = 1 + CHECKPOINTING if is_get else 1
+            step, trained = self._step(name, 1, checkpointing=False), student["model"].get("iterations")
+            times = 1 + CHECKPOINTING if trained else 1
             work += [
                 Work(step, "step", calls * times),
                 Work(step, "profile", times),
                 Work(step, "first", times),
             ]
-            trained = student["model"].get("iterations", 0)
-            counts = {trained, *self.s["evaluation"]["iterations"]} if is_get else {0}
+            counts = {trained, *self.s["evaluation"]["iterations"]} if trained else {0}
             for count in counts:
                 work += self._sampling(name, calls * self.s["evaluation"]["batch"], count)
         self._add("costs", "all students", "costs", "settings/costs", work=list(dict.fromkeys(work)))

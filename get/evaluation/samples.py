@@ -1,8 +1,8 @@
 """Sample files: uint8 images of one source, ready to be scored and shown.
 
-HDF5: a dataset (N, C, H, W) uint8 per variant (a GET has one per state rule and number of iterations,
-everything else just one), labels (N,) int64, and the attribute 'info', JSON that goes into the scores.
-The source's headline variant comes first in info['variants'].
+HDF5: a dataset (N, C, H, W) uint8 per variant (a student with a state has one per rule and number of
+iterations, everything else just one), labels (N,) int64, and the attribute 'info', JSON that goes into the
+scores. The source's headline variant comes first in info['variants'].
 """
 
 import json
@@ -28,7 +28,7 @@ from get.runtime import autocast, pick_device, within_memory
 from get.seeding import classes_of, normal
 from get.student import checkpoint
 from get.student.equilibrium import choose
-from get.student.models import GET, Student, parameter_count
+from get.student.models import Student, parameter_count
 from get.student.sampling import Sampling, sample
 from get.weights import Header
 
@@ -177,7 +177,7 @@ def _fill(
 
 def _variants(student: Student, iterations: list[int]) -> dict[str, tuple[int, str]]:
     """Return the variants to sample, headline first: name -> (iterations, rule)."""
-    if not isinstance(student, GET):
+    if student.state_shape is None:
         return {"one-step": (1, "last")}
     trained = student.iterations
     choices = [(trained, "lowest-residual"), (trained, "last")]

@@ -172,19 +172,40 @@ def score(
         resampled: what `bootstrap` gave.
         device: where to compute.
     """
-    sds = {name: float(np.std(values, ddof=1)) for name, values in resampled.items()}
-    count = len(features.penultimate)
-    scores: dict[str, float] = {"samples": count}
     found = moments(features.penultimate, device)
+    scores: dict[str, float] = {"samples": len(features.penultimate)}
     for split, real in references.items():
-        value, sd = float(frechet(found, real.moments, real.root)), sds[f"fid_{split}"]
-        scores |= {f"fid_{split}": value, f"fid_{split}_sd": sd}
-        scores |= {f"fid_{split}_low": value - Z95 * sd, f"fid_{split}_high": value + Z95 * sd}
-        size = min(options.kid_subset_size, count, len(real.features))
+        for name, value in distances(features, found, real, options, resampled[f"fid_{split}"]).items():
+            metric, *part = name.split("_")
+            scores["_".join([metric, split, *part])] = value
+    return scores | inception_score(features, options, resampled["is"], device)
+
+
+def distances(
+    features: Features, found: Moments, real: Reference, options: Scoring, resampled: list[float]
+) -> dict[str, float]:
+    """Return fid with fid_sd, fid_low, fid_high, and, of a reference that has features, kid with kid_sd.
+
+    Args:
+        features: of generated images, and `found`, their moments; real: the reference.
+        options: see `Scoring`; resampled: FIDs of resamples of the images.
+    """
+    device, sd = found.mu.device, float(np.std(resampled, ddof=1))
+    fid = float(frechet(found, real.moments, real.root))
+    scores = {"fid": fid, "fid_sd": sd, "fid_low": fid - Z95 * sd, "fid_high": fid + Z95 * sd}
+    if size := min(options.kid_subset_size, len(features.penultimate), len(real.features)):
         kid = kernel_distances(features.penultimate, real.features, options.kid_subsets, size, device)
-        scores |= {f"kid_{split}": float(np.mean(kid)), f"kid_{split}_sd": float(np.std(kid))}
-    parts = inception_scores(features.logits, parts_of(count, options.splits), device)
-    return scores | {"is": float(np.mean(parts)), "is_sd": sds["is"], "is_split_sd": float(np.std(parts))}
+        scores |= {"kid": float(np.mean(kid)), "kid_sd": float(np.std(kid))}
+    return scores
+
+
+def inception_score(
+    features: Features, options: Scoring, resampled: list[float], device: torch.device
+) -> dict[str, float]:
+    """Return is with is_sd, of the resamples, and is_split_sd, over its parts."""
+    parts = inception_scores(features.logits, parts_of(len(features.logits), options.splits), device)
+    sd, split_sd = float(np.std(resampled, ddof=1)), float(np.std(parts))
+    return {"is": float(np.mean(parts)), "is_sd": sd, "is_split_sd": split_sd}
 
 
 def compare_with_train(
@@ -258,3 +279,39 @@ def score_samples(
             log.info("%s: FID (train) %.4g", name, scores[name]["fid_train"])
         info = content.info
     write_json(output, {**info, "headline": headline, "scores": scores, "bootstrap": resampled})
+
+
+def score_images(
+    images: Any, reference: Any, extract: Extractor, options: Scoring, seed: int
+) -> dict[str, float]:
+    """Return FID, KID, IS, precision and recall of images, whose reference needs no files made before.
+
+    Args:
+        images: (N, C, H, W) uint8 by [rows], N >= 2; see `images.open_images`.
+        reference: real images likewise; or the path of an .npz of mu and sigma, which gives FID and IS alone.
+        extract: of the features of both.
+        options: see `Scoring`; `nearest` is not read.
+        seed: of the resamples.
+
+    Raises:
+        UserError: there are too few images, or an .npz is of features of another width.
+    """
+    by_moments, on = isinstance(reference, str | Path), extract.device
+    for few in (x for x in (images, [0, 0] if by_moments else reference) if len(x) < 2):
+        raise UserError(f"{len(few)} image is too few to be compared; give more")
+    with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as beside:
+        ours = extract(images, scratch)
+        real = ours.penultimate[:0] if by_moments else extract(reference, beside).penultimate
+        found = read_moments(reference, on) if by_moments else moments(real, on)
+        if found.mu.shape != ours.penultimate.shape[1:]:
+            raise UserError(f"{reference} is of {len(found.mu)} features, not {ours.penultimate.shape[1]}")
+        against = Reference(real, found, square_root(found.sigma))
+        shares = resamples_of(len(images), options.bootstrap, seed)
+        resampled = bootstrap(ours, {"real": against}, shares, on)
+        scores: dict[str, float] = {"samples": len(images)}
+        scores |= distances(ours, moments(ours.penultimate, on), against, options, resampled["fid_real"])
+        scores |= inception_score(ours, options, resampled["is"], on)
+        if not by_moments:
+            precision, recall = precision_and_recall(ours.penultimate, real, on)
+            scores |= {"precision": precision, "recall": recall}
+    return scores

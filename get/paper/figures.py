@@ -59,7 +59,7 @@ def figure2b(rows: Sequence[Row], paths: Paths) -> None:
 
 
 def figure3a(rows: Sequence[Row], paths: Paths) -> None:
-    """Draw FID over sampling time: GET at several numbers of iterations; the area of a circle is the size."""
+    """Draw FID over sampling time: GETs at several iterations; the area of a circle is the size."""
     found = over_iterations(rows)
     largest = found["parameters"].max() if len(found) else 1
     machine = ", ".join(sorted({row.costs["device"] for row in rows if row.costs}))
@@ -67,7 +67,8 @@ def figure3a(rows: Sequence[Row], paths: Paths) -> None:
     def draw(axes: Axes, found: pd.DataFrame) -> None:
         labels = []
         # of curves that run into each other, the lower has its numbers below, the next one above
-        solvers = found[found["family"] == "get"].groupby(["student", "method"])
+        most = found.groupby(["student", "method"])["iterations"].transform("max")
+        solvers = found[most > 1].groupby(["student", "method"])
         below = (solvers["fid_train"].last().rank(method="first") % 2 == 1).to_dict()
         for rank, (key, curve) in enumerate(found.groupby(["student", "method"], sort=False)):
             look = style.look(curve["family"].iloc[0], rank)
@@ -107,7 +108,7 @@ def residuals(rows: Sequence[Row], paths: Paths) -> None:
     solvers = [row for row in rows if row.runs and row.runs[0].get("residuals")]
     labels: dict[Axes, list[Any]] = {left: [], right: []}
     for rank, row in enumerate(solvers):
-        look = style.look("get", rank)
+        look = style.look(row.runs[0]["model"]["family"], rank)
         if not row.runs[0]["conditional"]:
             look |= {"linestyle": ":", "markerfacecolor": "white"}
         for axes, name, first in ((left, "residuals", 0), (right, "changes", 1)):

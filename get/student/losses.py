@@ -1,7 +1,38 @@
 """The distillation loss: pixel L1 on every state of the fixed-point iteration."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+from get.files import UserError
+
+
+def supervised(
+    forward: Callable[..., Tensor],
+    noise: Tensor,
+    label: Tensor | None,
+    state: Tensor | None,
+    checkpointing: bool = False,
+) -> Tensor:
+    """Return what training supervises, (S, B, C, H, W): all states of a student that has them, or its image.
+
+    Args:
+        forward: the student, or what wraps it.
+        noise, label, state: (B, C, H, W), (B,) int64, and z_0 (B, N, D) or None.
+        checkpointing: O(1)-memory mode, of a student with states.
+
+    Raises:
+        UserError: they are of another shape than the noise; the loss would broadcast some.
+    """
+    if state is None:
+        states = forward(noise, label)[None]
+    else:
+        states = forward(noise, label, state, checkpointing=checkpointing)
+    if states.shape[1:] != noise.shape:
+        found, wanted = tuple(states.shape[1:]), tuple(noise.shape)
+        raise UserError(f"the student's forward returns images of shape {found} for noise of shape {wanted}")
+    return states
 
 
 def state_weights(
@@ -15,7 +46,7 @@ def distillation_loss(states: Tensor, image: Tensor, decay: float) -> Tensor:
     """Return sum_i decay^(S - i) mean |states_i - image|: a scalar.
 
     Args:
-        states: decoded states (S, B, C, H, W); S = 1 for ViT.
+        states: decoded states (S, B, C, H, W); S = 1 without a state.
         image: the teacher's images (B, C, H, W); the loss has at least their precision.
         decay: 0.8 in the published code; the paper's text does not say that all states are supervised.
     """

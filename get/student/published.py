@@ -1,21 +1,20 @@
 """Import of the published students (`.pth` files of the paper's code), without running what they hold."""
 
 import argparse
-import re
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from get.files import UserError, read_json, require_keys, verified_sha256
-from get.reading import reading, require, require_small
+from get.reading import reading, require
 from get.student.checkpoint import from_published
 from get.student.models import build
-from get.weights import write_weights
+from get.weights import load_saved, write_weights
 
-DAMAGED = "is damaged or no published student"
+KIND = "published student"
+DAMAGED = f"is damaged or no {KIND}"
 
 
 def import_student(
@@ -73,29 +72,13 @@ def import_student(
 
 def _averaged(source: str | Path) -> dict[str, Tensor]:
     """Return the state dict 'ema' of the file, under its own names."""
-    state = _load(source).get("ema")
+    # the arguments of the training script are the one thing beside tensors and plain data
+    content = load_saved(source, KIND, [argparse.Namespace])
+    if not isinstance(content, dict):
+        raise UserError(f"{source} {DAMAGED} (it holds no dict); download it again")
+    state = content.get("ema")
     if not isinstance(state, dict) or not state:
         raise UserError(f"{source} {DAMAGED} (no weights 'ema'); download it again")
     if not all(isinstance(name, str) and isinstance(values, Tensor) for name, values in state.items()):
         raise UserError(f"{source} {DAMAGED} ('ema' holds more than weights); download it again")
     return {name.removeprefix("module."): values for name, values in state.items()}
-
-
-def _load(source: str | Path) -> dict[str, Any]:
-    try:
-        require_small(source)
-        # the arguments of the training script are the one thing beside tensors and plain data
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(source, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises errors of many kinds for damaged files
-        if named := re.search(r"GLOBAL (\S+)", str(error)):
-            name = ascii(named[1][:80])[1:-1]
-            raise UserError(
-                f"{source} asks for {name}; refused, and nothing was run: it is no published student, or not "
-                "from who it says"
-            ) from None
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200)
-        raise UserError(f"{source} {DAMAGED} ({reason}); download it again") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{source} {DAMAGED} (it holds no dict); download it again")
-    return content

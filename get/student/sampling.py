@@ -80,15 +80,70 @@ def sample(
     def draw(rows: slice) -> Samples:
         noise = normal(indices[rows], student.shape, seed, "evaluation", "noise").to(device)
         state = _initial_state(student.state_shape, indices[rows], seed, options.initial, device)
-        label = labels[rows].to(device)
-        with torch.no_grad(), autocast(device, options.precision):
-            if trajectories:
-                drawn = student.trajectory(noise, label, state, options.iterations)
-            else:
-                drawn = student.generate(noise, label, state, options.iterations, options.rule)
-        return Samples(drawn.images.float().cpu(), drawn.residuals.float().cpu())
+        return _decoded(student, noise, labels[rows], state, options, device, trajectories)
 
     yield from within_memory(draw, len(indices), options.batch, "evaluation.batch")
+
+
+def interpolate(
+    student: Student,
+    ends: tuple[int, int],
+    count: int,
+    label: int,
+    *,
+    seed: int,
+    options: Sampling,
+    device: torch.device,
+) -> Iterator[Samples]:
+    """Yield `count` samples whose noise leads from that of sample `ends[0]` to that of `ends[1]`.
+
+    The noise goes along the great circle, so that its norm is that of noise all the way.
+
+    Args:
+        student, seed, device: as in `sample`.
+        ends: the numbers of the samples at either end.
+        count: of the samples, the ends included.
+        label: the class of all.
+        options: 'independent' states z_0 differ from sample to sample, as their noise should not.
+    """
+    first, last = normal(ends, student.shape, seed, "evaluation", "noise")
+    noise = great_circle(first, last, count)
+    labels = torch.full((count,), label)
+
+    def draw(rows: slice) -> Samples:
+        numbers = range(count)[rows]
+        state = _initial_state(student.state_shape, numbers, seed, options.initial, device)
+        return _decoded(student, noise[rows].to(device), labels[rows], state, options, device)
+
+    yield from within_memory(draw, count, options.batch, "evaluation.batch")
+
+
+def great_circle(first: Tensor, last: Tensor, count: int) -> Tensor:
+    """Return `count` tensors (count, ...) at equal angles from `first` to `last`, both included."""
+    angle = torch.arccos((first * last).sum() / (first.norm() * last.norm()).clamp(min=1e-12))
+    if not angle.isfinite() or angle < 1e-3:  # one and the same
+        return first.expand(count, *first.shape)
+    share = torch.linspace(0, 1, count).view(-1, *[1] * first.ndim)
+    return (torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * last) / torch.sin(angle)
+
+
+def _decoded(
+    student: Student,
+    noise: Tensor,
+    label: Tensor,
+    state: Tensor | None,
+    options: Sampling,
+    device: torch.device,
+    trajectories: bool = False,
+) -> Samples:
+    """Return what the student makes of noise (B, C, H, W), label (B,) and z_0 on the CPU."""
+    label = label.to(device)
+    with torch.no_grad(), autocast(device, options.precision):
+        if trajectories:
+            drawn = student.trajectory(noise, label, state, options.iterations)
+        else:
+            drawn = student.generate(noise, label, state, options.iterations, options.rule)
+    return Samples(drawn.images.float().cpu(), drawn.residuals.float().cpu())
 
 
 def _initial_state(

@@ -16,7 +16,7 @@ from get.pairs.shards import read_manifest
 from get.reading import reading, require
 from get.runtime import Ahead, own_part, pick_device, pin, process_count, rank
 from get.seeding import Visits, fold_in, generator
-from get.student.losses import distillation_loss, state_weights
+from get.student.losses import distillation_loss, state_weights, supervised
 from get.student.models import build
 from get.weights import write_weights
 
@@ -95,7 +95,7 @@ def train_student(
     def loss(forward: Any, step: int) -> Tensor:
         noise, image, label = batch(step).on(on)
         state = initial_state(student.state_shape, options.batch, seed, step, on)
-        states = forward(noise, label, state, checkpointing=options.checkpointing)
+        states = supervised(forward, noise, label, state, options.checkpointing)
         return distillation_loss(states, image, options.loss_decay)
 
     run = {**wanted, "model": description, "teacher": pairs.teacher, "seed": seed}

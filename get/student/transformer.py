@@ -3,11 +3,17 @@
 Shapes: images (B, C, H, W); tokens (B, N, D) with N = (H / patch) * (W / patch).
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from get.files import UserError
+from get.student.models import Student
+
 NORM_EPS = 1e-6
+INJECTION_EXPANSION = 4  # MLP ratio of the injection transformer and of ViT (paper, Section 4)
 
 
 def sincos_positions(width: int, grid: int) -> Tensor:
@@ -114,3 +120,55 @@ def unpatchify(pixels: Tensor, patch: int, channels: int) -> Tensor:
     grid = round(N**0.5)
     x = pixels.reshape(-1, grid, grid, patch, patch, channels).permute(0, 5, 1, 3, 2, 4)
     return x.reshape(*lead, channels, grid * patch, grid * patch)
+
+
+class Transformer(Student):
+    """What GET and ViT share: patches, positions, class embedding, decoder.
+
+    Args:
+        patch, width, heads: patch side, D, and attention heads.
+        conditioning: 'none', 'injection' (class term added to q, k, v) or 'adaln-zero' (ViT only).
+        **images: other arguments of `Student`.
+    """
+
+    def __init__(self, *, patch: int, width: int, heads: int, conditioning: str, **images: Any) -> None:
+        super().__init__(conditioning=conditioning, **images)
+        channels, size, _ = self.shape
+        _check_sizes(size, patch, width, heads)
+        self.tokens, self.width = (size // patch) ** 2, width
+        adaln = conditioning == "adaln-zero"
+        self.patch_embedding = nn.Conv2d(channels, width, patch, stride=patch)
+        self.positions: Tensor
+        self.register_buffer("positions", sincos_positions(width, size // patch))
+        if self.conditional:
+            self.class_embedding = nn.Embedding(self.classes, width if adaln else 3 * width)
+        self.decoder = Decoder(width, patch, channels, adaln=adaln)
+
+    def _embed(self, noise: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return tokens (B, N, D) and the class term (B, 1, 3D or D), None if unconditional."""
+        h = self.patch_embedding(noise).flatten(2).transpose(1, 2) + self.positions
+        return h, self.class_embedding(label)[:, None] if self.conditional else None
+
+    def _initialise(self) -> None:
+        """Xavier-uniform linears with zero bias, class table N(0, 0.02), zero decoder and modulations."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight.view(len(module.weight), -1))
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        if self.conditional:
+            nn.init.normal_(self.class_embedding.weight, std=0.02)
+        zeroed = [self.decoder] + [m for m in self.modules() if isinstance(m, AdaLNBlock)]
+        for module in zeroed:
+            for name in ("linear", "modulation"):
+                if (layer := getattr(module, name, None)) is not None:
+                    nn.init.zeros_(layer.weight)
+
+
+def _check_sizes(size: int, patch: int, width: int, heads: int) -> None:
+    if size % patch:
+        raise UserError(f"model.patch {patch} does not divide the image size {size}")
+    if width % heads:
+        raise UserError(f"model.heads {heads} does not divide model.width {width}")
+    if width % 4:
+        raise UserError(f"model.width {width} is no multiple of 4, which the 2-D positions need")

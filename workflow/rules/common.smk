@@ -223,7 +223,7 @@ def settings_of(wildcards):
     elif kind == "sampling":
         content = {key: config["evaluation"][key] for key in ("batch", "precision", "samples")}
         # over iterations at the headline milestone alone: there figures and claims look
-        swept = int(names[1]) == headline(name) and STUDENTS[name]["model"]["family"] == "get"
+        swept = int(names[1]) == headline(name) and "iterations" in STUDENTS[name]["model"]
         content["iterations"] = config["evaluation"]["iterations"] if swept else []
     elif kind == "scoring":
         content = config["evaluation"]["scoring"]

@@ -2,9 +2,12 @@
 import csv
 import math
 import os
+from contextlib import contextmanager
 
 import get
-from get.files import sha256
+from get.data import sets
+from get.files import UserError, sha256
+from get.student import families
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
@@ -14,13 +17,19 @@ PUBLISHED_HASH = sha256(PUBLISHED_CSV)
 with open(PUBLISHED_CSV) as file:
     PUBLISHED = [(line["table"], line["method"]) for line in csv.DictReader(file)]
 
-# shape and number of classes of each data set
-DATA_SETS = {"digits": ([1, 8, 8], 10), "cifar10": ([3, 32, 32], 10)}
-
 
 def check(condition, message):
     if not condition:
         raise WorkflowError(f"Error in the config: {message}")
+
+
+@contextmanager
+def named():
+    """Errors of the package, which name the key, as errors of the config."""
+    try:
+        yield
+    except UserError as error:
+        check(False, error)
 
 
 def check_schema():
@@ -71,9 +80,16 @@ def check_sources(found):
 
 
 def check_data(data):
-    shape, classes = DATA_SETS[data["name"]]
-    check(data["shape"] == shape, f"data.shape: {data['name']} has images of shape {shape}")
-    check(data["classes"] == classes, f"data.classes: {data['name']} has {classes} classes")
+    name = data["name"]
+    with named():
+        known = sets.describe(name)
+    check(data["shape"] == known.shape, f"data.shape: {name} has images of shape {known.shape}")
+    check(data["classes"] == known.classes, f"data.classes: {name} has {known.classes} classes")
+    wants = "archive" in known.takes
+    check(
+        wants == ("source" in data),
+        f"data.source: {name} is {'made from a file, which it names' if wants else 'not made from a file'}",
+    )
     check(
         config["features"]["extractor"] == "classifier" or data["shape"][0] == 3,
         "features.extractor: inception wants images in colour",
@@ -114,8 +130,12 @@ def check_student(student, key, size):
         check(len(steps) == 1, f"{key}.milestones: an imported student has one step")
         check(student["seeds"] == [0], f"{key}.seeds: an imported student has the seed 0")
     check(student["pairs"] in config["pairs"], f"{key}.pairs: no pairs {student['pairs']!r}")
-    check(size % model["patch"] == 0, f"{key}.model.patch must divide the image size {size}")
-    check(model["width"] % model["heads"] == 0, f"{key}.model.heads must divide {key}.model.width")
+    with named():
+        families.check(model, f"{key}.model")
+    if {"patch", "heads", "width"} <= model.keys():  # those of a transformer
+        check(size % model["patch"] == 0, f"{key}.model.patch must divide the image size {size}")
+        check(model["width"] % model["heads"] == 0, f"{key}.model.heads must divide {key}.model.width")
+        check(model["width"] % 4 == 0, f"{key}.model.width must be a multiple of 4")
     teacher = config["teachers"][config["pairs"][student["pairs"]]["teacher"]]
     check(
         teacher["conditional"] or model["conditioning"] == "none",

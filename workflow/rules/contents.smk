@@ -111,7 +111,7 @@ def summarised():
     runs = sum(len(student["seeds"]) for student in STUDENTS.values())
     scope = (
         f"{len(STUDENTS)} students in {runs} runs, on {data['name']} at {'x'.join(map(str, data['shape'][1:]))} pixels,"
-        f" each scored on {evaluation['samples']:,} samples. {CAPTIONS[data['name']]['scope']}"
+        f" each scored on {evaluation['samples']:,} samples. {about_data()['scope']}"
     )
     kinds = {True: "", False: ", unconditional"}
     return {
@@ -192,9 +192,17 @@ def costs_of(name):
 
 def caption(name):
     """The caption of a table or figure, with what is particular to the data."""
-    data, added = CAPTIONS[config["data"]["name"]], config["paper"].get("captions", {})
+    data = about_data()
     scores = data["tables"] if name.startswith("table") else data["fid"] if name in WITH_FID else None
-    return " ".join(filter(None, [CAPTIONS[name], added.get(name), data["all"], scores]))
+    added = config["paper"].get("captions", {}).get(name)
+    return " ".join(filter(None, [CAPTIONS[name], added, data["all"], scores]))
+
+
+def about_data():
+    """What captions say of the data set: what is particular to it, or what holds for any."""
+    name = config["data"]["name"]
+    general = {key: CAPTIONS[key] for key in ("tables", "fid", "scope")} | {"all": f"Data set: {name}."}
+    return general | CAPTIONS["data"].get(name, {})
 
 
 def title(name):

@@ -1,5 +1,11 @@
 # Files from outside, real images, the features in which scores are taken, and the statistics of both splits.
 
+# of the data set: the file that it is made from, if any, and what it takes of the config
+DATA_SOURCE = config["data"].get("source")
+DATA_SETTINGS = [
+    key for key in sets.describe(config["data"]["name"]).takes if key not in ("archive", "sha256")
+]
+
 
 rule download:
     output:
@@ -19,44 +25,25 @@ rule download:
         "../scripts/download.py"
 
 
-if config["data"]["name"] == "digits":
-
-    rule make_digits:
-        output:
-            "<results>/data/images.h5",
-        log:
-            "<results>/logs/make_digits.log",
-        conda:
-            "../../envs/get.yaml"
-        threads: threads_of("light")
-        resources:
-            **asks("light"),
-        params:
-            test_fraction=config["data"]["test_fraction"],
-            seed=config["seed"],
-        script:
-            "../scripts/make_digits.py"
-
-
-if config["data"]["name"] == "cifar10":
-
-    rule make_cifar10:
-        input:
-            local_copy(config["data"]["source"]),
-        output:
-            "<results>/data/images.h5",
-        log:
-            "<results>/logs/make_cifar10.log",
-        conda:
-            "../../envs/get.yaml"
-        threads: threads_of("light")
-        resources:
-            **asks("light"),
-        params:
-            origin=origin(config["data"]["source"]),
-            sha256=checksum(lambda wildcards: config["data"]["source"]),
-        script:
-            "../scripts/make_cifar10.py"
+rule make_data:
+    input:
+        local_copy(DATA_SOURCE) if DATA_SOURCE else [],
+    output:
+        "<results>/data/images.h5",
+    log:
+        "<results>/logs/make_data.log",
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("light")
+    resources:
+        **asks("light"),
+    params:
+        name=config["data"]["name"],
+        given={key: (config["data"] | {"seed": config["seed"]}).get(key) for key in DATA_SETTINGS},
+        origin=origin(DATA_SOURCE) if DATA_SOURCE else None,
+        sha256=checksum(lambda wildcards: DATA_SOURCE or {"sha256": None}),
+    script:
+        "../scripts/make_data.py"
 
 
 if config["features"]["extractor"] == "classifier":

@@ -7,6 +7,9 @@ import numpy as np
 from get.data.store import write_store
 from get.seeding import fold_in
 
+SHAPE = (1, 8, 8)
+CLASSES = 10
+IMAGES = 1797
 SOURCE = "scikit-learn load_digits: UCI optical recognition of handwritten digits, test part"
 
 
@@ -24,3 +27,6 @@ def write_digits(path: str | Path, *, test_fraction: float, seed: int) -> None:
     split = np.zeros(len(labels), np.uint8)
     split[test] = 1
     write_store(path, images, labels, split, name="digits", classes=10, source=SOURCE)
+
+
+WRITE = write_digits

@@ -19,7 +19,9 @@ from get.files import UserError, verified_sha256
 
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 LARGEST = 2**30  # bytes of the archive, unpacked: it has 186 million
-SHAPE, CLASSES = (3, 32, 32), 10
+SHAPE = (3, 32, 32)
+CLASSES = 10
+IMAGES = (50_000, 10_000)
 PIXELS = 3 * 32 * 32
 REMEDY = "get cifar-10-python.tar.gz again from https://www.cs.toronto.edu/~kriz/cifar.html"
 
@@ -127,3 +129,6 @@ def _rows(array: _Kept) -> NDArray[np.uint8]:
     if len(shape) != 2 or shape[1] != PIXELS or len(data) != shape[0] * PIXELS:
         raise ValueError(f"its images have shape {shape}, not (N, {PIXELS})")
     return np.frombuffer(data, np.uint8).reshape(shape, order="F" if fortran else "C")
+
+
+WRITE = write_cifar10

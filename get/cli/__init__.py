@@ -1,0 +1,56 @@
+"""The command `get` (also `python -m get`): the stages that need a process of their own, and single files.
+
+Training on several processes: `torchrun --standalone --nproc-per-node 8 -m get train-student ...`, on several
+nodes with torchrun's --nnodes and --rdzv-endpoint. Each process ends with the exit code of its error, which
+torchrun prints; torchrun's own is 1 for all of them.
+
+Each module adds the commands of one kind. What takes long to import (torch) is imported by the command that
+runs, not before.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+
+from get.cli import checks, compare, export, imports, info, plan, sample, scores, training
+from get.files import UserError
+from get.log import log, logging_to
+
+STOPPED = 130  # the exit code after Ctrl-C, as of every program
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(
+        prog="get",
+        description="One-step diffusion distillation with GET.",
+        epilog="`get COMMAND --help` has the options, and examples. Exit codes: 0 done; 2 something that the "
+        "message names is to be put right; 130 stopped; training has more (docs/failures.md).",
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for module in (sample, compare, scores, info, checks, plan, export, imports, training):
+        module.add(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0, or the one of the error."""
+    args = parser().parse_args(arguments)
+    try:
+        with logging_to():
+            if args.threads is not None:
+                import torch  # takes a second: not before the arguments are known to be fine
+
+                torch.set_num_threads(max(1, args.threads // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+            log.info("get %s", shlex.join(arguments or sys.argv[1:]))
+            args.run(args)
+    except UserError as error:
+        process = f" (process {os.environ['RANK']})" if log.disabled else ""  # torchrun's, see `log.mute`
+        print(f"get{process}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("get: stopped", file=sys.stderr)
+        return STOPPED
+    return 0

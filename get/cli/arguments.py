@@ -1,0 +1,153 @@
+"""What the commands share: kinds of arguments, options, and how results are printed."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from get.files import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Commands = Any  # argparse does not name the class of its subparsers
+Run = Callable[[argparse.Namespace], None]
+
+
+def add_command(
+    commands: Commands, name: str, run: Run, text: str, *examples: str, prog: str = "get"
+) -> argparse.ArgumentParser:
+    """Add a command and return its parser.
+
+    Args:
+        commands: what `add_subparsers` returned; name: of the command.
+        run: runs it.
+        text: what it does, in a line.
+        examples: its arguments, for --help.
+        prog: what stands before `name` on a command line.
+    """
+    lines = "\n".join(f"  {prog} {name} {example}" for example in examples)
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[:1].upper()}{text[1:]}.",
+        epilog=f"examples:\n{lines}" if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run, threads=None)
+    return command
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    """Add the option --device."""
+    command.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+
+def add_json(command: argparse.ArgumentParser) -> None:
+    """Add the option --json."""
+    command.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def add_extractor(command: argparse.ArgumentParser) -> None:
+    """Add the options that name the network whose features are compared, and --device."""
+    command.add_argument("--extractor", choices=("inception", "classifier"), default="inception")
+    command.add_argument("--weights", type=Path, required=True, help="of the extractor: results/features/...")
+    command.add_argument("--batch", type=positive, default=100, help="images per call")
+    add_device(command)
+
+
+def add_draws(command: argparse.ArgumentParser, seeds: str) -> None:
+    """Add the options that say which samples are drawn, by default those numbered `seeds`, and --device."""
+    command.add_argument(
+        "--seeds", type=seed_list, default=seed_list(seeds), help=f"numbers of samples: 0-63,70 ({seeds})"
+    )
+    command.add_argument(
+        "--label", type=int, help="class of all samples; left out, sample i has class i mod classes"
+    )
+    command.add_argument(
+        "--iterations", type=positive, help="fixed-point iterations; left out, those trained with"
+    )
+    command.add_argument("--rule", default="lowest-residual", help="state to decode: lowest-residual or last")
+    command.add_argument("--batch", type=positive, default=64, help="samples per call")
+    command.add_argument(
+        "--seed", type=int, default=0, help="names the noise, with the numbers of the samples"
+    )
+    add_device(command)
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def labels_of(args: argparse.Namespace, classes: int) -> "Tensor":
+    """Return the labels (B,) of the samples `args.seeds`; raises `UserError` if --label is no class."""
+    from get.seeding import classes_of
+
+    if args.label is None:
+        return classes_of(args.seeds, classes)
+    if not 0 <= args.label < classes:
+        known = f"the classes are 0 to {classes - 1}" if classes else "this model is unconditional"
+        raise UserError(f"--label {args.label}: {known}")
+    return classes_of([args.label] * len(args.seeds), classes)
+
+
+# ------------------------------------------------------------------------------------- kinds of arguments
+
+
+def seed_list(text: str) -> list[int]:
+    """Parse '0-7,10' into [0, ..., 7, 10]."""
+    seeds: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            seeds.extend(range(int(first), int(last or first) + 1))
+    except ValueError:
+        seeds = []
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"{text!r} names no numbers; write them as 0-63,70")
+    return seeds
+
+
+def positive(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def natural(text: str) -> int:
+    """Parse a whole number of at least 0."""
+    if (value := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return value
+
+
+def ending(*suffixes: str) -> Callable[[str], Path]:
+    """Return a parser of the path of a file to be written, which ends in one of `suffixes` ('' for none)."""
+
+    def parse(text: str) -> Path:
+        path = Path(text)
+        if path.suffix not in suffixes:
+            named = " or ".join(suffix or "nothing (a folder)" for suffix in suffixes)
+            raise argparse.ArgumentTypeError(f"{text} does not end in {named}")
+        return path
+
+    return parse
+
+
+def sizes(text: str) -> list[int]:
+    """Parse '3,32,32' into [3, 32, 32]."""
+    values = [positive(part) for part in text.split(",")]
+    if len(values) != 3:
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write it as 3,32,32")
+    return values
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object."""
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(text)
+    return value

@@ -1,0 +1,69 @@
+"""`get compare`: teacher and students side by side, from the same noise."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from get.cli.arguments import (
+    Commands,
+    add_command,
+    add_draws,
+    add_json,
+    ending,
+    labels_of,
+    positive,
+    print_json,
+)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Run `get compare`."""
+    from get.data.store import to_bytes
+    from get.evaluation.comparison import compare
+    from get.paper.grids import comparison
+    from get.runtime import pick_device
+    from get.student.sampling import Sampling
+    from get.teacher.generation import Sampler
+
+    found = compare(
+        args.teacher,
+        args.students,
+        args.seeds,
+        partial(labels_of, args),
+        seed=args.seed,
+        sampler=Sampler(args.num_steps, args.sigma_min, args.sigma_max, args.rho, "float32", args.batch),
+        options=Sampling(args.batch, args.iterations, args.rule),
+        device=pick_device(args.device),
+    )
+    comparison({each.name: to_bytes(each.images).numpy() for each in found}, [args.out])
+    if args.json:
+        print_json({"picture": str(args.out), "l1": {each.name: each.l1 for each in found[1:]}})
+        return
+    print(f"{len(args.seeds)} samples of {len(found)} models in {args.out}")
+    for each in found[1:]:
+        print(f"{each.name}: mean absolute difference from the teacher {each.l1:.4f} (images in [-1, 1])")
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    command = add_command(
+        commands,
+        "compare",
+        compare,
+        "draw teacher and students side by side, from the same noise",
+        "results/teachers/conditional.safetensors results/students/{get,vit}-48/seed0/2000.safetensors"
+        " --out side-by-side.png",
+        "teacher.safetensors student.safetensors --seeds 0-19 --num-steps 40 --out 40-steps.png --json",
+    )
+    command.add_argument("teacher", type=Path, help="weights of a teacher (.safetensors)")
+    command.add_argument("students", type=Path, nargs="+", help="weights of students (.safetensors)")
+    command.add_argument(
+        "--out", type=ending(".png", ".pdf"), required=True, help="the picture: a row per model (.png, .pdf)"
+    )
+    add_draws(command, "0-9")
+    # the sampler of the paper's pairs
+    command.add_argument("--num-steps", type=positive, default=18, help="Heun steps of the teacher (18)")
+    command.add_argument("--sigma-min", type=float, default=0.002, help="its lowest noise level (0.002)")
+    command.add_argument("--sigma-max", type=float, default=80.0, help="its highest noise level (80)")
+    command.add_argument("--rho", type=float, default=7.0, help="how its noise levels are spaced (7)")
+    add_json(command)

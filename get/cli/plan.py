@@ -1,0 +1,50 @@
+"""`get plan`: what an experiment will take, without Snakemake once its settings are written."""
+
+import argparse
+import os
+from pathlib import Path
+
+from get.cli.arguments import Commands, add_command, ending, natural, positive
+from get.files import UserError
+
+SCRIPTS = Path("workflow/scripts")
+
+
+def plan(args: argparse.Namespace) -> None:
+    """Run `get plan`."""
+    from get.evaluation.plan import make_plan
+
+    if not (args.scripts / "train_classifier.py").exists():
+        raise UserError(f"--scripts {args.scripts} are not the workflow's; name the repository's {SCRIPTS}")
+    readable = args.out.with_suffix(".md")
+    make_plan(
+        settings=args.settings,
+        scripts=args.scripts,
+        cores=args.cores,
+        gpus=args.gpus,
+        output=args.out,
+        readable=readable,
+    )
+    print(readable.read_text(), end="")
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    command = add_command(
+        commands,
+        "plan",
+        plan,
+        "measure what the jobs of an experiment will take on this machine, and all together",
+        "results/settings/plan.json --out plan.csv",
+        "results/cifar10/settings/plan.json --cores 16 --gpus 1 --out plan.csv",
+    )
+    command.add_argument(
+        "settings", type=Path, help="of the experiment; written by: snakemake results/settings/plan.json"
+    )
+    cores = os.cpu_count() or 1
+    command.add_argument("--cores", type=positive, default=cores, help=f"that the jobs share ({cores})")
+    command.add_argument("--gpus", type=natural, default=0, help="that the jobs share (0)")
+    command.add_argument("--scripts", type=Path, default=SCRIPTS, help=f"the workflow's, to time ({SCRIPTS})")
+    command.add_argument(
+        "--out", type=ending(".csv"), required=True, help="the table to write (.csv), and a .md beside it"
+    )

@@ -1,0 +1,64 @@
+"""Data sets, a module each (docs/extend.md).
+
+A module says what it holds in SHAPE (C, H, W), CLASSES and IMAGES (how many; where the data come split, those
+to train and those to test), and assigns the function that writes its store to WRITE. The keyword arguments
+of that function are some of `GIVEN`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from get import registry
+from get.files import UserError
+
+PACKAGE = "data.sets"
+# local copy and hash of data.source; keys of the config
+GIVEN = ("archive", "sha256", "seed", "test_fraction")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What a module says of itself; `takes` has the keyword arguments of its function."""
+
+    shape: list[int]
+    classes: int
+    images: int | tuple[int, int]
+    takes: list[str]
+
+
+def describe(name: str) -> DataSet:
+    """Return what the module `name` says, without importing it.
+
+    Raises:
+        UserError: there is no such module, or it lacks something.
+    """
+    registry.require_known(PACKAGE, name, "data.name")
+    found = registry.constants(PACKAGE, name)
+    where = f"data.name: get/data/sets/{name}.py"
+    for constant in ("SHAPE", "CLASSES", "IMAGES", "WRITE"):
+        if constant not in found:
+            raise UserError(f"{where} does not say {constant}")
+    takes = list(registry.arguments(PACKAGE, name, found["WRITE"]))
+    if unknown := [argument for argument in takes if argument not in GIVEN]:
+        raise UserError(f"{where} wants {', '.join(unknown)}; it can have {', '.join(GIVEN)}")
+    return DataSet(list(found["SHAPE"]), found["CLASSES"], found["IMAGES"], takes)
+
+
+def write(name: str, path: str | Path, given: Mapping[str, Any]) -> None:
+    """Write the store of the data set `name` at `path`, with those of `given` that it takes.
+
+    Raises:
+        UserError: the data set cannot be made, or is another than its module says.
+    """
+    from get.data.store import read_split  # imported late: a config is checked without torch
+
+    described = describe(name)
+    module = registry.load(PACKAGE, name, "data.name")
+    module.WRITE(path, **{key: given[key] for key in described.takes})
+    for split in ("train", "test"):
+        data = read_split(path, split)
+        found = [*data.images.shape[1:], data.classes]
+        if found != [*described.shape, described.classes]:
+            raise UserError(f"get/data/sets/{name}.py wrote {found}, and says SHAPE and CLASSES are others")

@@ -1,0 +1,140 @@
+"""A student for others: its weights with a model card, or a checkpoint as the paper's code reads it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from get.files import UserError, atomic, new_folder, read_json, sha256, write_text
+from get.reading import reading, require
+from get.student import checkpoint
+from get.student.checkpoint import to_published
+from get.student.models import parameter_count
+from get.weights import Header, write_weights
+
+PUBLISHED = ("get", "vit")  # families that the paper's code has
+CARD = """\
+---
+library_name: get-distillation
+tags: [image-generation, one-step, distillation]{licence}
+---
+
+# {name}
+
+A one-step image generator: it maps Gaussian noise{label} to an image of
+{channels} x {size} x {size} in a single evaluation{iterations}.
+It was distilled offline from pairs (noise, image) of a diffusion teacher, after *One-Step Diffusion
+Distillation via Deep Equilibrium Models* (Geng, Pokle, Kolter; NeurIPS 2023,
+[arXiv 2401.08639](https://arxiv.org/abs/2401.08639)).
+
+## Use
+
+```
+get sample model.safetensors --seeds 0-63 --out grid.png
+```
+
+```python
+from get.student import checkpoint
+student, header = checkpoint.load("model.safetensors")
+```
+
+Images come out in [-1, 1]; `get.data.store.to_bytes` makes them uint8.
+
+## Model
+
+| | |
+|---|---|
+{model}
+
+## Training
+
+| | |
+|---|---|
+{training}
+
+## Scores
+
+{scores}
+
+## Limits
+
+It knows nothing beyond the images that its teacher was trained on. The weights are the moving average (EMA).
+"""
+
+
+def export_card(*, weights: Path, scores: Path | None, licence: str | None, output: Path) -> None:
+    """Write a new folder with the weights (model.safetensors) and a model card (README.md).
+
+    Args:
+        weights: the student's checkpoint.
+        scores: what `evaluation.scores.score_samples` wrote of it, if anything.
+        licence: of the weights, as the card says it, if it does.
+        output: the folder.
+
+    Raises:
+        UserError: a file is damaged, or the scores are of another student.
+    """
+    student, header = checkpoint.load(weights)
+    scored = _scores(scores, header)
+    header = {key: value for key, value in header.items() if key not in ("place", "version")}
+    model = header["model"]
+    solved = f" ({model['iterations']} fixed-point iterations)" if student.state_shape else ""
+    rows: dict[str, Any] = {key: header.get(key) for key in ("step", "seed", "pairs", "teacher", "source")}
+    rows = {"steps": rows.pop("step"), **header.get("training", {}), **rows, "exported from": sha256(weights)}
+    card = CARD.format(
+        licence=f"\nlicense: {licence}" if licence else "",
+        name=f"{model['family'].upper()}, {parameter_count(student):,} parameters",
+        label=f" and a class label (0 to {model['classes'] - 1})" if student.conditional else "",
+        iterations=solved,
+        channels=model["channels"],
+        size=model["size"],
+        model=_rows({**model, "parameters": f"{parameter_count(student):,}"}),
+        training=_rows(rows),
+        scores=scored,
+    )
+    with new_folder(output) as folder:
+        write_weights(folder / "model.safetensors", "student", student.state_dict(), header)
+        write_text(folder / "README.md", card)
+
+
+def _rows(values: dict[str, Any]) -> str:
+    """Return rows of a Markdown table; what is not known is left out."""
+    shown = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+    return "\n".join(f"| {key} | {value} |" for key, value in shown.items() if value != "null")
+
+
+def _scores(path: Path | None, header: Header) -> str:
+    """Return the headline scores as a Markdown table, or the words that there are none."""
+    if path is None:
+        return "Not scored."
+    with reading(path, "file of a student's scores"):
+        content = read_json(path)
+        require(content, {"headline": str, "scores": dict, "model": dict, "step": int, "seed": int})
+        best = content["scores"].get(content["headline"])
+        require(best, {"samples": int})
+        if any(content[key] != header.get(key) for key in ("model", "step", "seed")):
+            raise UserError(f"{path} has the scores of another student; name those of this one")
+    named = {key: value for key, value in best.items() if not key.endswith(("_sd", "_low", "_high"))}
+    shown = {key: f"{value:,.4g}" if value % 1 else f"{int(value):,}" for key, value in named.items()}
+    return f"Of {best['samples']:,} samples ({content['headline']}):\n\n| | |\n|---|---|\n{_rows(shown)}"
+
+
+def export_published(*, weights: Path, output: Path) -> None:
+    """Write a student as a checkpoint (.pth) that the paper's code can evaluate.
+
+    The weights stand for the model and for its average; there is no state of an optimiser to go on from.
+
+    Raises:
+        UserError: the file is damaged, or of a family that is not the paper's.
+    """
+    student, header = checkpoint.load(weights)
+    if (family := header["model"]["family"]) not in PUBLISHED:
+        raise UserError(
+            f"{weights}: the paper's code has no {family}; export a folder (--out without an ending)"
+        )
+    state = to_published(student)
+    arguments = {"cond": student.conditional, "input_size": header["model"]["size"]}  # which nothing reads
+    content = {"args": arguments, "model": state, "ema": state, "opt": {}}
+    with atomic(output) as temporary:
+        torch.save(content, temporary)

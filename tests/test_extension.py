@@ -1,0 +1,214 @@
+"""docs/extend.md does what it says: its student, its data set and a foreign teacher, through the workflow."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from conftest import ROOT
+from fabricate import edm_pickle
+
+from get import registry
+from get.data import sets
+from get.files import UserError
+from get.registry import Argument
+from get.student import families
+from get.student.losses import supervised
+
+TEACHER = {
+    "sigma_data": 0.5,
+    "channels": 1,
+    "size": 8,
+    "classes": 4,
+    "model_channels": 8,
+    "channel_mult": [1, 2],
+    "blocks": 1,
+    "attention_resolutions": [4],
+    "dropout": 0.1,
+    "augment_dim": 9,
+}
+
+
+def blocks(language: str) -> list[str]:
+    """Return the blocks of code in the document."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "docs/extend.md").read_text(), re.M | re.S)
+
+
+def module(title: str) -> tuple[Path, str]:
+    """Return where the module under a heading goes, and what it says."""
+    section = (ROOT / "docs/extend.md").read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
+    where = re.search(r"goes to\s+`(\S+\.py)`", section)
+    code = re.search(r"^```python\n(.*?)^```", section, re.M | re.S)
+    assert where
+    assert code
+    return Path(where[1]), code[1]
+
+
+def extended_config(folder: Path) -> dict[str, Any]:
+    """Return the small config with the entries of the document, trained for two steps."""
+    config = yaml.safe_load((ROOT / "tests/config.yaml").read_text())
+    student, data, teachers = (yaml.safe_load(block) for block in blocks("yaml"))
+    config |= data | {
+        "students": student,
+        "paper": {},
+        "pairs": {"conditional": config["pairs"]["conditional"]},
+    }
+    student["convolutional"]["milestones"] = [2]
+    config["pairs"]["conditional"]["shards"] = 1
+    (entry,) = teachers["teachers"].values()
+    path = edm_pickle(folder / entry["source"]["path"], TEACHER)
+    config["teachers"] = {"conditional": {**entry, "conditional": True}}
+    assert path.exists()
+    return config
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with the modules of the document, in which the experiment has run to Table 1."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("Snakefile", "get", "workflow", "profiles", "envs"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    for title in ("A student", "A data set"):
+        path, code = module(title)
+        (folder / path).write_text(code)
+    (folder / "config.yaml").write_text(yaml.safe_dump(extended_config(folder)))
+    done = snakemake(folder, "results/table1.csv", "results/costs.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+
+
+def test_the_student_of_the_document_is_in_table_1(project: Path) -> None:
+    table = pd.read_csv(project / "results/table1.csv").set_index("method")
+    row = table.loc["Convolutional"]
+    assert row["parameters"] == 3 * (32 * 32 * 9 + 32) + (9 * 32 + 32) + (9 * 32 + 1) + 4 * 32
+    assert (row["nfe"], row["steps"], row["seeds"]) == (1, 2, 3)
+    assert np.isfinite(row[["fid_train", "fid_test", "is", "l1_held_out"]].astype(float)).all()
+    assert "Data set: stripes" in (project / "results/table1.md").read_text()
+    costs = json.loads((project / "results/costs.json").read_text())["students"]["convolutional"]
+    assert list(costs["training"]) == ["plain"]
+    assert list(costs["sampling"]) == ["1"]
+
+
+def test_three_seeds_give_mean_and_spread(project: Path) -> None:
+    scores = [
+        json.loads((project / f"results/scores/students/convolutional/seed{seed}/2.json").read_text())
+        for seed in (0, 1, 2)
+    ]
+    row = pd.read_csv(project / "results/table1.csv").set_index("method").loc["Convolutional"]
+    for name in ("fid_train", "fid_test", "is"):
+        values = [run["scores"][run["headline"]][name] for run in scores]
+        assert len(set(values)) == 3
+        assert row[name] == pytest.approx(np.mean(values), rel=1e-4)  # of six digits
+        assert row[f"{name}_sd"] == pytest.approx(np.std(values, ddof=1), rel=1e-4)
+    shown = next(
+        line
+        for line in (project / "results/table1.md").read_text().splitlines()
+        if line.startswith("| Convolutional")
+    )
+    assert re.search(r"\d ± \d", shown)
+    assert "(±" not in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 0}, "students.convolutional.model.width is 0; it must be at least 1"),
+        (
+            {"heigth": 3},
+            "students.convolutional.model.heigth: there is no such key; there are conditioning, width",
+        ),
+        ({"family": "convolutionel"}, "model.family: 'convolutionel' must be one of convolutional, get, vit"),
+    ],
+)
+def test_a_wrong_entry_is_refused_at_once(change: dict[str, Any], message: str, project: Path) -> None:
+    config = yaml.safe_load((project / "config.yaml").read_text())
+    config["students"]["convolutional"]["model"] |= change
+    (project / "wrong.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake(project, "--dry-run", "--configfile", "wrong.yaml")
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+
+
+def test_images_of_another_shape_than_the_noise_are_refused() -> None:
+    noise = torch.zeros(2, 3, 8, 8)
+    with pytest.raises(UserError, match=r"images of shape .2, 1, 8, 8. for noise of shape .2, 3, 8, 8."):
+        supervised(lambda noise, label: noise[:, :1], noise, None, None)
+
+
+# ------------------------------------------------------------------------------------------------- registry
+
+
+@pytest.mark.parametrize(
+    "name", ["os", "../vit", "vit.x", "get.student.models", "__init__", "", "VIT", "vit\n", None, ["vit"], 3]
+)
+def test_a_name_leads_into_its_folder_or_nowhere(name: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"{name} was imported"))
+    with pytest.raises(UserError, match="must be one of get, vit"):
+        registry.load(families.PACKAGE, name, "model.family")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad"),
+    [
+        ("int", [1, 5], [0, -1, 1.0, True, "1", None]),
+        ("float", [1, 0.5, -1], [True, "1", None]),
+        ("bool", [True, False], [0, "true"]),
+        ("str", ["a"], [1, None]),
+        ("Literal['a', 'b']", ["a", "b"], ["c", 1, None]),
+        ("Literal['a']", ["a"], ["b"]),
+        ("list[int]", [[1], "what the constructor makes of it"], []),
+    ],
+)
+def test_values_fit_annotations(annotation: str, good: list[Any], bad: list[Any]) -> None:
+    argument = Argument(annotation, optional=False)
+    assert [value for value in good if argument.problem(value)] == []
+    assert [value for value in bad if not argument.problem(value)] == []
+
+
+def test_an_argument_with_a_default_may_be_left_out() -> None:
+    wanted = {"a": Argument("int", optional=False), "b": Argument("int", optional=True)}
+    registry.check_arguments({"a": 1}, wanted, "model")
+    with pytest.raises(UserError, match=r"model\.a is missing; it needs a, b"):
+        registry.check_arguments({"b": 1}, wanted, "model")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("", "does not say SHAPE"),
+        ("SHAPE = (1, 8, 8)\nCLASSES = 2\nIMAGES = 9\nWRITE = f", "has no f"),
+        ("SHAPE = (1, 8, 8)\nCLASSES = 2\nIMAGES = 9\nWRITE = f\ndef f(path, *, size): ...", "wants size"),
+    ],
+)
+def test_a_module_that_lacks_something(
+    code: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    (tmp_path / "data/sets").mkdir(parents=True)
+    (tmp_path / "data/sets/incomplete.py").write_text(code)
+    registry._source.cache_clear()
+    registry.constants.cache_clear()
+    with pytest.raises(UserError, match=message):
+        sets.describe("incomplete")
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10"])
+def test_data_sets_describe_themselves(name: str) -> None:
+    images = sets.describe(name).images
+    assert (sum(images) if isinstance(images, tuple) else images) in (1797, 60_000)
