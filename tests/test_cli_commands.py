@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -15,11 +16,11 @@ from test_scores import classifier, noisy  # noqa: F401 (a fixture)
 
 from get import cli
 from get.cli import main
-from get.data.store import read_split
+from get.data.store import read_split, write_store
 from get.evaluation.comparison import short_names
 from get.evaluation.images import open_images, write_folder
 from get.evaluation.samples import new_samples, open_samples
-from get.files import UserError, write_json
+from get.files import UserError, fingerprint, record_of, sha256, write_json
 from get.seeding import normal
 from get.student import checkpoint, models
 from get.student.published import import_student
@@ -328,6 +329,51 @@ def test_info_on_changed_and_other_files(
         assert str(tmp_path / name) in refusal(capsys, "info", tmp_path / name)
     assert "name one of .safetensors, .h5" in refusal(capsys, "info", tmp_path / "x.png")
     assert "does not exist" in refusal(capsys, "info", tmp_path / "y.h5")
+
+
+SAID = {"kind": "x", "bytes": 1, "sha256": "x", "as_written": "x", "parameters": 1, "fingerprint": "x"}
+
+
+def test_what_a_file_says_of_itself_gives_way_to_what_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, weights = models.build({**SHAPE, **GET}), tmp_path / "x.safetensors"
+    write_weights(weights, "student", model.state_dict(), {"model": {**SHAPE, **GET}, **SAID})
+    write_store(tmp_path / "x.h5", np.zeros((2, 1, 8, 8), np.uint8), np.zeros(2), np.zeros(2, np.uint8),
+                name="x", classes=1, source="x")  # fmt: skip
+    with h5py.File(tmp_path / "x.h5", "r+") as file:
+        file.attrs.update(SAID, images=5)
+    record_of(tmp_path / "x.h5").unlink()
+    write_json(tmp_path / "x.json", {"headline": "a", "scores": {"a": {**SAID, "variants": []}}})
+    told = {path: info(capsys, path) for path in (weights, tmp_path / "x.h5", tmp_path / "x.json")}
+    for path, facts in told.items():
+        assert (facts["bytes"], facts["sha256"]) == (path.stat().st_size, sha256(path))
+        assert list(facts)[:4] == ["kind", "bytes", "sha256", "as_written"]
+    assert [facts["kind"] for facts in told.values()] == ["student", "image store", "scores"]
+    assert told[weights]["parameters"] == models.parameter_count(model)
+    assert told[weights]["fingerprint"] == fingerprint({**SHAPE, **GET})
+    assert (told[tmp_path / "x.h5"]["images"], told[tmp_path / "x.json"]["variants"]) == (2, ["a"])
+
+
+def test_info_reads_no_other_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["images"], file["split"] = np.zeros((2, 1, 8, 8), np.uint8), np.zeros(2, np.uint8)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["images"] = np.zeros((2, 1, 8, 8), np.uint8)
+        file["split"] = h5py.ExternalLink("other.h5", "split")
+    assert "split is no dataset of this file" in refusal(capsys, "info", tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x.h5", "r+") as file:
+        del file["split"]
+        file.create_dataset("split", (2**40,), np.uint8, chunks=(2**20,))
+    assert "split does not lie in the file" in refusal(capsys, "info", tmp_path / "x.h5")
+
+
+def test_other_json_is_not_called_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for content in ({"model": {}, "pairs": ""}, {"scores": 1}, [1]):
+        write_json(tmp_path / "x.json", content)
+        message = refusal(capsys, "info", tmp_path / "x.json")
+        assert "neither a manifest of pairs nor scores" in message
+        assert "delete" not in message
 
 
 # ------------------------------------------------------------------------------------------------ giving away
