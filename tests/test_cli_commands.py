@@ -406,11 +406,14 @@ def test_export_with_a_card(student: Path, tmp_path: Path, capsys: pytest.Captur
         "| width | 16 |",
     ):
         assert line in card.splitlines(), line
+    assert "# GET, " in card
     assert "{" not in card
     assert "exists already" in refusal(capsys, "export", student, "--out", out)
     run("export", student, "--out", tmp_path / "plain")
     plain = (tmp_path / "plain/README.md").read_text()
     assert "Not scored." in plain
+    run("export", write_student(tmp_path / "vit", {**SHAPE, **VIT}), "--out", tmp_path / "title")
+    assert "# ViT, " in (tmp_path / "title/README.md").read_text()
     assert "license" not in plain
 
 
