@@ -73,22 +73,37 @@ def atomic(path: str | Path, recorded: bool = True) -> Iterator[Path]:
 def new_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; rename it to `path` when the block ends without error.
 
+    What a killed writer of it left is removed.
+
     Raises:
-        UserError: there is something at `path` already, or no room.
+        UserError: there is something at `path` already, no room, or another process writes the same folder.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # '.' has no name, and a link is no folder
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"{path} exists already; name a new folder, or delete it first")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with room_for(path):
+            for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 16}.tmp"):
+                shutil.rmtree(left, ignore_errors=True)
             temporary.mkdir(parents=True)
             yield temporary
-            if path.is_dir():
-                path.rmdir()
-            os.replace(temporary, path)
+            _put(temporary, path)
+    except FileNotFoundError:
+        if temporary.exists():
+            raise
+        raise UserError(f"another process writes {path} too; run the same command again") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Give the folder `temporary` the name `path`."""
+    if path.is_dir() and path.samefile("."):  # a shell would stay in the old one, and see nothing
+        for file in temporary.iterdir():
+            file.rename(path / file.name)
+        return
+    os.replace(temporary, path)  # also where there is an empty folder
 
 
 @contextmanager
