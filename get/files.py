@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import reprlib
 import secrets
 import shutil
@@ -25,6 +26,8 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
 
+# what is made for one milestone, teacher or baseline has the same place in each folder of the results
+_PLACE = re.compile(r"(?:^|/)(students/[^/]+/seed\d+/\d+|(?:teachers|baselines)/[^/]+)\.[a-z0-9]+$")
 LITTLE_SPACE = 2**20  # bytes; a file system with less is full, whatever a library makes of it
 
 
@@ -283,11 +286,24 @@ def write_json(path: str | Path, value: Any, recorded: bool = True) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", recorded)
 
 
+def place(path: str | Path) -> str | None:
+    """Return what a file of a results folder is made for ('students/get-16/seed0/500'); None elsewhere."""
+    found = _PLACE.search(Path(path).as_posix())
+    return found[1] if found else None
+
+
+def missing(path: str | Path) -> UserError:
+    """Return the error that there is no file at `path`; the workflow makes those of a results folder."""
+    made = place(path) is not None or "results" in Path(path).parts
+    remedy = f"make it with: snakemake {path}" if made else "correct its name, or make it first"
+    return UserError(f"{path} does not exist; {remedy}")
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file; raises `UserError` where it is missing or damaged."""
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; make it with: snakemake {path}") from None
+        raise missing(path) from None
     except (IsADirectoryError, ValueError, RecursionError) as error:  # no text, no JSON, nested without end
         raise UserError(f"{path} is no JSON ({error}); delete it and run snakemake again") from None

@@ -456,7 +456,9 @@ def test_export_as_published(family: dict[str, Any], tmp_path: Path) -> None:
 
 def test_plan_needs_settings_and_scripts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", tmp_path / "plan.csv"]
-    assert "make it with: snakemake" in refusal(capsys, "plan", tmp_path / "plan.json", *out)
+    assert "plan.json does not exist; correct" in refusal(capsys, "plan", tmp_path / "plan.json", *out)
+    settings = tmp_path / "results/settings/plan.json"
+    assert f"make it with: snakemake {settings}" in refusal(capsys, "plan", settings, *out)
     assert "are not the workflow's" in refusal(capsys, "plan", "plan.json", "--scripts", tmp_path, *out)
 
 

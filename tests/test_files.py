@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from get import files
-from get.files import Lock, UserError, atomic, new_folder, record_of, write_json, write_text
+from get.files import Lock, UserError, atomic, new_folder, read_json, record_of, write_json, write_text
 
 
 def half_write(path: Path, error: Exception) -> None:
@@ -123,6 +123,19 @@ def test_two_writers_of_one_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"another process writes .*/x too; run the same command again"):
         write()
     assert (tmp_path / "x/a").read_text() == "whole"
+
+
+@pytest.mark.parametrize(
+    ("path", "made"),
+    [("results/data/images.h5", True), ("x/students/get/seed0/2.pt", True), ("costs.json", False)],
+)
+def test_the_workflow_is_named_for_what_it_makes(
+    path: str, made: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"^{path} does not exist; ") as error:
+        read_json(path)
+    assert (f"make it with: snakemake {path}" in str(error.value)) == made
 
 
 HOLD = """
