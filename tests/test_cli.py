@@ -127,11 +127,29 @@ def test_seed_list() -> None:
     assert arguments.seed_list("5") == [5]
 
 
-@pytest.mark.parametrize("text", ["a", "", "3,", "-4", "1.5", "7-3"])
+@pytest.mark.parametrize("text", ["a", "", "3,", "-4", "1.5"])
 def test_seed_list_says_how_to_write_them(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         cli.main(["sample", "student", "--out", "x.png", f"--seeds={text}"])
     assert f"argument --seeds: {text!r} names no numbers; write them as 0-63,70" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", "s", "--out", "x.png", "--seeds", "1,7-3"], "'7-3' goes down; write 3-7"),
+        (["sample", "s", "--out", "x.png", "--seeds", "0-5,9,4"], "'0-5,9,4' names 4 more than once"),
+        (["sample", "s", "--out", "x.png", "--interpolate", "a,b"], "'a,b' names no two samples; write them"),
+        (["sample", "s", "--out", "x.png", "--batch", "x"], "'x' is no whole number"),
+        (["import", "student", "s", "--step", "x"], "--step: 'x' is no whole number"),
+    ],
+)
+def test_messages_say_what_is_wrong(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(arguments)
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["train-student", "train-teacher"])
