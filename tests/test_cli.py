@@ -142,6 +142,8 @@ def test_seed_list_says_how_to_write_them(text: str, capsys: pytest.CaptureFixtu
         (["sample", "s", "--out", "x.png", "--interpolate", "a,b"], "'a,b' names no two samples; write them"),
         (["sample", "s", "--out", "x.png", "--batch", "x"], "'x' is no whole number"),
         (["import", "student", "s", "--step", "x"], "--step: 'x' is no whole number"),
+        (["score", "i", "--kid-subset-size", "1"], "--kid-subset-size: 1 is less than 2"),
+        (["statistics", "i", "--out", "x.json"], "x.json does not end in .npz"),
     ],
 )
 def test_messages_say_what_is_wrong(
@@ -150,6 +152,12 @@ def test_messages_say_what_is_wrong(
     with pytest.raises(SystemExit, match="2"):
         cli.main(arguments)
     assert message in capsys.readouterr().err
+
+
+def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="--json: a number is not finite"):
+        arguments.print_json({"kid": float("nan")})
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("command", ["train-student", "train-teacher"])

@@ -20,8 +20,9 @@ from get.data.store import read_split, write_store
 from get.evaluation.comparison import short_names
 from get.evaluation.images import open_images, write_folder
 from get.evaluation.samples import new_samples, open_samples
+from get.evaluation.statistics import resamples_of
 from get.files import UserError, fingerprint, record_of, sha256, write_json
-from get.seeding import normal
+from get.seeding import fold_in, normal
 from get.student import checkpoint, models
 from get.student.published import import_student
 from get.student.sampling import great_circle
@@ -229,6 +230,23 @@ def test_scores_do_not_depend_on_where_the_images_are(
     assert f"fid       {by_folder['fid']:.5g} ±" in capsys.readouterr().out
 
 
+def test_resamples_are_drawn_by_a_name_of_their_own(
+    digits: Path,
+    classifier: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds = []
+
+    def draw(count: int, number: int, seed: int) -> np.ndarray:
+        seeds.append(seed)
+        return resamples_of(count, number, seed)
+
+    monkeypatch.setattr("get.evaluation.scores.resamples_of", draw)
+    options = ["--extractor", "classifier", "--weights", classifier, "--kid-subsets", 1, "--seed", 3, *CPU]
+    run("score", digits, "--reference", digits, *options)
+    assert seeds == [fold_in(3, "bootstrap")]
+
+
 def test_images_that_cannot_be_scored(
     student: Path,
     digits: Path,
@@ -249,8 +267,15 @@ def test_images_that_cannot_be_scored(
     changed.write_bytes(changed.read_bytes()[:-1])
     assert "was changed since it was written" in refusal(capsys, "score", changed, *options)
     images = np.zeros((30, 1, 8, 8), np.uint8)
-    write_folder(tmp_path / "one", [images[:1]], [0])
-    assert "too few" in refusal(capsys, "score", tmp_path / "one", *options)
+    for name, count in (("one", 1), ("three", 3), ("nine", 9)):
+        write_folder(tmp_path / name, [images[:count]], range(count))
+    few = f"{tmp_path / 'three'} has too few images (3); name at least 4"
+    assert few in refusal(capsys, "score", tmp_path / "three", *options)
+    three = ["--reference", tmp_path / "three", *options[2:]]
+    assert few in refusal(capsys, "score", tmp_path / "nine", "--splits", 9, *three)
+    assert "--splits 10: " in refusal(capsys, "score", tmp_path / "nine", *options)
+    out = [*options[2:], "--out", tmp_path / "x.npz"]
+    assert "has too few images (1)" in refusal(capsys, "statistics", tmp_path / "one", *out)
     write_folder(tmp_path / "wide", [np.zeros((30, 1, 8, 9), np.uint8)], range(30))
     assert "compare images of one shape" in refusal(capsys, "score", tmp_path / "wide", *options)
     wide = ["--reference", tmp_path / "wide", *options[2:]]
@@ -264,9 +289,9 @@ def test_images_that_cannot_be_scored(
 
 def test_inception_reads_colour_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = ["--weights", inception_weights(tmp_path / "inception.pth"), "--splits", 2, *CPU]
-    colour = np.random.default_rng(0).integers(0, 256, (3, 3, 8, 8), np.uint8)
-    write_folder(tmp_path / "colour", [colour], range(3))
-    write_folder(tmp_path / "grey", [colour[:, :1]], range(3))
+    colour = np.random.default_rng(0).integers(0, 256, (4, 3, 8, 8), np.uint8)
+    write_folder(tmp_path / "colour", [colour], range(4))
+    write_folder(tmp_path / "grey", [colour[:, :1]], range(4))
     message = refusal(capsys, "score", tmp_path / "grey", "--reference", tmp_path / "grey", *weights)
     assert "Inception reads images of 3 channels, but these have 1" in message
     run("statistics", tmp_path / "colour", "--weights", weights[1], *CPU, "--out", tmp_path / "x.npz")

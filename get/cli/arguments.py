@@ -78,8 +78,11 @@ def add_draws(command: argparse.ArgumentParser, seeds: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print `value` as JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print `value` as JSON; raises `UserError` if a number in it is not finite, as JSON has none such."""
+    try:
+        print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    except ValueError:
+        raise UserError("--json: a number is not finite; leave the option out to see which") from None
 
 
 def labels_of(args: argparse.Namespace, classes: int) -> "Tensor":
