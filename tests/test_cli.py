@@ -144,6 +144,7 @@ def test_seed_list_says_how_to_write_them(text: str, capsys: pytest.CaptureFixtu
         (["import", "student", "s", "--step", "x"], "--step: 'x' is no whole number"),
         (["score", "i", "--kid-subset-size", "1"], "--kid-subset-size: 1 is less than 2"),
         (["statistics", "i", "--out", "x.json"], "x.json does not end in .npz"),
+        (["compare", "t", "s", "--out", "x.png", "--rho", "7"], "unrecognized arguments: --rho"),
     ],
 )
 def test_messages_say_what_is_wrong(
