@@ -49,8 +49,9 @@ def quality(table1: pd.DataFrame) -> Iterable[str]:
         of = f"the best of {len(students)} students by FID" if len(students) > 1 else "the student"
         text = f"{words}, {of}, {best['method']}, has {_fid(best)} with one evaluation of "
         text += f"{number('parameters')(best)} parameters"
+        whose = "its teacher" if len(teachers) == 1 else "a teacher of this kind"
         for _, teacher in teachers.iterrows():
-            text += f"; its teacher has {_fid(teacher)} with {teacher['nfe']:.0f} evaluations"
+            text += f"; {whose} has {_fid(teacher)} with {teacher['nfe']:.0f} evaluations"
         yield text + "."
 
 
@@ -86,7 +87,7 @@ def in_order(verdicts: Sequence[str]) -> str:
     rest = f"; {len(verdicts) - judged} had no results" if judged < len(verdicts) else ""
     told = ", ".join(parts)
     return (
-        f"Is the order of things the paper's? {word}: of {judged} claims that could be judged, {told}{rest}."
+        f"Is the order of things the paper's? {word}: of {judged} claim{"s" * (judged != 1)} that could be judged, {told}{rest}."
     )
 
 
