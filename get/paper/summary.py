@@ -85,10 +85,9 @@ def in_order(verdicts: Sequence[str]) -> str:
         parts.append(f"{len(found)} {kind}" + (f" ({single} of them by a single run)" if single else ""))
     word = "Yes" if yes == judged else "In part" if yes else "Nothing of it is shown"
     rest = f"; {len(verdicts) - judged} had no results" if judged < len(verdicts) else ""
-    told = ", ".join(parts)
-    return (
-        f"Is the order of things the paper's? {word}: of {judged} claim{"s" * (judged != 1)} that could be judged, {told}{rest}."
-    )
+    told, claims = ", ".join(parts), "claim" if judged == 1 else "claims"
+    order = f"of {judged} {claims} that could be judged, {told}{rest}"
+    return f"Is the order of things the paper's? {word}: {order}."
 
 
 def in_numbers(verdicts: Sequence[str]) -> str:
