@@ -8,6 +8,7 @@ from conftest import GET, SHAPE, VIT
 from torch.utils.flop_counter import FlopCounterMode
 
 from get.files import UserError
+from get.student import models
 from get.student.losses import supervised
 from get.student.models import Student, build, parameter_count
 
@@ -145,3 +146,29 @@ def test_bfloat16_autocast_trains() -> None:
 def test_impossible_descriptions(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         build({**SHAPE, **GET, **change})
+
+
+class Wrong(Student):
+    """A student whose attributes and modules a test sets."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**SHAPE, conditioning="none")
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+
+LAYER = torch.nn.Linear(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("student", "keys", "message"),
+    [
+        (Wrong(state_shape=(2, 2)), {}, "a key iterations and a state_shape go together"),
+        (Wrong(), {"iterations": 2}, "a key iterations and a state_shape go together"),
+        (Wrong(first=LAYER, last=LAYER), {}, "a module has two names"),
+        (Wrong(norm=torch.nn.BatchNorm2d(2)), {}, "running statistics"),
+    ],
+)
+def test_students_that_training_would_spoil(student: Student, keys: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        models._check(student, {"family": "wrong", **keys})

@@ -754,7 +754,7 @@ def test_the_answer_follows_the_results() -> None:
 @pytest.mark.parametrize(
     ("verdicts", "word"),
     [
-        (["reproduced", "not run"], "Yes: of 1 claims that could be judged, 1 reproduced, 0 not"),
+        (["reproduced", "not run"], "Yes: of 1 claim that could be judged, 1 reproduced, 0 not"),
         (
             ["reproduced (single run)", "undecided"],
             "In part: .* 1 reproduced .1 of them by a single run., 0 not",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from get.data.store import read_split, to_bytes
-from get.files import UserError, atomic
+from get.files import UserError, atomic, sha256
 from get.hdf5 import dataset
 from get.log import Progress
 from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
@@ -126,6 +126,7 @@ def sample_student(
     with new_samples(output, list(variants), labels, student.shape) as file:
         file.info.update({key: header[key] for key in ("model", "step", "seed", "plateau")})
         file.info.update(nfe=1, conditional=student.conditional, parameters=parameter_count(student))
+        file.info["weights"] = sha256(weights)
         file.info.update(_fill(file, student, variants, seed, options, on))
         file.info["l1_held_out"] = held_out_errors(student, pairs, variants, options, on)
 

@@ -278,7 +278,8 @@ def score_samples(
                 scores[name]["l1_held_out"] = errors[name]
             log.info("%s: FID (train) %.4g", name, scores[name]["fid_train"])
         info = content.info
-    write_json(output, {**info, "headline": headline, "scores": scores, "bootstrap": resampled})
+    about = {**info, "headline": headline, "features": extractor}
+    write_json(output, {**about, "scores": scores, "bootstrap": resampled})
 
 
 def score_images(

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from get import __version__
-from get.files import record_of, sha256
+from get.files import sha256
 from get.paper import pages
 from get.paper.tables import fixed
 from get.reading import reading
@@ -46,7 +46,7 @@ def provenance(
             "costs measured on": measured_on,
         },
         "seeds": dict(seeds),
-        "sha256": {os.path.relpath(path, folder): hash_of(Path(path)) for path in files},
+        "sha256": {os.path.relpath(path, folder): sha256(path) for path in files},
         "rules": durations(Path(benchmarks)).to_dict("records"),
     }
 
@@ -60,12 +60,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
-
-
-def hash_of(path: Path) -> str:
-    """Return the SHA-256 that was noted when the file was written, or else that of the file as it is."""
-    record = record_of(path)
-    return record.read_text().split()[0] if record.exists() else sha256(path)
 
 
 def durations(folder: Path) -> pd.DataFrame:
@@ -94,8 +88,8 @@ def provenance_page(found: Mapping[str, Any]) -> str:
         pages.heading("Duration of each rule"),
         _durations(rules),
         pages.paragraph(
-            "Seconds by the wall, of jobs that may have run side by side; memory is the largest of all jobs."
-            " Rules that take next to nothing keep no record.",
+            "Of all jobs that this folder has records of. Seconds are by the wall, of jobs that may have run"
+            " side by side; memory is the largest of all jobs. Rules that take next to nothing keep none.",
             "note",
         ),
         pages.heading("Machine"),

@@ -49,8 +49,9 @@ def quality(table1: pd.DataFrame) -> Iterable[str]:
         of = f"the best of {len(students)} students by FID" if len(students) > 1 else "the student"
         text = f"{words}, {of}, {best['method']}, has {_fid(best)} with one evaluation of "
         text += f"{number('parameters')(best)} parameters"
+        whose = "its teacher" if len(teachers) == 1 else "a teacher of this kind"
         for _, teacher in teachers.iterrows():
-            text += f"; its teacher has {_fid(teacher)} with {teacher['nfe']:.0f} evaluations"
+            text += f"; {whose} has {_fid(teacher)} with {teacher['nfe']:.0f} evaluations"
         yield text + "."
 
 
@@ -84,10 +85,9 @@ def in_order(verdicts: Sequence[str]) -> str:
         parts.append(f"{len(found)} {kind}" + (f" ({single} of them by a single run)" if single else ""))
     word = "Yes" if yes == judged else "In part" if yes else "Nothing of it is shown"
     rest = f"; {len(verdicts) - judged} had no results" if judged < len(verdicts) else ""
-    told = ", ".join(parts)
-    return (
-        f"Is the order of things the paper's? {word}: of {judged} claims that could be judged, {told}{rest}."
-    )
+    told, claims = ", ".join(parts), "claim" if judged == 1 else "claims"
+    order = f"of {judged} {claims} that could be judged, {told}{rest}"
+    return f"Is the order of things the paper's? {word}: {order}."
 
 
 def in_numbers(verdicts: Sequence[str]) -> str:

@@ -11,10 +11,15 @@ from get.reading import reading, require
 from get.student import checkpoint
 from get.student.checkpoint import to_published
 from get.student.models import parameter_count
-from get.weights import Header, write_weights
+from get.weights import write_weights
 
 PUBLISHED = ("get", "vit")  # families that the paper's code has
 TITLES = {"get": "GET", "vit": "ViT"}
+FEATURES = {  # in which the scores of a card are taken
+    "inception": "FID, IS and KID are taken in the features of Inception, against both splits of the data.",
+    "classifier": "FID, IS and KID are taken in the features of a small classifier of the same images, "
+    "against both splits of the data: they compare with no number in the features of Inception.",
+}
 CARD = """\
 ---
 library_name: get-distillation
@@ -77,7 +82,7 @@ def export_card(*, weights: Path, scores: Path | None, licence: str | None, outp
         UserError: a file is damaged, or the scores are of another student.
     """
     student, header = checkpoint.load(weights)
-    scored = _scores(scores, header)
+    scored = _scores(scores, weights)
     header = {key: value for key, value in header.items() if key not in ("place", "version")}
     model = header["model"]
     solved = f" ({model['iterations']} fixed-point iterations)" if student.state_shape else ""
@@ -105,20 +110,22 @@ def _rows(values: dict[str, Any]) -> str:
     return "\n".join(f"| {key} | {value} |" for key, value in shown.items() if value != "null")
 
 
-def _scores(path: Path | None, header: Header) -> str:
+def _scores(path: Path | None, weights: Path) -> str:
     """Return the headline scores as a Markdown table, or the words that there are none."""
     if path is None:
         return "Not scored."
     with reading(path, "file of a student's scores"):
         content = read_json(path)
-        require(content, {"headline": str, "scores": dict, "model": dict, "step": int, "seed": int})
+        require(content, {"headline": str, "scores": dict, "weights": str, "features": str})
         best = content["scores"].get(content["headline"])
         require(best, {"samples": int})
-        if any(content[key] != header.get(key) for key in ("model", "step", "seed")):
+        if content["weights"] != sha256(weights):
             raise UserError(f"{path} has the scores of another student; name those of this one")
+        features = FEATURES[content["features"]]
     named = {key: value for key, value in best.items() if not key.endswith(("_sd", "_low", "_high"))}
     shown = {key: f"{value:,.4g}" if value % 1 else f"{int(value):,}" for key, value in named.items()}
-    return f"Of {best['samples']:,} samples ({content['headline']}):\n\n| | |\n|---|---|\n{_rows(shown)}"
+    found = f"Of {best['samples']:,} samples ({content['headline']}). {features}"
+    return f"{found}\n\n| | |\n|---|---|\n{_rows(shown)}"
 
 
 def export_published(*, weights: Path, output: Path) -> None:

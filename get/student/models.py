@@ -87,7 +87,19 @@ def build(description: Description) -> Student:
         student: Student = family(**arguments)
     except (TypeError, KeyError) as error:
         raise UserError(f"model description of family {description['family']!r}: {error}") from None
+    _check(student, description)
     return student
+
+
+def _check(student: Student, description: Description) -> None:
+    """Raise `UserError` if training could not average the student, or others take it for another kind."""
+    where = f"get/student/families/{description['family']}.py"
+    if ("iterations" in description) != (student.state_shape is not None):
+        raise UserError(f"{where}: a key iterations and a state_shape go together; give both or neither")
+    if len(list(student.named_parameters(remove_duplicate=False))) > len(list(student.parameters())):
+        raise UserError(f"{where}: a module has two names; register it under one and call it twice")
+    if any(getattr(module, "track_running_stats", False) for module in student.modules()):
+        raise UserError(f"{where}: running statistics are not averaged; normalise without (GroupNorm, say)")
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -165,17 +165,11 @@ def part_of_config(path):
 def pairs_identity(name):
     """Name everything that decides which pairs there are to train on; how many files hold them does not."""
     pairs = {key: value for key, value in PAIRS[name].items() if key not in ("shards", "held_out")}
-    teacher = TEACHERS[pairs["teacher"]]
-    if "source" in teacher:  # by its name, wherever it comes from: the shards name its content
-        teacher = {**teacher, "source": os.path.basename(local_copy(teacher["source"]))}
-    return fingerprint(
-        {
-            "pairs": pairs,
-            "teacher": teacher,
-            "data": config["data"],
-            "seed": config["seed"],
-        }
-    )
+    made = {"pairs": pairs, "teacher": TEACHERS[pairs["teacher"]], "data": config["data"]}
+    for name, part in made.items():
+        if "source" in part:  # by its name, wherever it comes from: the shards name its content
+            made[name] = {**part, "source": os.path.basename(local_copy(part["source"]))}
+    return fingerprint({**made, "seed": config["seed"]})
 
 
 def part_indices(wildcards):

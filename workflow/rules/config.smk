@@ -85,6 +85,12 @@ def check_data(data):
         known = sets.describe(name)
     check(data["shape"] == known.shape, f"data.shape: {name} has images of shape {known.shape}")
     check(data["classes"] == known.classes, f"data.classes: {name} has {known.classes} classes")
+    channels, height, width = known.shape
+    check(
+        channels in (1, 3) and height == width and height % 4 == 0,
+        f"data.name: {name} has images of shape {known.shape}; they must be grey or in colour, and square with sides of"
+        " a multiple of 4",
+    )
     wants = "archive" in known.takes
     check(
         wants == ("source" in data),
@@ -132,7 +138,7 @@ def check_student(student, key, size):
     check(student["pairs"] in config["pairs"], f"{key}.pairs: no pairs {student['pairs']!r}")
     with named():
         families.check(model, f"{key}.model")
-    if {"patch", "heads", "width"} <= model.keys():  # those of a transformer
+    if model["family"] in ("get", "vit"):
         check(size % model["patch"] == 0, f"{key}.model.patch must divide the image size {size}")
         check(model["width"] % model["heads"] == 0, f"{key}.model.heads must divide {key}.model.width")
         check(model["width"] % 4 == 0, f"{key}.model.width must be a multiple of 4")
