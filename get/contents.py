@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 import safetensors
 
-from get.files import UserError, fingerprint, read_json, record_of, sha256
+from get.files import UserError, fingerprint, record_of, sha256
+from get.hdf5 import dataset
 from get.pairs.shards import DATASETS, read_manifest
 from get.reading import reading, require, require_small
 
@@ -32,7 +33,7 @@ def describe(path: Path) -> Facts:
         path = path / "manifest.json"
     if path.suffix not in READERS:
         raise UserError(f"{path} is no file that can be told of; name one of {', '.join(READERS)}")
-    with reading(path, "file of this project", "delete it and make it again"):
+    with reading(path, "file of this project", "make it again, or name another"):
         found = sha256(path)
         record = record_of(path)
         kept = record.read_text(errors="replace").split()[:1] if record.exists() else None
@@ -41,7 +42,12 @@ def describe(path: Path) -> Facts:
         if facts["as_written"] is False and path.suffix == ".h5":  # at which HDF5 itself may crash or hang
             raise ValueError("it was changed since it was written")
         content = READERS[path.suffix](path)
-    return {"kind": content.pop("kind"), **facts, **content}
+    return _merged({"kind": content["kind"], **facts}, content)
+
+
+def _merged(measured: Facts, said: Facts) -> Facts:
+    """Return what was measured, and then what the file says of itself, which cannot take its place."""
+    return measured | said | measured
 
 
 def _weights(path: Path) -> Facts:
@@ -57,7 +63,7 @@ def _weights(path: Path) -> Facts:
     header = json.loads(metadata[kind])
     require(header, {"model": dict})
     sizes = {"parameters": count, "tensors": len(parts), "dtype": ", ".join(dtypes)}
-    return {"kind": kind, **sizes, "fingerprint": fingerprint(header["model"]), **header}
+    return _merged({"kind": kind, **sizes, "fingerprint": fingerprint(header["model"])}, header)
 
 
 def _hdf5(path: Path) -> Facts:
@@ -65,17 +71,17 @@ def _hdf5(path: Path) -> Facts:
     with h5py.File(path, "r") as file:
         attributes = {key: _plain(value) for key, value in file.attrs.items()}
         if "split" in file:
-            count, *shape = file["images"].shape
-            marks = file["split"][:]
+            count, *shape = dataset(file, "images", np.uint8, 4).shape
+            marks = dataset(file, "split", np.uint8, 1)[:]
             splits = {"train": int((marks == 0).sum()), "test": int((marks == 1).sum())}
-            return {"kind": "image store", "images": count, "shape": shape, **splits, **attributes}
+            return _merged({"kind": "image store", "images": count, "shape": shape, **splits}, attributes)
         if all(name in file for name in DATASETS):
-            count, *shape = file["image"].shape
-            return {"kind": "shard of pairs", "pairs": count, "shape": shape, **attributes}
+            count, *shape = dataset(file, "image", np.float16, 4).shape
+            return _merged({"kind": "shard of pairs", "pairs": count, "shape": shape}, attributes)
         info = json.loads(attributes["info"])
         require(info, {"variants": list})
-        count, *shape = file[f"images/{info['variants'][0]}"].shape
-        return {"kind": "sample file", "samples": count, "shape": shape, **info}
+        count, *shape = dataset(file, f"images/{info['variants'][0]}", np.uint8, 4).shape
+        return _merged({"kind": "sample file", "samples": count, "shape": shape}, info)
 
 
 def _plain(value: Any) -> Any:
@@ -85,11 +91,14 @@ def _plain(value: Any) -> Any:
 
 def _json(path: Path) -> Facts:
     """Describe a manifest of pairs, or a file of scores."""
-    content = read_json(path)
-    if isinstance(content, dict) and isinstance(content.get("scores"), dict):
-        require(content, {"headline": str})
-        best = content["scores"][content["headline"]]
-        return {"kind": "scores", "headline": content["headline"], "variants": [*content["scores"]], **best}
+    content = json.loads(path.read_text())
+    keys = content.keys() if isinstance(content, dict) else ()
+    if {"scores", "headline"} <= set(keys):
+        require(content, {"headline": str, "scores": dict})
+        variants, best = [*content["scores"]], content["scores"][content["headline"]]
+        return _merged({"kind": "scores", "headline": content["headline"], "variants": variants}, best)
+    if "shards" not in keys:
+        raise UserError(f"{path} is neither a manifest of pairs nor scores; of other JSON nothing is told")
     manifest = read_manifest(path)
     training = manifest.training()
     missing = [shard.file for shard in manifest.shards if not (path.parent / shard.file).exists()]

@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import reprlib
 import secrets
 import shutil
@@ -25,6 +26,8 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
 
+# what is made for one milestone, teacher or baseline has the same place in each folder of the results
+_PLACE = re.compile(r"(?:^|/)(students/[^/]+/seed\d+/\d+|(?:teachers|baselines)/[^/]+)\.[a-z0-9]+$")
 LITTLE_SPACE = 2**20  # bytes; a file system with less is full, whatever a library makes of it
 
 
@@ -73,22 +76,37 @@ def atomic(path: str | Path, recorded: bool = True) -> Iterator[Path]:
 def new_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; rename it to `path` when the block ends without error.
 
+    What a killed writer of it left is removed.
+
     Raises:
-        UserError: there is something at `path` already, or no room.
+        UserError: there is something at `path` already, no room, or another process writes the same folder.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # '.' has no name, and a link is no folder
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"{path} exists already; name a new folder, or delete it first")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with room_for(path):
+            for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 16}.tmp"):
+                shutil.rmtree(left, ignore_errors=True)
             temporary.mkdir(parents=True)
             yield temporary
-            if path.is_dir():
-                path.rmdir()
-            os.replace(temporary, path)
+            _put(temporary, path)
+    except FileNotFoundError:
+        if temporary.exists():
+            raise
+        raise UserError(f"another process writes {path} too; run the same command again") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Give the folder `temporary` the name `path`."""
+    if path.is_dir() and path.samefile("."):  # a shell would stay in the old one, and see nothing
+        for file in temporary.iterdir():
+            file.rename(path / file.name)
+        return
+    os.replace(temporary, path)  # also where there is an empty folder
 
 
 @contextmanager
@@ -268,11 +286,24 @@ def write_json(path: str | Path, value: Any, recorded: bool = True) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", recorded)
 
 
+def place(path: str | Path) -> str | None:
+    """Return what a file of a results folder is made for ('students/get-16/seed0/500'); None elsewhere."""
+    found = _PLACE.search(Path(path).as_posix())
+    return found[1] if found else None
+
+
+def missing(path: str | Path) -> UserError:
+    """Return the error that there is no file at `path`; the workflow makes those of a results folder."""
+    made = place(path) is not None or "results" in Path(path).parts
+    remedy = f"make it with: snakemake {path}" if made else "correct its name, or make it first"
+    return UserError(f"{path} does not exist; {remedy}")
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file; raises `UserError` where it is missing or damaged."""
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; make it with: snakemake {path}") from None
+        raise missing(path) from None
     except (IsADirectoryError, ValueError, RecursionError) as error:  # no text, no JSON, nested without end
         raise UserError(f"{path} is no JSON ({error}); delete it and run snakemake again") from None

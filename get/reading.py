@@ -5,7 +5,6 @@ What a file should be is checked where it is read; here is what the readers shar
 
 import errno
 import math
-import re
 import reprlib
 import textwrap
 import zipfile
@@ -14,14 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from get.files import UserError, record_of, sha256
+from get.files import UserError, missing, place, record_of, sha256
 
 AGAIN = "run the same command again"
 REMEDY = f"delete it and {AGAIN}"
 NUMBER = int | float
 NOT_NOW = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ETIMEDOUT)
-# what is made for one milestone, teacher or baseline has the same place in each folder of the results
-_PLACE = re.compile(r"(?:^|/)(students/[^/]+/seed\d+/\d+|(?:teachers|baselines)/[^/]+)\.[a-z0-9]+$")
 
 
 class Damaged(UserError):
@@ -39,7 +36,7 @@ def reading(path: str | Path, what: str, remedy: str = REMEDY) -> Iterator[None]
     try:
         yield
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; make it with: snakemake {path}") from None
+        raise missing(path) from None
     except Exception as error:  # libraries raise errors of every kind for damaged files
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             raise
@@ -90,12 +87,6 @@ def require_small(path: str | Path, limit: int | None = None) -> None:
             size = sum(member.file_size for member in archive.infolist())
         if size > (limit or Path(path).stat().st_size):
             raise ValueError(f"it unfolds to {size} bytes")
-
-
-def place(path: str | Path) -> str | None:
-    """Return what a file of a results folder is made for ('students/get-16/seed0/500'); None elsewhere."""
-    found = _PLACE.search(Path(path).as_posix())
-    return found[1] if found else None
 
 
 def require_place(path: str | Path, recorded: str | None) -> None:

@@ -127,11 +127,38 @@ def test_seed_list() -> None:
     assert arguments.seed_list("5") == [5]
 
 
-@pytest.mark.parametrize("text", ["a", "", "3,", "-4", "1.5", "7-3"])
+@pytest.mark.parametrize("text", ["a", "", "3,", "-4", "1.5"])
 def test_seed_list_says_how_to_write_them(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         cli.main(["sample", "student", "--out", "x.png", f"--seeds={text}"])
     assert f"argument --seeds: {text!r} names no numbers; write them as 0-63,70" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", "s", "--out", "x.png", "--seeds", "1,7-3"], "'7-3' goes down; write 3-7"),
+        (["sample", "s", "--out", "x.png", "--seeds", "0-5,9,4"], "'0-5,9,4' names 4 more than once"),
+        (["sample", "s", "--out", "x.png", "--interpolate", "a,b"], "'a,b' names no two samples; write them"),
+        (["sample", "s", "--out", "x.png", "--batch", "x"], "'x' is no whole number"),
+        (["import", "student", "s", "--step", "x"], "--step: 'x' is no whole number"),
+        (["score", "i", "--kid-subset-size", "1"], "--kid-subset-size: 1 is less than 2"),
+        (["statistics", "i", "--out", "x.json"], "x.json does not end in .npz"),
+        (["compare", "t", "s", "--out", "x.png", "--rho", "7"], "unrecognized arguments: --rho"),
+    ],
+)
+def test_messages_say_what_is_wrong(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="--json: a number is not finite"):
+        arguments.print_json({"kid": float("nan")})
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("command", ["train-student", "train-teacher"])

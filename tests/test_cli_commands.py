@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -15,12 +16,13 @@ from test_scores import classifier, noisy  # noqa: F401 (a fixture)
 
 from get import cli
 from get.cli import main
-from get.data.store import read_split
+from get.data.store import read_split, write_store
 from get.evaluation.comparison import short_names
 from get.evaluation.images import open_images, write_folder
 from get.evaluation.samples import new_samples, open_samples
-from get.files import UserError, sha256, write_json
-from get.seeding import normal
+from get.evaluation.statistics import resamples_of
+from get.files import UserError, fingerprint, record_of, sha256, write_json
+from get.seeding import fold_in, normal
 from get.student import checkpoint, models
 from get.student.export import FEATURES
 from get.student.published import import_student
@@ -229,6 +231,23 @@ def test_scores_do_not_depend_on_where_the_images_are(
     assert f"fid       {by_folder['fid']:.5g} ±" in capsys.readouterr().out
 
 
+def test_resamples_are_drawn_by_a_name_of_their_own(
+    digits: Path,
+    classifier: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds = []
+
+    def draw(count: int, number: int, seed: int) -> np.ndarray:
+        seeds.append(seed)
+        return resamples_of(count, number, seed)
+
+    monkeypatch.setattr("get.evaluation.scores.resamples_of", draw)
+    options = ["--extractor", "classifier", "--weights", classifier, "--kid-subsets", 1, "--seed", 3, *CPU]
+    run("score", digits, "--reference", digits, *options)
+    assert seeds == [fold_in(3, "bootstrap")]
+
+
 def test_images_that_cannot_be_scored(
     student: Path,
     digits: Path,
@@ -249,8 +268,15 @@ def test_images_that_cannot_be_scored(
     changed.write_bytes(changed.read_bytes()[:-1])
     assert "was changed since it was written" in refusal(capsys, "score", changed, *options)
     images = np.zeros((30, 1, 8, 8), np.uint8)
-    write_folder(tmp_path / "one", [images[:1]], [0])
-    assert "too few" in refusal(capsys, "score", tmp_path / "one", *options)
+    for name, count in (("one", 1), ("three", 3), ("nine", 9)):
+        write_folder(tmp_path / name, [images[:count]], range(count))
+    few = f"{tmp_path / 'three'} has too few images (3); name at least 4"
+    assert few in refusal(capsys, "score", tmp_path / "three", *options)
+    three = ["--reference", tmp_path / "three", *options[2:]]
+    assert few in refusal(capsys, "score", tmp_path / "nine", "--splits", 9, *three)
+    assert "--splits 10: " in refusal(capsys, "score", tmp_path / "nine", *options)
+    out = [*options[2:], "--out", tmp_path / "x.npz"]
+    assert "has too few images (1)" in refusal(capsys, "statistics", tmp_path / "one", *out)
     write_folder(tmp_path / "wide", [np.zeros((30, 1, 8, 9), np.uint8)], range(30))
     assert "compare images of one shape" in refusal(capsys, "score", tmp_path / "wide", *options)
     wide = ["--reference", tmp_path / "wide", *options[2:]]
@@ -264,9 +290,9 @@ def test_images_that_cannot_be_scored(
 
 def test_inception_reads_colour_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = ["--weights", inception_weights(tmp_path / "inception.pth"), "--splits", 2, *CPU]
-    colour = np.random.default_rng(0).integers(0, 256, (3, 3, 8, 8), np.uint8)
-    write_folder(tmp_path / "colour", [colour], range(3))
-    write_folder(tmp_path / "grey", [colour[:, :1]], range(3))
+    colour = np.random.default_rng(0).integers(0, 256, (4, 3, 8, 8), np.uint8)
+    write_folder(tmp_path / "colour", [colour], range(4))
+    write_folder(tmp_path / "grey", [colour[:, :1]], range(4))
     message = refusal(capsys, "score", tmp_path / "grey", "--reference", tmp_path / "grey", *weights)
     assert "Inception reads images of 3 channels, but these have 1" in message
     run("statistics", tmp_path / "colour", "--weights", weights[1], *CPU, "--out", tmp_path / "x.npz")
@@ -331,6 +357,51 @@ def test_info_on_changed_and_other_files(
     assert "does not exist" in refusal(capsys, "info", tmp_path / "y.h5")
 
 
+SAID = {"kind": "x", "bytes": 1, "sha256": "x", "as_written": "x", "parameters": 1, "fingerprint": "x"}
+
+
+def test_what_a_file_says_of_itself_gives_way_to_what_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, weights = models.build({**SHAPE, **GET}), tmp_path / "x.safetensors"
+    write_weights(weights, "student", model.state_dict(), {"model": {**SHAPE, **GET}, **SAID})
+    write_store(tmp_path / "x.h5", np.zeros((2, 1, 8, 8), np.uint8), np.zeros(2), np.zeros(2, np.uint8),
+                name="x", classes=1, source="x")  # fmt: skip
+    with h5py.File(tmp_path / "x.h5", "r+") as file:
+        file.attrs.update(SAID, images=5)
+    record_of(tmp_path / "x.h5").unlink()
+    write_json(tmp_path / "x.json", {"headline": "a", "scores": {"a": {**SAID, "variants": []}}})
+    told = {path: info(capsys, path) for path in (weights, tmp_path / "x.h5", tmp_path / "x.json")}
+    for path, facts in told.items():
+        assert (facts["bytes"], facts["sha256"]) == (path.stat().st_size, sha256(path))
+        assert list(facts)[:4] == ["kind", "bytes", "sha256", "as_written"]
+    assert [facts["kind"] for facts in told.values()] == ["student", "image store", "scores"]
+    assert told[weights]["parameters"] == models.parameter_count(model)
+    assert told[weights]["fingerprint"] == fingerprint({**SHAPE, **GET})
+    assert (told[tmp_path / "x.h5"]["images"], told[tmp_path / "x.json"]["variants"]) == (2, ["a"])
+
+
+def test_info_reads_no_other_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["images"], file["split"] = np.zeros((2, 1, 8, 8), np.uint8), np.zeros(2, np.uint8)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["images"] = np.zeros((2, 1, 8, 8), np.uint8)
+        file["split"] = h5py.ExternalLink("other.h5", "split")
+    assert "split is no dataset of this file" in refusal(capsys, "info", tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x.h5", "r+") as file:
+        del file["split"]
+        file.create_dataset("split", (2**40,), np.uint8, chunks=(2**20,))
+    assert "split does not lie in the file" in refusal(capsys, "info", tmp_path / "x.h5")
+
+
+def test_other_json_is_not_called_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for content in ({"model": {}, "pairs": ""}, {"scores": 1}, [1]):
+        write_json(tmp_path / "x.json", content)
+        message = refusal(capsys, "info", tmp_path / "x.json")
+        assert "neither a manifest of pairs nor scores" in message
+        assert "delete" not in message
+
+
 # ------------------------------------------------------------------------------------------------ giving away
 
 
@@ -361,11 +432,14 @@ def test_export_with_a_card(student: Path, tmp_path: Path, capsys: pytest.Captur
         "| width | 16 |",
     ):
         assert line in card.splitlines(), line
+    assert "# GET, " in card
     assert "{" not in card
     assert "exists already" in refusal(capsys, "export", student, "--out", out)
     run("export", student, "--out", tmp_path / "plain")
     plain = (tmp_path / "plain/README.md").read_text()
     assert "Not scored." in plain
+    run("export", write_student(tmp_path / "vit", {**SHAPE, **VIT}), "--out", tmp_path / "title")
+    assert "# ViT, " in (tmp_path / "title/README.md").read_text()
     assert "license" not in plain
 
 
@@ -406,7 +480,9 @@ def test_export_as_published(family: dict[str, Any], tmp_path: Path) -> None:
 
 def test_plan_needs_settings_and_scripts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", tmp_path / "plan.csv"]
-    assert "make it with: snakemake" in refusal(capsys, "plan", tmp_path / "plan.json", *out)
+    assert "plan.json does not exist; correct" in refusal(capsys, "plan", tmp_path / "plan.json", *out)
+    settings = tmp_path / "results/settings/plan.json"
+    assert f"make it with: snakemake {settings}" in refusal(capsys, "plan", settings, *out)
     assert "are not the workflow's" in refusal(capsys, "plan", "plan.json", "--scripts", tmp_path, *out)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from get import files
-from get.files import Lock, UserError, atomic, record_of, write_json, write_text
+from get.files import Lock, UserError, atomic, new_folder, read_json, record_of, write_json, write_text
 
 
 def half_write(path: Path, error: Exception) -> None:
@@ -85,6 +85,57 @@ def test_two_writers_of_one_file(tmp_path: Path) -> None:
         write()
     with pytest.raises(FileNotFoundError, match="input that is missing"):
         half_write(tmp_path / "a", FileNotFoundError(errno.ENOENT, "no such file", "input that is missing"))
+
+
+def fill(path: Path | str) -> None:
+    with new_folder(path) as folder:
+        (folder / "a").write_text("whole")
+
+
+def test_folders_that_are_empty_are_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("here", "target", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    fill(tmp_path / "link")
+    fill(tmp_path / "other")
+    monkeypatch.chdir(tmp_path / "here")
+    fill(".")
+    assert os.listdir(".") == ["a"]  # as a shell sees it that stands there
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "link", "other", "target"]
+    assert all((tmp_path / name / "a").exists() for name in ("here", "link", "target", "other"))
+    with pytest.raises(UserError, match="here exists already"):
+        fill(".")
+
+
+def test_what_a_killed_writer_left_of_a_folder_goes_with_the_next(tmp_path: Path) -> None:
+    for name in (f".x.{'0' * 16}.tmp", f".y.{'0' * 16}.tmp", f".x.y.{'0' * 16}.tmp"):
+        (tmp_path / name / "in").mkdir(parents=True)
+    fill(tmp_path / "x")
+    left = [path.name for path in tmp_path.glob(".*")]
+    assert sorted(left) == [f".x.y.{'0' * 16}.tmp", f".y.{'0' * 16}.tmp"]
+
+
+def test_two_writers_of_one_folder(tmp_path: Path) -> None:
+    def write() -> None:
+        with new_folder(tmp_path / "x"):
+            fill(tmp_path / "x")  # as another process does, which takes ours for a killed one's
+
+    with pytest.raises(UserError, match=r"another process writes .*/x too; run the same command again"):
+        write()
+    assert (tmp_path / "x/a").read_text() == "whole"
+
+
+@pytest.mark.parametrize(
+    ("path", "made"),
+    [("results/data/images.h5", True), ("x/students/get/seed0/2.pt", True), ("costs.json", False)],
+)
+def test_the_workflow_is_named_for_what_it_makes(
+    path: str, made: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"^{path} does not exist; ") as error:
+        read_json(path)
+    assert (f"make it with: snakemake {path}" in str(error.value)) == made
 
 
 HOLD = """

@@ -252,7 +252,7 @@ def test_milestone_of_other_settings_is_refused(pairs: Path, tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"10.pt is no training state or is damaged"):
         student(pairs, tmp_path / "20.pt", 20, start=tmp_path / "10.pt")
     (tmp_path / "10.pt").unlink()
-    with pytest.raises(UserError, match=r"10.pt does not exist; make it with"):
+    with pytest.raises(UserError, match=r"10.pt does not exist; correct its name"):
         student(pairs, tmp_path / "20.pt", 20, start=tmp_path / "10.pt")
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,8 +78,11 @@ def add_draws(command: argparse.ArgumentParser, seeds: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print `value` as JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print `value` as JSON; raises `UserError` if a number in it is not finite, as JSON has none such."""
+    try:
+        print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    except ValueError:
+        raise UserError("--json: a number is not finite; leave the option out to see which") from None
 
 
 def labels_of(args: argparse.Namespace, classes: int) -> "Tensor":
@@ -97,30 +101,45 @@ def labels_of(args: argparse.Namespace, classes: int) -> "Tensor":
 
 
 def seed_list(text: str) -> list[int]:
-    """Parse '0-7,10' into [0, ..., 7, 10]."""
+    """Parse '0-7,10' into [0, ..., 7, 10]; ranges go up, and no number comes twice."""
     seeds: list[int] = []
-    try:
-        for part in text.split(","):
-            first, _, last = part.partition("-")
-            seeds.extend(range(int(first), int(last or first) + 1))
-    except ValueError:
-        seeds = []
-    if not seeds:
-        raise argparse.ArgumentTypeError(f"{text!r} names no numbers; write them as 0-63,70")
+    for part in text.split(","):
+        try:
+            first, *rest = (int(number) for number in part.split("-", 1))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} names no numbers; write them as 0-63,70") from None
+        last = rest[0] if rest else first
+        if last < first:
+            raise argparse.ArgumentTypeError(f"{part!r} goes down; write {last}-{first}")
+        seeds.extend(range(first, last + 1))
+    ((most, count),) = Counter(seeds).most_common(1)
+    if count > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} names {most} more than once; name each number once")
     return seeds
 
 
 def positive(text: str) -> int:
     """Parse a whole number of at least 1."""
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value
+    return _whole(text, 1)
 
 
 def natural(text: str) -> int:
     """Parse a whole number of at least 0."""
-    if (value := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return _whole(text, 0)
+
+
+def several(text: str) -> int:
+    """Parse a whole number of at least 2."""
+    return _whole(text, 2)
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text} is less than {least}")
     return value
 
 

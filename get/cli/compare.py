@@ -15,6 +15,8 @@ from get.cli.arguments import (
     print_json,
 )
 
+EDM = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}  # its noise levels, as in the paper's pairs
+
 
 def compare(args: argparse.Namespace) -> None:
     """Run `get compare`."""
@@ -31,7 +33,7 @@ def compare(args: argparse.Namespace) -> None:
         args.seeds,
         partial(labels_of, args),
         seed=args.seed,
-        sampler=Sampler(args.num_steps, args.sigma_min, args.sigma_max, args.rho, "float32", args.batch),
+        sampler=Sampler(args.num_steps, **EDM, precision="float32", batch=args.batch),
         options=Sampling(args.batch, args.iterations, args.rule),
         device=pick_device(args.device),
     )
@@ -61,9 +63,5 @@ def add(commands: Commands) -> None:
         "--out", type=ending(".png", ".pdf"), required=True, help="the picture: a row per model (.png, .pdf)"
     )
     add_draws(command, "0-9")
-    # the sampler of the paper's pairs
     command.add_argument("--num-steps", type=positive, default=18, help="Heun steps of the teacher (18)")
-    command.add_argument("--sigma-min", type=float, default=0.002, help="its lowest noise level (0.002)")
-    command.add_argument("--sigma-max", type=float, default=80.0, help="its highest noise level (80)")
-    command.add_argument("--rho", type=float, default=7.0, help="how its noise levels are spaced (7)")
     add_json(command)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from get.cli.arguments import Commands, add_command, add_draws, ending, labels_of, positive
+from get.cli.arguments import Commands, add_command, add_draws, ending, labels_of, natural, positive
 from get.files import UserError
 
 if TYPE_CHECKING:
@@ -133,7 +133,9 @@ def add(commands: Commands) -> None:
 
 def _ends(text: str) -> list[int]:
     """Parse '3,7'."""
-    ends = [int(part) for part in text.split(",")]
-    if len(ends) != 2 or min(ends) < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} names no two samples; write them as 3,7")
-    return ends
+    try:
+        first, last = (natural(part) for part in text.split(","))
+    except (ValueError, argparse.ArgumentTypeError):
+        message = f"{text!r} names no two samples; write them as 3,7"
+        raise argparse.ArgumentTypeError(message) from None
+    return [first, last]

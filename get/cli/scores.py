@@ -1,9 +1,19 @@
 """`get score`, `get statistics` and `get fid`: images against a reference."""
 
 import argparse
+from collections.abc import Sized
 from pathlib import Path
 
-from get.cli.arguments import Commands, add_command, add_extractor, add_json, positive, print_json
+from get.cli.arguments import (
+    Commands,
+    add_command,
+    add_extractor,
+    add_json,
+    ending,
+    positive,
+    print_json,
+    several,
+)
 from get.files import UserError
 
 
@@ -12,14 +22,20 @@ def score(args: argparse.Namespace) -> None:
     from get.evaluation.features import Extractor
     from get.evaluation.images import open_images
     from get.evaluation.scores import Scoring, score_images
+    from get.evaluation.statistics import NEIGHBOUR
 
     options = Scoring(args.splits, args.bootstrap, args.kid_subsets, args.kid_subset_size, nearest=0)
     extract = Extractor(args.extractor, args.weights, args.device, args.batch)
     with open_images(args.images, args.choice) as images:
-        if args.reference.suffix == ".npz":
+        by_moments = args.reference.suffix == ".npz"
+        _require_enough(args.images, images, 2 if by_moments else NEIGHBOUR + 1)
+        if args.splits > len(images):
+            raise UserError(f"--splits {args.splits}: {args.images} has {len(images)} images; name no more")
+        if by_moments:
             scores = score_images(images, args.reference, extract, options, args.seed)
         else:
             with open_images(args.reference, args.reference_split) as real:
+                _require_enough(args.reference, real, NEIGHBOUR + 1)
                 if real.shape[1:] != images.shape[1:]:
                     raise UserError(
                         f"{args.images} has images {images.shape[1:]} and {args.reference} {real.shape[1:]} "
@@ -48,8 +64,15 @@ def statistics(args: argparse.Namespace) -> None:
 
     extract = Extractor(args.extractor, args.weights, args.device, args.batch)
     with open_images(args.samples, args.choice) as images, tempfile.TemporaryDirectory() as scratch:
+        _require_enough(args.samples, images, 2)
         write_moments(args.out, moments(extract(images, scratch).penultimate, pick_device(args.device)))
         print(f"mu and sigma of {len(images)} images in {args.out}")
+
+
+def _require_enough(path: Path, images: Sized, least: int) -> None:
+    """Raise `UserError` if there are fewer than `least` images, below which a score has no value."""
+    if len(images) < least:
+        raise UserError(f"{path} has too few images ({len(images)}); name at least {least}")
 
 
 def fid(args: argparse.Namespace) -> None:
@@ -87,12 +110,12 @@ def add(commands: Commands) -> None:
     scores.add_argument("--reference-split", help="split of an image store, or variant of a sample file")
     scores.add_argument("--splits", type=positive, default=10, help="parts of the Inception Score (10)")
     scores.add_argument(
-        "--bootstrap", type=_several, default=20, help="resamples for the ± of FID and IS (20)"
+        "--bootstrap", type=several, default=20, help="resamples for the ± of FID and IS (20)"
     )
     scores.add_argument(
         "--kid-subsets", type=positive, default=100, help="subsets that KID is a mean of (100)"
     )
-    scores.add_argument("--kid-subset-size", type=positive, default=1000, help="images of each (1000)")
+    scores.add_argument("--kid-subset-size", type=several, default=1000, help="images of each (1000)")
     scores.add_argument("--seed", type=int, default=0, help="names the resamples")
     add_extractor(scores)
     add_json(scores)
@@ -106,7 +129,7 @@ def add(commands: Commands) -> None:
     )
     stats.add_argument("samples", type=Path, help="sample file, image store (.h5), or folder of pictures")
     stats.add_argument("--choice", help="variant of a sample file, or split of an image store")
-    stats.add_argument("--out", type=Path, required=True, help="the .npz file to write")
+    stats.add_argument("--out", type=ending(".npz"), required=True, help="the file to write (.npz)")
     add_extractor(stats)
 
     distance = add_command(
@@ -118,10 +141,3 @@ def add(commands: Commands) -> None:
     )
     distance.add_argument("ours", type=Path, help="of generated images")
     distance.add_argument("real", type=Path, help="of real images, from here or from another repository")
-
-
-def _several(text: str) -> int:
-    """Parse a whole number of at least 2, of which there is a standard deviation."""
-    if (value := positive(text)) < 2:
-        raise argparse.ArgumentTypeError(f"{text} is less than 2")
-    return value

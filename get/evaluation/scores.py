@@ -288,18 +288,17 @@ def score_images(
     """Return FID, KID, IS, precision and recall of images, whose reference needs no files made before.
 
     Args:
-        images: (N, C, H, W) uint8 by [rows], N >= 2; see `images.open_images`.
-        reference: real images likewise; or the path of an .npz of mu and sigma, which gives FID and IS alone.
+        images: (N, C, H, W) uint8 by [rows], N > NEIGHBOUR and N >= splits; see `images.open_images`.
+        reference: real images likewise; or the path of an .npz of mu and sigma, which gives FID and IS alone
+            (and then two images are enough).
         extract: of the features of both.
         options: see `Scoring`; `nearest` is not read.
         seed: of the resamples.
 
     Raises:
-        UserError: there are too few images, or an .npz is of features of another width.
+        UserError: an .npz is of features of another width.
     """
     by_moments, on = isinstance(reference, str | Path), extract.device
-    for few in (x for x in (images, [0, 0] if by_moments else reference) if len(x) < 2):
-        raise UserError(f"{len(few)} image is too few to be compared; give more")
     with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as beside:
         ours = extract(images, scratch)
         real = ours.penultimate[:0] if by_moments else extract(reference, beside).penultimate
@@ -307,7 +306,7 @@ def score_images(
         if found.mu.shape != ours.penultimate.shape[1:]:
             raise UserError(f"{reference} is of {len(found.mu)} features, not {ours.penultimate.shape[1]}")
         against = Reference(real, found, square_root(found.sigma))
-        shares = resamples_of(len(images), options.bootstrap, seed)
+        shares = resamples_of(len(images), options.bootstrap, fold_in(seed, "bootstrap"))
         resampled = bootstrap(ours, {"real": against}, shares, on)
         scores: dict[str, float] = {"samples": len(images)}
         scores |= distances(ours, moments(ours.penultimate, on), against, options, resampled["fid_real"])

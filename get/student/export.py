@@ -14,6 +14,7 @@ from get.student.models import parameter_count
 from get.weights import write_weights
 
 PUBLISHED = ("get", "vit")  # families that the paper's code has
+TITLES = {"get": "GET", "vit": "ViT"}
 FEATURES = {  # in which the scores of a card are taken
     "inception": "FID, IS and KID are taken in the features of Inception, against both splits of the data.",
     "classifier": "FID, IS and KID are taken in the features of a small classifier of the same images, "
@@ -89,7 +90,7 @@ def export_card(*, weights: Path, scores: Path | None, licence: str | None, outp
     rows = {"steps": rows.pop("step"), **header.get("training", {}), **rows, "exported from": sha256(weights)}
     card = CARD.format(
         licence=f"\nlicense: {licence}" if licence else "",
-        name=f"{model['family'].upper()}, {parameter_count(student):,} parameters",
+        name=f"{TITLES.get(model['family'], model['family'])}, {parameter_count(student):,} parameters",
         label=f" and a class label (0 to {model['classes'] - 1})" if student.conditional else "",
         iterations=solved,
         channels=model["channels"],
