@@ -26,6 +26,7 @@ from common import Row, arguments, begin, finish, machine
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = ROOT / "workflow/config/cifar10.yaml"
 # what `python -m get COMMAND` imports, for the rules that are no scripts
+BEGIN = "from get.process import collect_seldom; collect_seldom()"  # as every job does
 TRAINING = "import get.cli, get.{kind}.training"
 COMMANDS = {f"train_{kind}": TRAINING.format(kind=kind) for kind in ("student", "teacher")}
 COMMANDS["settings"] = "import get.files"
@@ -37,6 +38,7 @@ def start_up(rule: str) -> float:
     code = COMMANDS.get(rule)
     if script.exists():
         code = "\n".join(re.findall(r"^ *((?:from|import) .*)$", script.read_text(), re.MULTILINE))
+    code = code and f"{BEGIN}\n{code}"
     seconds = []
     for _ in range(3 if code else 0):
         begun = time.perf_counter()
