@@ -18,10 +18,11 @@ from miniature import mini_config
 from test_workflow import Config, planned, snakemake
 
 from get.evaluation import calibration, plan
-from get.evaluation.calibration import Found, start, timing
+from get.evaluation.calibration import Found, start
 from get.evaluation.jobs import Experiment, Job, Work, measure, sizes
 from get.evaluation.plan import Needs, Slot, make_plan, schedule
 from get.evaluation.samples import new_samples
+from get.evaluation.timing import timing
 from get.files import UserError, write_json
 from get.fitting import State
 from get.seeding import classes_of

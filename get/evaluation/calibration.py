@@ -31,6 +31,7 @@ from get.evaluation.features import Classifier, Extractor, Features
 from get.evaluation.jobs import Measure, Settings
 from get.evaluation.scores import Reference, Scoring, bootstrap, compare_with_train, score
 from get.evaluation.statistics import moments, resamples_of, square_root
+from get.evaluation.timing import LIMIT, seconds_of, timing
 from get.files import UserError
 from get.fitting import State, take_step
 from get.log import Progress
@@ -50,9 +51,6 @@ from get.teacher.network import build as build_teacher
 from get.teacher.training import NoiseLevels, edm_loss
 from get.weights import write_weights
 
-LIMIT = 1.5  # seconds of timed calls of one part, about; there are at least two calls
-GROWTH = 4  # factor by which calls grow to the size of a batch
-LARGEST = 1000  # timed calls at most
 # not by getrusage, which counts the process that started it too
 TELL_MEMORY = """
 import pathlib
@@ -67,59 +65,6 @@ class Found(NamedTuple):
     seconds: dict[str, float]
     memory: int | None = None
     share: float = 1.0
-
-
-# ------------------------------------------------------------------------------------------------- timing
-
-
-class Timing(NamedTuple):
-    """Seconds of the first call beyond those of another, seconds of a whole call, and the measured share."""
-
-    first: float
-    seconds: float
-    share: float
-
-
-def timing(
-    call: Callable[[int], object], full: int, device: torch.device, *, least: int = 1, power: int = 1
-) -> Timing:
-    """Time call(full), or draw a line to it from smaller calls.
-
-    Args:
-        call: takes a number of images.
-        full: the number in question.
-        device: where it computes.
-        least: the number to begin with.
-        power: seconds grow with this power of the number.
-    """
-    count = min(least, full)
-    first, now = _seconds(call, count, device), _seconds(call, count, device)
-    first = max(0.0, first - now)
-    while count < full and now * GROWTH**power <= LIMIT:
-        count = min(full, GROWTH * count)
-        call(count)
-        now = _seconds(call, count, device)
-    if count == full:
-        return Timing(first, _seconds(call, full, device, max(2, min(LARGEST, int(LIMIT / now)))), 1.0)
-    more = min(full, 2 * count)
-    then = _seconds(call, more, device)
-    slope = max(0.0, then - now) / (more**power - count**power)
-    return Timing(first, then + slope * (full**power - more**power), more / full)
-
-
-def _seconds(call: Callable[[int], object], count: int, device: torch.device, calls: int = 1) -> float:
-    """Return the mean seconds of so many calls."""
-    _wait(device)
-    begun = time.perf_counter()
-    for _ in range(calls):
-        call(count)
-    _wait(device)
-    return (time.perf_counter() - begun) / calls
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 # ------------------------------------------------------------------------------------------------- training
@@ -315,7 +260,7 @@ def scoring(s: Settings, device: torch.device) -> Found:
     one = timing(partial(resampled, 1), samples, device, least=least)
     share, resamples = one.share, options.bootstrap * one.seconds
     if resamples < LIMIT:  # most of it may be what all share
-        resamples = _seconds(lambda count: resampled(options.bootstrap, count), samples, device)
+        resamples = seconds_of(lambda count: resampled(options.bootstrap, count), samples, device)
     values = resampled(2, few)
 
     def scored(subsets: int) -> None:

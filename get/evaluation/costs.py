@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from get.evaluation.timing import wait
 from get.files import require_keys, write_json
 from get.fitting import State, take_step
 from get.log import Progress, log
@@ -116,10 +117,10 @@ def timed(
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for repeat in range(WARM_UP + repeats):
         for name, call in calls.items():
-            _wait(device)
+            wait(device)
             begun = time.perf_counter()
             call()
-            _wait(device)
+            wait(device)
             if repeat >= WARM_UP:
                 seconds[name].append(time.perf_counter() - begun)
     return {name: np.array(values) for name, values in seconds.items()}
@@ -220,8 +221,3 @@ def measure_costs(
     cuda = on.type == "cuda"
     machine = torch.cuda.get_device_name(on) if cuda else f"CPU, {threads} thread{'s' * (threads > 1)}"
     write_json(output, {"device": machine, "torch": torch.__version__, **evaluation, "students": costs})
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
