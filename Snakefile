@@ -4,6 +4,7 @@
 #   snakemake --cores all --configfile workflow/config/cifar10.yaml   the paper's experiment
 #   snakemake --cores all results/table1.csv                          one target, with what it needs
 #   snakemake --cores all results/plan.csv                            what all of it will take
+#   snakemake --cores all studies                                     what the paper lacks, about the solver and training
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -19,6 +20,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/config.smk"
+include: "workflow/rules/studied.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/contents.smk"
 include: "workflow/rules/settings.smk"
@@ -29,6 +31,7 @@ include: "workflow/rules/students.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/plan.smk"
+include: "workflow/rules/studies.smk"
 
 
 rule all:

@@ -20,7 +20,7 @@ import shutil
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -260,12 +260,13 @@ def require_keys(settings: Mapping[str, Any], keys: Iterable[str], name: str) ->
 
 
 def from_settings(cls: type[T], settings: Mapping[str, Any], name: str) -> T:
-    """Return the dataclass `cls` made from `settings`.
+    """Return the dataclass `cls` made from `settings`, which may leave out what has a default.
 
     Raises:
         UserError: as `require_keys`, or a value is of another type than the field.
     """
-    require_keys(settings, (field.name for field in fields(cls)), name)  # type: ignore[arg-type]
+    known = {field.name: field.default is MISSING for field in fields(cls)}  # type: ignore[arg-type]
+    require_keys(settings, (key for key, needed in known.items() if needed or key in settings), name)
     types = get_type_hints(cls)
     for key, value in settings.items():
         wanted = get_args(types[key]) or (types[key],)

@@ -10,7 +10,7 @@ from conftest import GET, SHAPE
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from get.student.equilibrium import choose, iterate, residuals
+from get.student.equilibrium import anderson, choose, implicit, iterate, plain, residuals
 from get.student.models import build
 
 
@@ -62,6 +62,64 @@ def test_agrees_with_torchdeq(rate: float) -> None:
     torch.testing.assert_close(ours, theirs)
 
 
+def test_anderson_solves_a_linear_map_exactly() -> None:
+    """Q is 6x6, its minimal polynomial of degree 6: with memory for it, seven evaluations are enough."""
+    f, fixed = linear_map(0.9)
+    found = anderson(f, torch.zeros_like(fixed), 9, memory=8, ridge=0.0)
+    assert found.residuals[6].min() > 1e-3
+    assert found.residuals[7].max() < 1e-10
+    torch.testing.assert_close(found.states[-1], fixed)
+    torch.testing.assert_close(
+        found.residuals[3], (f(found.states[2]) - found.states[2]).flatten(1).norm(dim=1)
+    )
+    slow = plain(f, torch.zeros_like(fixed), 9)
+    assert (found.residuals[5:] < slow.residuals[5:]).all()
+
+
+def test_anderson_at_a_fixed_point_stays_there() -> None:
+    z = torch.ones(2, 3, 4)
+    found = anderson(lambda z: z, z, 4)
+    torch.testing.assert_close(found.states[-1], z)
+    assert not found.residuals.any()
+
+
+def test_anderson_agrees_with_torchdeq() -> None:
+    from torchdeq.solver.anderson import anderson_solver
+
+    f, fixed = linear_map(0.9)
+    ours = anderson(f, torch.zeros_like(fixed), 6, memory=3, ridge=1e-14)
+    _, _, info = anderson_solver(f, torch.zeros_like(fixed), max_iter=6, m=3, lam=1e-14)
+    theirs = info["abs_trace"].reshape(len(fixed), -1)[:, -4:]  # from the first combined state on
+    torch.testing.assert_close(ours.residuals[2:].T, theirs, rtol=1e-6, atol=1e-9)
+
+
+def test_implicit_gradients_are_those_of_the_fixed_point() -> None:
+    """z* = b + z* A has dz*/db = (1 - A^T)^-1; six evaluations give the first six terms of its series."""
+    f, _ = linear_map(0.5)
+    b, weight = torch.zeros(3, 4, 6, dtype=torch.float64, requires_grad=True), torch.randn(3, 4, 6).double()
+    step = torch.autograd.functional.jacobian(lambda z: f(z)[0, 0], torch.zeros(3, 4, 6).double())[:, 0, 0]
+    for evaluations in (60, 6, 1):
+        (implicit(lambda z: f(z) + b, torch.randn(3, 4, 6).double(), evaluations) * weight).sum().backward()
+        wanted = sum(weight @ torch.linalg.matrix_power(step, k) for k in range(evaluations))
+        torch.testing.assert_close(b.grad, wanted)
+        b.grad = None
+    torch.testing.assert_close(implicit(f, weight, 5), iterate(f, weight, 5)[-1])
+
+
+def test_a_solver_is_used_in_sampling_alone() -> None:
+    torch.manual_seed(0)
+    model = build({**SHAPE, **GET})
+    torch.nn.init.normal_(model.decoder.linear.weight)
+    inputs = torch.randn(3, 1, 8, 8), torch.tensor([1, 2, 3]), torch.randn(3, 16, 16)
+    trained, sampled = model(*inputs), model.trajectory(*inputs)
+    model.solver = anderson
+    torch.testing.assert_close(model(*inputs), trained)
+    torch.testing.assert_close(
+        model.trajectory(*inputs).images[0], sampled.images[0]
+    )  # one evaluation: no choice
+    assert not model.trajectory(*inputs).images[2].allclose(sampled.images[2], rtol=1e-3)
+
+
 def gradients(checkpointing: bool) -> list[Tensor]:
     torch.manual_seed(0)
     model = build({**SHAPE, **GET}).double()
@@ -73,8 +131,8 @@ def gradients(checkpointing: bool) -> list[Tensor]:
 
 
 def test_checkpointed_gradients_equal_plain_ones() -> None:
-    for plain, checkpointed in zip(gradients(False), gradients(True), strict=True):
-        torch.testing.assert_close(checkpointed, plain, atol=1e-12, rtol=1e-12)
+    for unrolled, checkpointed in zip(gradients(False), gradients(True), strict=True):
+        torch.testing.assert_close(checkpointed, unrolled, atol=1e-12, rtol=1e-12)
 
 
 class LiveBytes(TorchDispatchMode):

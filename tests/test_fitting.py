@@ -1,6 +1,7 @@
 """Training resumes bit for bit, keeps an average, and stops where something is wrong."""
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -42,6 +43,28 @@ def student(
         settings=settings, manifest=manifest, seed=seed, stop=stop, device="cpu", start=start, output=output
     )
     return load_file(output.with_suffix(".safetensors"))
+
+
+def test_the_first_pairs_are_learned_from_alone(pairs: Path, tmp_path: Path) -> None:
+    """120 pairs are the first shard: a manifest of it alone gives the same weights."""
+    few = DISTILLATION | {"pairs": 120}
+    seen = student(pairs, tmp_path / "5.pt", 5, training=few)
+    lines = json.loads(pairs.read_text())
+    lines["shards"] = [line for line in lines["shards"] if line["file"] != "train-00001.h5"]
+    first = pairs.with_name("first.json")
+    write_json(first, lines)
+    assert_same(student(first, tmp_path / "5.pt", 5), seen)
+    with pytest.raises(UserError, match=r"training.pairs is 121, but .*first.json lists 120 pairs"):
+        student(first, tmp_path / "5.pt", 5, training=DISTILLATION | {"pairs": 121})
+
+
+def test_implicit_gradients_train(pairs: Path, tmp_path: Path) -> None:
+    """The loss is that of one state, and so is the plateau, which 60 steps on random pairs do not leave."""
+    weights = student(pairs, tmp_path / "60.pt", 60, training=DISTILLATION | {"implicit": True})
+    assert all(weights[name].any() for name in ("decoder.linear.weight", "injection.weight"))
+    ((_, loss, _),) = json.loads((tmp_path / "60.json").read_text())["rows"]
+    assert 0.4 < loss < 0.6
+    assert checkpoint.load(tmp_path / "60.safetensors")[1]["plateau"]
 
 
 def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:

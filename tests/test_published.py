@@ -106,8 +106,8 @@ def test_network_at_the_top_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"shape": [3, 8, 8]}, "images [1, 8, 8], but data.shape is [3, 8, 8]"),
-        ({"shape": [1, 16, 16]}, "data.shape is [1, 16, 16]"),
+        ({"shape": [3, 8, 8]}, "images [1, 8, 8], but data.shape (--shape) is [3, 8, 8]"),
+        ({"shape": [1, 16, 16]}, "data.shape (--shape) is [1, 16, 16]"),
         ({"classes": 100}, "a teacher of 10 classes, but data.classes is 100"),
         ({"conditional": False}, "a conditional teacher, but teachers.*.conditional is false"),
         ({"sha256": "0" * 64}, ", not " + "0" * 64),

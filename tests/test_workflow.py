@@ -200,6 +200,42 @@ def test_the_report_in_a_browser(report: Path, tmp_path: Path) -> None:
             assert not found.overflows, path
 
 
+STUDIES = ("states", "initial", "solvers", "gradients", "supervision", "pairs")
+
+
+def test_studies(finished: Path, config: Config, tmp_path: Path) -> None:
+    """They train what they need and nothing of the paper's again, and say what they found."""
+    folder = tmp_path / "studied"
+    shutil.copytree(finished, folder)
+    done = snakemake(folder, config, "studies")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "train_teacher" not in done.stdout + done.stderr
+    for name, lines in zip(STUDIES, (2, 3, 4, 3, 4, 2), strict=True):
+        found = pd.read_csv(folder / f"results/studies/{name}.csv")
+        assert len(found) == lines
+        assert found["change"].notna().sum() == found["turn"].notna().sum() > 0
+        text = (folder / f"results/studies/{name}.md").read_text()
+        assert "nan" not in text
+        assert "Digits 8x8" in text
+        assert_complete_page((folder / f"results/studies/{name}.html").read_text())
+        assert (folder / f"results/studies/{name}.png").stat().st_size > 1000
+    settings = folder / "results/settings/students"
+    assert json.loads((settings / "get-implicit.json").read_text())["training"]["implicit"] is True
+    assert json.loads((settings / "get-last-state.json").read_text())["training"]["loss_decay"] == 0
+    assert "implicit" not in json.loads((settings / "get.json").read_text())["training"]
+    assert len(list((folder / "results/pairs/conditional-60").glob("train-*.h5"))) == 3
+    assert planned(folder, config, "studies") == []
+    assert planned(folder, config) == []
+    report = snakemake(folder, config, "studies", "--report", "studies.html")
+    assert report.returncode == 0, report.stdout + report.stderr
+
+
+def test_a_config_without_studies_has_none(config: Config, tmp_path: Path) -> None:
+    done = snakemake(tmp_path, {key: part for key, part in config.items() if key != "studies"}, "studies")
+    assert done.returncode != 0
+    assert "there is no key studies" in done.stdout + done.stderr
+
+
 def test_a_second_run_has_nothing_to_do(finished: Path, config: Config) -> None:
     assert planned(finished, config) == []
 
@@ -421,6 +457,24 @@ def test_more_shards_train_nothing(finished: Path, edit: Callable[..., Config]) 
         (("paper", "table4"), [{"student": "get"}, {"student": "vit"}], r"table4.0..student: get is no vit"),
         (("paper", "figure4", "conditional"), "vit", "paper.figure4.conditional: vit is unconditional"),
         (("pairs", "conditional", "teacher"), "x", "pairs.conditional.teacher: no teacher 'x'"),
+        (
+            ("students", "get", "training", "pairs"),
+            41,
+            "get.training.pairs is larger than pairs.conditional.count",
+        ),
+        (
+            ("students", "vit", "training", "implicit"),
+            True,
+            "vit.training.implicit: only a GET has a fixed point",
+        ),
+        (
+            ("students", "get", "training"),
+            {"batch": 16, "lr": 1.0e-3, "ema": 0.9, "implicit": True, "compile": True},
+            "get.training.compile goes with unrolled gradients",
+        ),
+        (("studies", "trained"), "vit", "studies.trained: vit must be a GET that is trained here"),
+        (("studies", "sampled"), ["x"], "studies.sampled: no student 'x'"),
+        (("studies", "pairs"), [60, 20], "studies.pairs must increase"),
     ],
 )
 def test_errors_name_the_key(

@@ -12,6 +12,8 @@ from get.files import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from get.student.sampling import Sampling
+
 Commands = Any  # argparse does not name the class of its subparsers
 Run = Callable[[argparse.Namespace], None]
 
@@ -58,9 +60,13 @@ def add_extractor(command: argparse.ArgumentParser) -> None:
     add_device(command)
 
 
-def add_draws(command: argparse.ArgumentParser, seeds: str) -> None:
-    """Add the options that say which samples are drawn, by default those numbered `seeds`, and --device."""
-    command.add_argument(
+def add_draws(command: argparse.ArgumentParser, seeds: str) -> Any:
+    """Add the options that say which samples are drawn, by default those numbered `seeds`, and --device.
+
+    Returns a group for options that take the place of --seeds.
+    """
+    which = command.add_mutually_exclusive_group()
+    which.add_argument(
         "--seeds", type=seed_list, default=seed_list(seeds), help=f"numbers of samples: 0-63,70 ({seeds})"
     )
     command.add_argument(
@@ -69,12 +75,21 @@ def add_draws(command: argparse.ArgumentParser, seeds: str) -> None:
     command.add_argument(
         "--iterations", type=positive, help="fixed-point iterations; left out, those trained with"
     )
-    command.add_argument("--rule", default="lowest-residual", help="state to decode: lowest-residual or last")
+    command.add_argument("--rule", help="state to decode: lowest-residual (if left out) or last")
     command.add_argument("--batch", type=positive, default=64, help="samples per call")
     command.add_argument(
         "--seed", type=int, default=0, help="names the noise, with the numbers of the samples"
     )
     add_device(command)
+    return which
+
+
+def sampling_of(args: argparse.Namespace, initial: str | None = None) -> "Sampling":
+    """Return how students are sampled, by the options of `add_draws`; `initial` says which z_0."""
+    from get.student.sampling import Sampling
+
+    given = {"iterations": args.iterations, "rule": args.rule, "initial": initial}
+    return Sampling(args.batch, **{name: value for name, value in given.items() if value is not None})
 
 
 def print_json(value: Any) -> None:

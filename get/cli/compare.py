@@ -13,6 +13,7 @@ from get.cli.arguments import (
     labels_of,
     positive,
     print_json,
+    sampling_of,
 )
 
 EDM = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}  # its noise levels, as in the paper's pairs
@@ -22,9 +23,8 @@ def compare(args: argparse.Namespace) -> None:
     """Run `get compare`."""
     from get.data.store import to_bytes
     from get.evaluation.comparison import compare
-    from get.paper.grids import comparison
+    from get.paper.grids import same_noise
     from get.runtime import pick_device
-    from get.student.sampling import Sampling
     from get.teacher.generation import Sampler
 
     found = compare(
@@ -34,15 +34,17 @@ def compare(args: argparse.Namespace) -> None:
         partial(labels_of, args),
         seed=args.seed,
         sampler=Sampler(args.num_steps, **EDM, precision="float32", batch=args.batch),
-        options=Sampling(args.batch, args.iterations, args.rule),
+        options=sampling_of(args),
         device=pick_device(args.device),
     )
-    comparison({each.name: to_bytes(each.images).numpy() for each in found}, [args.out])
+    images = [(each.name, to_bytes(each.images).numpy()) for each in found.students]
+    labels = None if found.labels is None else found.labels.numpy()
+    same_noise(found.noise.numpy(), to_bytes(found.teacher).numpy(), images, labels, [args.out])
     if args.json:
-        print_json({"picture": str(args.out), "l1": {each.name: each.l1 for each in found[1:]}})
+        print_json({"picture": str(args.out), "l1": {each.name: each.l1 for each in found.students}})
         return
-    print(f"{len(args.seeds)} samples of {len(found)} models in {args.out}")
-    for each in found[1:]:
+    print(f"{len(args.seeds)} samples of a teacher and {len(images)} students in {args.out}")
+    for each in found.students:
         print(f"{each.name}: mean absolute difference from the teacher {each.l1:.4f} (images in [-1, 1])")
 
 
@@ -60,8 +62,11 @@ def add(commands: Commands) -> None:
     command.add_argument("teacher", type=Path, help="weights of a teacher (.safetensors)")
     command.add_argument("students", type=Path, nargs="+", help="weights of students (.safetensors)")
     command.add_argument(
-        "--out", type=ending(".png", ".pdf"), required=True, help="the picture: a row per model (.png, .pdf)"
+        "--out",
+        type=ending(".png", ".pdf"),
+        required=True,
+        help="the picture: a column per model (.png, .pdf)",
     )
-    add_draws(command, "0-9")
+    add_draws(command, "0-4")
     command.add_argument("--num-steps", type=positive, default=18, help="Heun steps of the teacher (18)")
     add_json(command)

@@ -12,8 +12,11 @@ def export(args: argparse.Namespace) -> None:
     from get.student.export import export_card, export_published
 
     if args.out.suffix == ".pth":
-        if args.scores:
-            raise UserError("--scores goes into a model card; leave it out for a .pth, or name a folder")
+        for option in ("scores", "licence"):
+            if getattr(args, option):
+                raise UserError(
+                    f"--{option} goes into a model card; leave it out for a .pth, or name a folder"
+                )
         export_published(weights=args.checkpoint, output=args.out)
         print(f"{args.out}: as the paper's code evaluates it (no state of an optimiser)")
         return

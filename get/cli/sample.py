@@ -5,7 +5,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from get.cli.arguments import Commands, add_command, add_draws, ending, labels_of, natural, positive
+from get.cli.arguments import (
+    Commands,
+    add_command,
+    add_draws,
+    ending,
+    labels_of,
+    natural,
+    positive,
+    sampling_of,
+)
 from get.files import UserError
 
 if TYPE_CHECKING:
@@ -28,15 +37,14 @@ def sample(args: argparse.Namespace) -> None:
     from get.runtime import pick_device
     from get.student import checkpoint
     from get.student.models import parameter_count
-    from get.student.sampling import Sampling, sample
+    from get.student.sampling import sample
 
     student, header = checkpoint.load(args.checkpoint)
     device = pick_device(args.device)
-    if args.iterations and student.state_shape is None:
-        raise UserError("--iterations: this student has no fixed-point iterations")
+    _require_used(args)
     # the noise of a strip changes step by step; a z_0 of its own for each image would hide that
-    initial = args.initial or ("shared" if args.interpolate else "independent")
-    options = Sampling(args.batch, args.iterations, args.rule, initial)
+    sampling_of(args, args.initial).require_state(student)
+    options = sampling_of(args, args.initial or ("shared" if args.interpolate else None))
     classes = header["model"]["classes"] if student.conditional else 0
     student.to(device)
     if args.interpolate:
@@ -57,6 +65,14 @@ def sample(args: argparse.Namespace) -> None:
     print(f"{len(labels)} samples in {args.out}")
 
 
+def _require_used(args: argparse.Namespace) -> None:
+    """Raise `UserError` if an option would be ignored."""
+    if args.columns and args.out.suffix != ".png":
+        raise UserError(f"--columns: {args.out} is no grid; name a .png, or leave the option out")
+    if args.interpolate and args.out.suffix != ".png":
+        raise UserError(f"--out {args.out}: a strip (--interpolate) is a picture; name a .png")
+
+
 def _strip(
     args: argparse.Namespace, student: "Student", classes: int, options: "Sampling", device: "torch.device"
 ) -> None:
@@ -67,8 +83,6 @@ def _strip(
     from get.paper.mosaic import write_grid
     from get.student.sampling import interpolate
 
-    if args.out.suffix != ".png":
-        raise UserError(f"--out {args.out}: a strip (--interpolate) is a picture; name a .png")
     args.seeds = args.interpolate[:1]
     label = int(labels_of(args, classes if student.conditional else 0)[0])
     count = args.columns or 10
@@ -122,13 +136,12 @@ def add(commands: Commands) -> None:
         "--columns", type=positive, help="images in a row; as square as can be, 10 in a strip"
     )
     command.add_argument("--initial", help="z_0: independent (of each sample), shared or zeros")
-    command.add_argument(
+    add_draws(command, "0-63").add_argument(
         "--interpolate",
         type=_ends,
         metavar="A,B",
         help="a strip from sample A to sample B, of the class of A; z_0 is shared unless --initial says else",
     )
-    add_draws(command, "0-63")
 
 
 def _ends(text: str) -> list[int]:

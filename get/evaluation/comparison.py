@@ -19,15 +19,24 @@ from get.teacher.generation import Sampler
 
 
 class Compared(NamedTuple):
-    """What a model made of the noise.
+    """What a student made of the noise.
 
-    name: short, and of this model alone; images (N, C, H, W) in about [-1, 1]; l1: the mean absolute
+    name: short, and of this student alone; images (N, C, H, W) in about [-1, 1]; l1: the mean absolute
     difference from the teacher's images, over samples and pixels.
     """
 
     name: str
     images: Tensor
     l1: float
+
+
+class Comparison(NamedTuple):
+    """noise and the teacher's images (N, C, H, W); labels (N,), None where no model has any; the students."""
+
+    noise: Tensor
+    teacher: Tensor
+    labels: Tensor | None
+    students: list[Compared]
 
 
 def compare(
@@ -40,7 +49,7 @@ def compare(
     sampler: Sampler,
     options: Sampling,
     device: torch.device,
-) -> list[Compared]:
+) -> Comparison:
     """Return what the teacher and each student make of the noise that `sampling.sample` draws.
 
     Args:
@@ -50,10 +59,11 @@ def compare(
         sampler: the teacher's; options: the students'; device: where to compute.
 
     Raises:
-        UserError: a file is damaged, or the models are not of the same images.
+        UserError: a file is damaged, the models are not of the same images, or none has what `options` ask.
     """
     first = training.load(teacher).to(device)
     loaded = {path: checkpoint.load(path) for path in students}
+    options.require_state(*(student for student, _ in loaded.values()))
     classes = {teacher: first.classes}
     for path, (student, header) in loaded.items():
         classes[path] = header["model"]["classes"] if student.conditional else 0
@@ -62,24 +72,25 @@ def compare(
     if len(known := {count for count in classes.values() if count}) > 1:
         told = ", ".join(f"{path} {count}" for path, count in classes.items())
         raise UserError(f"these models are of different numbers of classes ({told}); compare alike ones")
-    labels = labels_for(max(known, default=0))
+    count = max(known, default=0)
+    labels = labels_for(count)
+    noise = normal(indices, first.shape, seed, "evaluation", "noise")
 
     def solve(rows: slice) -> Tensor:
-        noise = normal(indices[rows], first.shape, seed, "evaluation", "noise").to(device)
         label = labels[rows].to(device) if first.classes else None
-        return generation.sample(first, noise, label, sampler, device).cpu()
+        return generation.sample(first, noise[rows].to(device), label, sampler, device).cpu()
 
     def draw(student: Student) -> Tensor:
         batches = sample(student.to(device), indices, labels, seed=seed, options=options, device=device)
         return torch.cat([batch.images for batch in batches])
 
     solved = torch.cat(list(within_memory(solve, len(indices), sampler.batch, "--batch")))
-    found = [solved, *(draw(student) for student, _ in loaded.values())]
-    names = short_names([teacher, *loaded])
-    return [
+    drawn = [draw(student) for student, _ in loaded.values()]
+    found = [
         Compared(name, images, float((images - solved).abs().mean()))
-        for name, images in zip(names, found, strict=True)
+        for name, images in zip(short_names(students), drawn, strict=True)
     ]
+    return Comparison(noise, solved, labels if count else None, found)
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:

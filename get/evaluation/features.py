@@ -150,7 +150,7 @@ class Extractor:
 
         out: list[NDArray[np.float32]] = []
         done = 0
-        for parts in within_memory(layers, len(images), self.batch, "evaluation.batch"):
+        for parts in within_memory(layers, len(images), self.batch, "evaluation.batch (--batch)"):
             if not out:
                 shapes = [(len(images), part.shape[1]) for part in parts]
                 out = [_new_array(Path(folder, f"{n}.npy"), shape) for n, shape in enumerate(shapes)]

@@ -205,7 +205,7 @@ def held_out_errors(
         chosen = (choose(guesses[:count], steps[:count], rule) for count, rule in variants.values())
         return [(guess.float() - image).abs().sum().item() for guess in chosen]
 
-    parts = within_memory(errors, len(pairs), options.batch, "evaluation.batch")
+    parts = within_memory(errors, len(pairs), options.batch, "evaluation.batch (--batch)")
     totals = dict(zip(variants, map(sum, zip(*parts, strict=True)), strict=True))
     return {name: total / (len(pairs) * int(np.prod(pairs.shape))) for name, total in totals.items()}
 

@@ -23,7 +23,6 @@ from get.log import Progress
 from get.pairs.shards import HELD_OUT, Manifest, read_manifest, write_manifest, write_shard
 from get.weights import load_saved
 
-TEACHER = "published"  # in the place of the hash of a teacher's weights, which the files do not tell
 KIND = "published pair set"
 DAMAGED = f"is damaged or no {KIND}"
 
@@ -38,7 +37,7 @@ class Part(NamedTuple):
 
     def write(self, path: Path, start: int, rows: slice, attributes: dict[str, Any]) -> None:
         """Write some of the pairs as the shard that begins with pair `start`."""
-        attributes = {**attributes, "teacher": TEACHER, "classes": self.classes}
+        attributes = {**attributes, "classes": self.classes}
         write_shard(path, start, self.noise[rows], self.image[rows], self.label[rows], attributes)
 
 
@@ -72,7 +71,8 @@ def _write(source: Path, files: list[str], held_out: int, identity: str, folder:
         if len(kinds) > 1:
             told = "; ".join(f"{file}: {kind}" for kind, file in kinds.items())
             raise UserError(f"{source}: the files differ in C, H, W or classes ({told}); import them apart")
-        attributes = {"identity": identity, "source": name}
+        # the files do not tell whose they are: another set may be another teacher's
+        attributes = {"identity": identity, "teacher": f"of the pairs {identity[:16]}", "source": name}
         first, count = 0 if number else held_out, len(part.image)
         if first >= count:
             raise UserError(f"--held-out {first}: the first file has {count} pairs; hold out fewer")

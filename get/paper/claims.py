@@ -21,11 +21,10 @@ import pandas as pd
 from get.files import write_text
 from get.paper import pages
 from get.paper.published import CHECKPOINTED, numbers_of, published
-from get.paper.results import Advantage, Row, advantage
+from get.paper.results import Z95, Advantage, Row, advantage
 from get.paper.tables import MEGA, fixed, markdown
 
 TOLERANCE = 0.03
-Z95 = 1.96
 TABLES = ("1", "2", "3", "4", "6")
 NAMES = {
     "fid": "FID",
@@ -38,6 +37,9 @@ NAMES = {
 SCORES = {"fid": "fid_test", "is": "is"}
 UNITS = {"training_memory": MEGA}  # in which a claim gives a column
 HARDWARE = ("training_memory", "training_speed")  # columns that depend on the machine
+VERDICTS = {  # on a claim, by whether what it says is better is better
+    "better": "reproduced", "worse": "not reproduced", "undecided": "undecided", "no score": "no score",
+}  # fmt: skip
 SUPPORT = (  # verdicts, from the one that supports a claim best to the one that refutes it
     "reproduced", "reproduced (single run)", "undecided", "undecided (single run)", "not run", "no score",
     "not reproduced (single run)", "not reproduced",
@@ -193,7 +195,7 @@ def ordering(
     `measured` is the advantage of `better`: positive is as claimed.
     """
     found = advantage(better, worse, score, variants)
-    low, high = _interval(found)
+    low, high = found.interval
     line: dict[str, Any] = {"claim": claim, "kind": "ordering", "verdict": _verdict(found)}
     line |= {"measured": found.value, "low": low, "high": high, "seeds": len(found.by_seed)}
     line["by_seed"] = ", ".join(f"{value:.2f}" for value in found.by_seed)
@@ -202,21 +204,10 @@ def ordering(
     return line
 
 
-def _interval(found: Advantage) -> tuple[float, float]:
-    return found.value - Z95 * found.error, found.value + Z95 * found.error
-
-
 def _verdict(found: Advantage) -> str:
-    low, high = _interval(found)
-    verdict = _sign(min(low, *found.by_seed), max(high, *found.by_seed))
+    verdict = VERDICTS[found.verdict]
     single = len(found.by_seed) == 1 and verdict != "no score"
     return verdict + (" (single run)" if single else "")
-
-
-def _sign(low: float, high: float) -> str:
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return "no score"
-    return "reproduced" if low > 0 else "not reproduced" if high < 0 else "undecided"
 
 
 def _not_run(claim: str) -> list[dict[str, Any]]:
@@ -233,8 +224,9 @@ def table4_orderings(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for column, sign in (("parameters", -1), ("macs", -1), ("training_memory", -1), ("training_speed", 1)):
         (ours, *mine), (theirs, *others) = _cost(get, column), _cost(vit, column)
         ends = sorted(sign * (one - other) for one in mine for other in others)
-        line = {"claim": f"{what} in {NAMES[column]}", "kind": "ordering", "measured": sign * (ours - theirs)}
-        lines.append(line | {"low": ends[0], "high": ends[-1], "verdict": _sign(ends[0], ends[-1])})
+        found = Advantage(sign * (ours - theirs), 0.0, [ends[0], ends[-1]])
+        line = {"claim": f"{what} in {NAMES[column]}", "kind": "ordering", "measured": found.value}
+        lines.append(line | {"low": ends[0], "high": ends[-1], "verdict": VERDICTS[found.verdict]})
     together = max((line["verdict"] for line in lines), key=SUPPORT.index)
     return [*lines, {"claim": f"{what} in every column", "kind": "ordering", "verdict": together}]
 

@@ -1,6 +1,6 @@
 """Images as figures: samples, uncurated and by class (Figure 4), and of several models on the same noise."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,16 +114,3 @@ def bare(axes: Axes) -> None:
     axes.tick_params(length=0)
     axes.grid(False)
     axes.spines[:].set_visible(False)
-
-
-def comparison(rows: Mapping[str, NDArray[np.uint8]], paths: Iterable[str | Path]) -> None:
-    """Draw images (N, C, H, W) of several models, all from the same noise: a named row for each model."""
-    height = next(iter(rows.values())).shape[2]
-    count = len(next(iter(rows.values())))
-    picture = tile(np.concatenate(list(rows.values())), count)
-    figure, axes = plt.subplots(figsize=(style.PAGE, style.PAGE * picture.shape[0] / picture.shape[1]))
-    axes.imshow(picture, interpolation="nearest")
-    axes.set_yticks([(height + GAP) * row + (height - 1) / 2 for row in range(len(rows))], list(rows))
-    axes.set_xticks([])
-    bare(axes)
-    style.save(figure, paths)

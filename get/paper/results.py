@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from get.reading import AGAIN, NUMBER, reading, require, require_numbers, requir
 Scores = Mapping[str, Any]  # the JSON of one score file
 Costs = Mapping[str, Any]  # the entry of one student in the JSON of `costs`
 
+Z95 = 1.96  # standard deviations to either side of a 95% interval
 AVERAGED = (
     "fid_train", "fid_test", "is", "is_split_sd", "kid_train", "kid_train_sd", "kid_test", "kid_test_sd",
     "precision", "recall", "l1_held_out", "nearest_train",
@@ -237,6 +238,20 @@ class Advantage:
     value: float
     error: float
     by_seed: Sequence[float]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of `value`."""
+        return self.value - Z95 * self.error, self.value + Z95 * self.error
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "undecided", "no score"]:
+        """On which side of zero the whole interval and every seed are, if they are on one."""
+        low, high = self.interval
+        low, high = min(low, *self.by_seed), max(high, *self.by_seed)
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return "no score"
+        return "better" if low > 0 else "worse" if high < 0 else "undecided"
 
 
 def advantage(

@@ -1,20 +1,35 @@
-"""Fixed points of z = f(z): a plain or damped iteration, its residuals, and which state to return.
+"""Fixed points of z = f(z): plain or damped iteration, Anderson acceleration, and which state to return.
 
 Gradients go through the unrolled iterations; with `checkpointing`, each iteration keeps only its input
-state and is computed again in the backward pass (the paper's O(1)-memory mode).
+state and is computed again in the backward pass (the paper's O(1)-memory mode). `implicit` takes the gradient
+of a fixed point instead, by the implicit function theorem.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 RULES = ("lowest-residual", "last")
+MEMORY, RIDGE = 5, 1e-4  # of Anderson acceleration, as is usual for deep equilibrium models
+
+Map = Callable[[Tensor], Tensor]
+
+
+class Solution(NamedTuple):
+    """States z_1..z_K (K, B, N, D), and residuals ||f(z_k) - z_k||, k = 0..K-1, (K, B)."""
+
+    states: Tensor
+    residuals: Tensor
+
+
+Solver = Callable[[Map, Tensor, int], Solution]  # of f, z_0 and K, the number of evaluations of f
 
 
 def iterate(
-    f: Callable[[Tensor], Tensor],
+    f: Map,
     state: Tensor,
     iterations: int,
     *,
@@ -44,6 +59,71 @@ def iterate(
 def residuals(states: Tensor, damping: float = 1.0) -> Tensor:
     """Return ||f(z_k) - z_k||, k = 0..K-1, as (K, B), of the stacked states (K + 1, B, N, D) of `iterate`."""
     return (states[1:] - states[:-1]).flatten(2).norm(dim=2) / damping
+
+
+def plain(f: Map, state: Tensor, iterations: int) -> Solution:
+    """Solve z = f(z) by the plain iteration, the paper's, from z_0 = `state` (B, N, D)."""
+    states = torch.stack(iterate(f, state, iterations))
+    return Solution(states[1:], residuals(states))
+
+
+def anderson(
+    f: Map, state: Tensor, iterations: int, *, memory: int = MEMORY, ridge: float = RIDGE
+) -> Solution:
+    """Solve z = f(z) by Anderson acceleration (Walker and Ni 2011), each sample by itself.
+
+    z_{k+1} = sum_i a_i f(z_i) over the last evaluations, with the a_i, of sum 1, that make the norm of
+    sum_i a_i (f(z_i) - z_i) least.
+
+    Args:
+        f, state, iterations: the map, z_0 (B, N, D), and the evaluations of f.
+        memory: how many evaluations are combined.
+        ridge: added to the diagonal of the residuals' inner products, in units of its mean.
+    """
+    states, values, found = [state], [], []
+    for _ in range(iterations):
+        values.append(f(states[-1]))
+        steps = torch.stack([v - z for v, z in zip(values, states, strict=True)][-memory:], dim=1).flatten(2)
+        found.append(steps[:, -1].norm(dim=1))
+        weights = _combination(steps.double(), ridge).to(state.dtype)
+        states.append(torch.einsum("bm,bm...->b...", weights, torch.stack(values[-memory:], dim=1)))
+    return Solution(torch.stack(states[1:]), torch.stack(found))
+
+
+def _combination(steps: Tensor, ridge: float) -> Tensor:
+    """Return the weights (B, m), of sum 1, that make the weighted sum of `steps` (B, m, N D) shortest."""
+    products = steps @ steps.mT
+    mean = products.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
+    added = (ridge * mean).clamp(min=1e-100)  # where all steps are 0, any weights do
+    eye = torch.eye(steps.shape[1], dtype=steps.dtype, device=steps.device)
+    weights = torch.linalg.solve(products + added * eye, steps.new_ones(steps.shape[:2]))
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+SOLVERS: dict[str, Solver] = {"plain": plain, "anderson": anderson}
+
+
+def implicit(f: Map, state: Tensor, iterations: int) -> Tensor:
+    """Return z_K (B, N, D) of the plain iteration, with the gradient of a fixed point of f.
+
+    With J the Jacobian of f at z_{K-1}, the backward pass turns the gradient v of z_K into the solution of
+    g = v + J^T g (implicit function theorem), by the plain iteration in as many products with J^T as the
+    forward pass has evaluations, and f's parameters receive that. Only one evaluation's tensors are kept.
+    """
+    with torch.no_grad():
+        z = iterate(f, state, iterations - 1)[-1]
+    z = z.detach().requires_grad_()
+    last = f(z)
+
+    def adjoint(v: Tensor) -> Tensor:
+        hook.remove()  # or the products would come here too
+        g = v
+        for _ in range(iterations - 1):  # the last product is that with the parameters
+            g = v + torch.autograd.grad(last, z, g, retain_graph=True)[0]
+        return g
+
+    hook = last.register_hook(adjoint)
+    return last
 
 
 def choose(states: Tensor, residuals: Tensor, rule: str) -> Tensor:

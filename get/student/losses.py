@@ -14,13 +14,14 @@ def supervised(
     label: Tensor | None,
     state: Tensor | None,
     checkpointing: bool = False,
+    implicit: bool = False,
 ) -> Tensor:
     """Return what training supervises, (S, B, C, H, W): all states of a student that has them, or its image.
 
     Args:
         forward: the student, or what wraps it.
         noise, label, state: (B, C, H, W), (B,) int64, and z_0 (B, N, D) or None.
-        checkpointing: O(1)-memory mode, of a student with states.
+        checkpointing, implicit: O(1)-memory mode, and implicit gradients, of a student with states.
 
     Raises:
         UserError: they are of another shape than the noise; the loss would broadcast some.
@@ -28,7 +29,8 @@ def supervised(
     if state is None:
         states = forward(noise, label)[None]
     else:
-        states = forward(noise, label, state, checkpointing=checkpointing)
+        modes = {"implicit": True} if implicit else {"checkpointing": checkpointing}
+        states = forward(noise, label, state, **modes)
     if states.shape[1:] != noise.shape:
         found, wanted = tuple(states.shape[1:]), tuple(noise.shape)
         raise UserError(f"the student's forward returns images of shape {found} for noise of shape {wanted}")

@@ -58,7 +58,7 @@ def import_student(
     except Exception as error:  # weights may be of any kind of tensor
         raise UserError(
             f"{source} is of another model than {settings} describes; correct students.*.model (family, "
-            "width, depths, expansion, patch, conditioning), data.shape or data.classes "
+            "width, depths, expansion, patch, conditioning), or the data (--shape, --classes) "
             f"({textwrap.shorten(str(error), 600)})"
         ) from None
     weights = student.state_dict()

@@ -44,6 +44,14 @@ class Sampling:
         if self.iterations is not None and self.iterations < 1:
             raise UserError(f"iterations is {self.iterations}; it must be at least 1")
 
+    def require_state(self, *students: Student) -> None:
+        """Raise `UserError` if an option asks for a state and none of the students has one."""
+        if any(student.state_shape for student in students):
+            return
+        for name in ("iterations", "rule", "initial"):
+            if getattr(self, name) != getattr(Sampling, name):
+                raise UserError(f"--{name}: no state is iterated here; leave the option out")
+
 
 class Samples(NamedTuple):
     """images (B, C, H, W) float32, or (K, B, C, H, W) of whole trajectories; residuals (K, B)."""
@@ -82,7 +90,7 @@ def sample(
         state = _initial_state(student.state_shape, indices[rows], seed, options.initial, device)
         return _decoded(student, noise, labels[rows], state, options, device, trajectories)
 
-    yield from within_memory(draw, len(indices), options.batch, "evaluation.batch")
+    yield from within_memory(draw, len(indices), options.batch, "evaluation.batch (--batch)")
 
 
 def interpolate(
@@ -115,7 +123,7 @@ def interpolate(
         state = _initial_state(student.state_shape, numbers, seed, options.initial, device)
         return _decoded(student, noise[rows].to(device), labels[rows], state, options, device)
 
-    yield from within_memory(draw, count, options.batch, "evaluation.batch")
+    yield from within_memory(draw, count, options.batch, "evaluation.batch (--batch)")
 
 
 def great_circle(first: Tensor, last: Tensor, count: int) -> Tensor:

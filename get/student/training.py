@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from get.files import from_settings, read_json, require_keys
+from get.files import UserError, from_settings, read_json, require_keys
 from get.fitting import Optimisation, State, trained
 from get.log import log
 from get.pairs.dataset import Batch, Pairs, training_pairs
@@ -17,7 +17,7 @@ from get.reading import reading, require
 from get.runtime import Ahead, own_part, pick_device, pin, process_count, rank
 from get.seeding import Visits, fold_in, generator
 from get.student.losses import distillation_loss, state_weights, supervised
-from get.student.models import build
+from get.student.models import Student, build
 from get.weights import write_weights
 
 PLATEAU = 0.85  # a loss above this share of the mean image's says that training has not left the plateau
@@ -25,15 +25,19 @@ PLATEAU = 0.85  # a loss above this share of the mean image's says that training
 
 @dataclass(frozen=True)
 class Distillation(Optimisation):
-    """How a student is trained: `Optimisation`, and two keys of its own.
+    """How a student is trained: `Optimisation`, and keys of its own.
 
     Args:
-        loss_decay: weight of state i of S is loss_decay^(S - i).
+        loss_decay: weight of state i of S is loss_decay^(S - i); at 0 the last one alone counts.
         checkpointing: O(1)-memory mode: compute each fixed-point iteration again in the backward pass.
+        implicit: supervise the last state alone, with the gradient of a fixed point (`equilibrium.implicit`).
+        pairs: learn from the first so many pairs; None is all of them.
     """
 
     loss_decay: float
     checkpointing: bool
+    implicit: bool = False
+    pairs: int | None = None
 
     @property
     def savers(self) -> str:
@@ -79,13 +83,16 @@ def train_student(
         options = from_settings(Distillation, wanted["training"], f"{settings}: training")
         require(wanted, {"model": dict, "pairs": str})
     pairs = training_pairs(read_manifest(manifest, wanted["pairs"]))
+    count = options.pairs or len(pairs)
+    if count > len(pairs):
+        raise UserError(f"{settings}: training.pairs is {count}, but {manifest} lists {len(pairs)} pairs")
     on = pick_device(device)
     channels, size = pairs.shape[:2]
     description = {**wanted["model"], "channels": channels, "size": size, "classes": pairs.classes}
     torch.manual_seed(fold_in(seed, "student", "weights"))
     with reading(settings, "settings file of a student"):
         student = build(description).to(on)
-    visits = Visits(len(pairs), options.batch, fold_in(seed, "student"))
+    visits = Visits(count, options.batch, fold_in(seed, "student"))
 
     def read(step: int) -> Batch:
         return Batch(*(pin(tensor, on) for tensor in pairs.batch(own_part(visits(step)))))
@@ -95,7 +102,7 @@ def train_student(
     def loss(forward: Any, step: int) -> Tensor:
         noise, image, label = batch(step).on(on)
         state = initial_state(student.state_shape, options.batch, seed, step, on)
-        states = supervised(forward, noise, label, state, options.checkpointing)
+        states = supervised(forward, noise, label, state, options.checkpointing, options.implicit)
         return distillation_loss(states, image, options.loss_decay)
 
     run = {**wanted, "model": description, "teacher": pairs.teacher, "seed": seed}
@@ -105,7 +112,7 @@ def train_student(
     with batch, training as state:
         if rank() > 0:
             return
-        stuck = on_plateau(state, pairs, options.loss_decay, student.conditional)
+        stuck = on_plateau(state, pairs, options, student)
         header = {**run, "step": stop, "plateau": stuck}
         header |= {"threads": torch.get_num_threads(), "processes": process_count()}
         write_weights(Path(output).with_suffix(".safetensors"), "student", state.ema_weights(), header)
@@ -126,16 +133,16 @@ def initial_state(
     return own_part(torch.randn((batch, *shape), generator=source, device=device))
 
 
-def on_plateau(state: State, pairs: Pairs, decay: float, conditional: bool) -> bool:
+def on_plateau(state: State, pairs: Pairs, options: Distillation, student: Student) -> bool:
     """Return True (and say so) if the loss is still near that of the mean image (per class).
 
     The loss is that of the last `state.RECORD_EVERY` steps; before there have been as many, False.
     """
     if not state.history:
         return False
-    states = getattr(state.model, "iterations", 1)
-    loss = state.history[-1][1] / state_weights(states, decay).sum().item()
-    baseline = mean_image_error(pairs, conditional)
+    states = 1 if options.implicit else student.iterations
+    loss = state.history[-1][1] / state_weights(states, options.loss_decay).sum().item()
+    baseline = mean_image_error(pairs, student.conditional)
     stuck = loss > PLATEAU * baseline
     log.info("L1 error %.4f; answering with the mean image would give %.4f", loss, baseline)
     if stuck:

@@ -143,7 +143,7 @@ def _compare(description: dict[str, Any], conditional: bool, shape: list[int], c
     """Raise `UserError`, naming the key of the config, unless this is the teacher that it expects."""
     found = [description["channels"], description["size"], description["size"]]
     if found != list(shape):
-        raise UserError(f"it is a teacher of images {found}, but data.shape is {list(shape)}")
+        raise UserError(f"it is a teacher of images {found}, but data.shape (--shape) is {list(shape)}")
     labels = description["classes"]
     if conditional != bool(labels):
         kind = "a conditional" if labels else "an unconditional"

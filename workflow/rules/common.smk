@@ -18,8 +18,10 @@ os.environ.update(
 )
 
 RESULTS = os.path.normpath(config["results"])
-TEACHERS, PAIRS = config["teachers"], config["pairs"]
+TEACHERS = config["teachers"]
 STUDENTS = {name: student for name, student in config["students"].items() if "disabled" not in student}
+# with those that `snakemake studies` adds, which no table or figure of the paper shows
+PAIRS, ALL_STUDENTS = config["pairs"] | STUDIED_PAIRS, STUDENTS | STUDIED
 IMPORTED_TEACHERS = [name for name, teacher in TEACHERS.items() if "source" in teacher]
 IMPORTED_STUDENTS = [name for name, student in STUDENTS.items() if "import" in student]
 EXTRACTOR_WEIGHTS = {
@@ -39,7 +41,7 @@ pathvars:
 
 
 wildcard_constraints:
-    student="|".join(STUDENTS),
+    student="|".join(ALL_STUDENTS),
     teacher="|".join(TEACHERS),
     pairs="|".join(PAIRS),
     seed=r"0|[1-9]\d*",
@@ -144,7 +146,7 @@ def launcher(wildcards, input, threads, resources):
 
 def prefetch(wildcards, input):
     """How many batches a training job prepares ahead, as a parameter that re-runs nothing."""
-    return STUDENTS[wildcards.student]["training"]["prefetch"]
+    return ALL_STUDENTS[wildcards.student]["training"]["prefetch"]
 
 
 def as_json(path):
@@ -172,6 +174,11 @@ def pairs_identity(name):
     return fingerprint({**made, "seed": config["seed"]})
 
 
+def sampler_of(wildcards):
+    """The settings of a sampler, as a parameter that no order of keys changes."""
+    return json.loads(canonical_json(PAIRS[wildcards.pairs]["sampler"]))
+
+
 def part_indices(wildcards):
     """First and last + 1 of the pair indices of one part."""
     pairs = PAIRS[wildcards.pairs]
@@ -194,7 +201,7 @@ def parts(wildcards):
 
 def student_pairs(wildcards):
     """The name of the pairs that a student learns from."""
-    return STUDENTS[wildcards.student]["pairs"]
+    return ALL_STUDENTS[wildcards.student]["pairs"]
 
 
 def settings_of(wildcards):
@@ -202,12 +209,14 @@ def settings_of(wildcards):
     kind, *names = wildcards.settings.split("/")
     name = names[0] if names else ""
     if kind == "students":
-        student = STUDENTS[name]
+        student = ALL_STUDENTS[name]
         content = {"model": student["model"]}
         content["training"] = {key: value for key, value in student["training"].items() if key != "prefetch"}
         content["pairs"] = pairs_identity(student["pairs"])
     elif kind == "paper":
         content = shown_in(name)
+    elif kind == "studies":
+        content = shown_in_study(name)
     elif kind == "costs":
         content = {"students": {name: costs_settings(student) for name, student in STUDENTS.items()}}
         content["evaluation"] = {
@@ -217,7 +226,9 @@ def settings_of(wildcards):
     elif kind == "sampling":
         content = {key: config["evaluation"][key] for key in ("batch", "precision", "samples")}
         # over iterations at the headline milestone alone: there figures and claims look
-        swept = int(names[1]) == headline(name) and "iterations" in STUDENTS[name]["model"]
+        swept = (
+            name in STUDENTS and int(names[1]) == headline(name) and "iterations" in STUDENTS[name]["model"]
+        )
         content["iterations"] = config["evaluation"]["iterations"] if swept else []
     elif kind == "scoring":
         content = config["evaluation"]["scoring"]
@@ -284,7 +295,7 @@ def milestone_before(wildcards):
     For a milestone that is made, only those count that are made: one put in between later comes too late for it.
     """
     folder = f"{RESULTS}/students/{wildcards.student}/seed{wildcards.seed}"
-    steps = [step for step in STUDENTS[wildcards.student]["milestones"] if step < int(wildcards.step)]
+    steps = [step for step in ALL_STUDENTS[wildcards.student]["milestones"] if step < int(wildcards.step)]
     if os.path.exists(f"{folder}/{wildcards.step}.pt") or not workflow.is_main_process:
         steps = [step for step in steps if os.path.exists(f"{folder}/{step}.pt")]
     return ancient(f"{folder}/{steps[-1]}.pt") if steps else []

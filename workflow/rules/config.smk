@@ -142,7 +142,13 @@ def check_student(student, key, size):
         check(size % model["patch"] == 0, f"{key}.model.patch must divide the image size {size}")
         check(model["width"] % model["heads"] == 0, f"{key}.model.heads must divide {key}.model.width")
         check(model["width"] % 4 == 0, f"{key}.model.width must be a multiple of 4")
-    teacher = config["teachers"][config["pairs"][student["pairs"]]["teacher"]]
+    training, pairs = student["training"], config["pairs"][student["pairs"]]
+    check(
+        training.get("pairs", 1) <= pairs["count"],
+        f"{key}.training.pairs is larger than pairs.{student['pairs']}.count",
+    )
+    check_implicit(student, key)
+    teacher = config["teachers"][pairs["teacher"]]
     check(
         teacher["conditional"] or model["conditioning"] == "none",
         f"{key}.model.conditioning must be none: its teacher is unconditional",
@@ -152,6 +158,32 @@ def check_student(student, key, size):
         student.get("headline", steps[-1]) in steps,
         f"{key}.headline: {student.get('headline')} is none of its milestones {steps}",
     )
+
+
+def check_implicit(student, key):
+    training, implicit = student["training"], student["training"].get("implicit", False)
+    check(
+        not implicit or student["model"]["family"] == "get",
+        f"{key}.training.implicit: only a GET has a fixed point",
+    )
+    for other in ("checkpointing", "compile"):
+        check(
+            not (implicit and training[other]),
+            f"{key}.training.{other} goes with unrolled gradients; leave it or {key}.training.implicit out",
+        )
+
+
+def check_studies(studies):
+    """The GETs are there, and what is derived from them."""
+    for key, names in (("trained", [studies["trained"]]), ("sampled", studies["sampled"])):
+        for name in names:
+            student = config["students"].get(name)
+            check(student, f"studies.{key}: no student {name!r}")
+            check(
+                student["model"]["family"] == "get" and not {"import", "disabled"} & student.keys(),
+                f"studies.{key}: {name} must be a GET that is trained here",
+            )
+    check(studies["pairs"] == sorted(studies["pairs"]), "studies.pairs must increase")
 
 
 def check_row(row, key, table):
@@ -228,6 +260,8 @@ def check_config():
             check_rows(rows, f"paper.{name}", name.replace("table", "table "))
     check_comparison("table4", ["vit", "get"])
     check_comparison("larger_vit", ["get", "vit"])
+    if "studies" in config:
+        check_studies(config["studies"])
     for kind, job in config["jobs"].items():
         check_job(job, kind)
     evaluation = config["evaluation"]

@@ -26,18 +26,24 @@ for shown in (*(f"table{number}" for number in TABLES), *FIGURES, *PARTS, "same-
 
 def headline(name):
     """The milestone of a student that tables show."""
-    return STUDENTS[name].get("headline", STUDENTS[name]["milestones"][-1])
+    return ALL_STUDENTS[name].get("headline", ALL_STUDENTS[name]["milestones"][-1])
+
+
+def full_label(name):
+    """What a student is called where those with classes and without stand together."""
+    student = STUDENTS[name]
+    return student["label"] + ("" if student["model"]["conditioning"] != "none" else ", unconditional")
 
 
 def row(student, step=None, label=None, published=None):
     """One row: a student at one step."""
     step = step or headline(student)
-    seeds = STUDENTS[student]["seeds"]
+    seeds = ALL_STUDENTS[student]["seeds"]
     return {
         "student": student,
-        "label": label or STUDENTS[student]["label"],
+        "label": label or ALL_STUDENTS[student]["label"],
         "step": step,
-        "batch": STUDENTS[student]["training"]["batch"],
+        "batch": ALL_STUDENTS[student]["training"]["batch"],
         "published": published,
         "scores": [f"{RESULTS}/scores/students/{student}/seed{seed}/{step}.json" for seed in seeds],
     }
@@ -91,15 +97,15 @@ def histories(name):
     }
 
 
-def checkpoint(name):
-    """The weights of a student's first seed at its headline milestone."""
-    return f"{RESULTS}/students/{name}/seed{STUDENTS[name]['seeds'][0]}/{headline(name)}.safetensors"
+def checkpoint(name, seed):
+    """The weights of a student at its headline milestone."""
+    return f"{RESULTS}/students/{name}/seed{seed}/{headline(name)}.safetensors"
 
 
 def answering(pairs):
     """The students that learned from these pairs, and their weights."""
     return [
-        {"label": student["label"], "weights": checkpoint(name)}
+        {"label": student["label"], "weights": checkpoint(name, student["seeds"][0])}
         for name, student in STUDENTS.items()
         if student["pairs"] == pairs
     ]
@@ -113,13 +119,9 @@ def summarised():
         f"{len(STUDENTS)} students in {runs} runs, on {data['name']} at {'x'.join(map(str, data['shape'][1:]))} pixels,"
         f" each scored on {evaluation['samples']:,} samples. {about_data()['scope']}"
     )
-    kinds = {True: "", False: ", unconditional"}
     return {
         "scope": scope,
-        "labels": {
-            name: student["label"] + kinds[student["model"]["conditioning"] != "none"]
-            for name, student in STUDENTS.items()
-        },
+        "labels": {name: full_label(name) for name in STUDENTS},
         "seeds": {"data, features, teachers, pairs": config["seed"]}
         | {f"student {name}": student["seeds"] for name, student in STUDENTS.items()},
     }
@@ -191,10 +193,13 @@ def costs_of(name):
 
 
 def caption(name):
-    """The caption of a table or figure, with what is particular to the data."""
+    """The caption of a table, a figure or a study, with what is particular to the data."""
     data = about_data()
-    scores = data["tables"] if name.startswith("table") else data["fid"] if name in WITH_FID else None
-    added = config["paper"].get("captions", {}).get(name)
+    tabular = name.startswith(("table", "study-"))
+    scores = data["tables"] if tabular else data["fid"] if name in WITH_FID else None
+    added = (
+        CAPTIONS["studies"] if name.startswith("study-") else config["paper"].get("captions", {}).get(name)
+    )
     return " ".join(filter(None, [CAPTIONS[name], added, data["all"], scores]))
 
 

@@ -45,7 +45,7 @@ rule sample_teacher:
         **asks("light"),
     params:
         samples=config["evaluation"]["samples"],
-        num_steps=lookup("pairs/{pairs}/sampler/num_steps", within=config),
+        num_steps=lambda wildcards: PAIRS[wildcards.pairs]["sampler"]["num_steps"],
     script:
         "../scripts/sample_teacher.py"
 

@@ -18,7 +18,7 @@ rule generate_pairs:
         **asks("pairs"),
     params:
         indices=part_indices,
-        sampler=part_of_config("pairs/{pairs}/sampler"),
+        sampler=sampler_of,
         identity=lambda wildcards: pairs_identity(wildcards.pairs),
         seed=config["seed"],
         device=device_of("pairs"),

@@ -14,8 +14,9 @@ rule settings:
         settings="|".join(
             [
                 "costs|plan|scoring",
-                f"students/({'|'.join(STUDENTS)})",
-                rf"sampling/({'|'.join(STUDENTS)})/[1-9]\d*",
+                f"students/({'|'.join(ALL_STUDENTS)})",
+                rf"sampling/({'|'.join(ALL_STUDENTS)})/[1-9]\d*",
+                f"studies/({'|'.join(STUDIES)})",
                 f"paper/(table({'|'.join(TABLES)})|reproduction|summary|{'|'.join([*FIGURES, *GRIDS, *SAME_NOISE])})",
             ]
         ),

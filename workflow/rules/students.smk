@@ -19,7 +19,7 @@ rule train_student:
     benchmark:
         "<results>/benchmarks/train_student/{student}-seed{seed}-{step}.jsonl"
     wildcard_constraints:
-        student=one_of(name for name in STUDENTS if name not in IMPORTED_STUDENTS),
+        student=one_of(name for name in ALL_STUDENTS if name not in IMPORTED_STUDENTS),
     priority: 80
     conda:
         "../../envs/get.yaml"

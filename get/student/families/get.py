@@ -40,6 +40,7 @@ class GET(Transformer):
     ) -> None:
         super().__init__(patch=patch, width=width, heads=heads, conditioning=conditioning, **images)
         self.state_shape = self.tokens, self.width
+        self.solver: equilibrium.Solver = equilibrium.plain  # in sampling; training iterates plainly
         self.iterations = iterations
         self.injection_blocks = nn.ModuleList(
             Block(width, heads, INJECTION_EXPANSION) for _ in range(injection_depth)
@@ -51,10 +52,23 @@ class GET(Transformer):
         self._initialise()
 
     def forward(
-        self, noise: Tensor, label: Tensor | None, state: Tensor | None, checkpointing: bool = False
+        self,
+        noise: Tensor,
+        label: Tensor | None,
+        state: Tensor,
+        checkpointing: bool = False,
+        implicit: bool = False,
     ) -> Tensor:
-        """Return the decoded states z_1..z_K (K, B, C, H, W)."""
-        states = self._solve(noise, label, state, self.iterations, checkpointing)[1:]
+        """Return the decoded states z_1..z_K (K, B, C, H, W), or the last alone with `implicit`.
+
+        Args:
+            noise, label, state: as in `Student.generate`.
+            checkpointing: O(1)-memory mode; implicit: see `equilibrium.implicit`.
+        """
+        f = self._equilibrium(noise, label)
+        if implicit:
+            return self.decoder(equilibrium.implicit(f, state, self.iterations))[None]
+        states = equilibrium.iterate(f, state, self.iterations, checkpointing=checkpointing)[1:]
         if checkpointing:  # one by one, so that nothing but the states themselves is kept
             return torch.stack([checkpoint(self.decoder, z, use_reentrant=False) for z in states])
         return self.decoder(torch.stack(states))
@@ -68,27 +82,24 @@ class GET(Transformer):
         rule: str = "lowest-residual",
     ) -> Generated:
         """Return images of the state chosen by `rule`, and the residuals (K, B); see `Student.generate`."""
-        states = torch.stack(self._solve(noise, label, state, iterations or self.iterations))
-        steps = equilibrium.residuals(states)
-        return Generated(self.decoder(equilibrium.choose(states[1:], steps, rule)), steps)
+        states, residuals = self._solve(noise, label, state, iterations)
+        return Generated(self.decoder(equilibrium.choose(states, residuals, rule)), residuals)
 
     def trajectory(
         self, noise: Tensor, label: Tensor | None, state: Tensor | None = None, iterations: int | None = None
     ) -> Generated:
         """Return the images of z_1..z_K (K, B, C, H, W), and the residuals (K, B)."""
-        states = torch.stack(self._solve(noise, label, state, iterations or self.iterations))
-        return Generated(self.decoder(states[1:]), equilibrium.residuals(states))
+        states, residuals = self._solve(noise, label, state, iterations)
+        return Generated(self.decoder(states), residuals)
 
     def _solve(
-        self,
-        noise: Tensor,
-        label: Tensor | None,
-        state: Tensor | None,
-        iterations: int,
-        checkpointing: bool = False,
-    ) -> list[Tensor]:
-        """Return the states z_0..z_K, each (B, N, D)."""
+        self, noise: Tensor, label: Tensor | None, state: Tensor | None, iterations: int | None
+    ) -> equilibrium.Solution:
         assert state is not None, "GET starts from a state z_0"
+        return self.solver(self._equilibrium(noise, label), state, iterations or self.iterations)
+
+    def _equilibrium(self, noise: Tensor, label: Tensor | None) -> equilibrium.Map:
+        """Return the equilibrium transformer as a map of states (B, N, D), the noise injected."""
         h, c = self._embed(noise, label)
         for block in self.injection_blocks:
             h = block(h, c)
@@ -102,7 +113,7 @@ class GET(Transformer):
                 z = block(z, u)
             return z
 
-        return equilibrium.iterate(equilibrium_transformer, state, iterations, checkpointing=checkpointing)
+        return equilibrium_transformer
 
 
 STUDENT = GET

@@ -1,0 +1,383 @@
+"""Studies: what the paper lacks, each as a table, a text computed from it, and a figure.
+
+A study compares ways of doing one thing. Its table has a line for each way, with the change of FID to the way
+that it is compared with; where the 95% interval of that change (see `results.Advantage`) holds zero or the
+seeds disagree, it is undecided. The text says what the table shows of these students, and no more.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from get.files import write_text
+from get.paper import pages, style
+from get.paper.figures import FID, Paths, finish, line
+from get.paper.results import Row, advantage, measured
+from get.paper.tables import Cell, fixed, markdown, number, plus_minus, text
+
+RULES = {"lowest-residual": "lowest residual", "last": "last state"}
+INITIAL = {"independent": "one for each sample", "shared": "one for all samples", "zeros": "zero"}
+SOLVERS = {"plain": "plain iteration", "anderson": "Anderson acceleration"}
+TURNS = {"better": "lower", "worse": "higher", "undecided": "undecided", "no score": "no score"}
+Settings = Mapping[str, Any]  # of a study, from its settings file
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of doing it: what it is called, its scores, the variant of the samples, further columns."""
+
+    name: str
+    row: Row
+    variant: str | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+def compared(student: str, way: Way, other: Way | None = None) -> dict[str, Any]:
+    """Return the line of one way: `results.measured`, and the change of FID to the `other` way, if any."""
+    found = measured(way.row, way.variant) | {"student": student, "way": way.name, **way.columns}
+    if other is None:
+        return found
+    gain = advantage(way.row, other.row, "fid_train", (way.variant, other.variant))
+    low, high = gain.interval
+    change = {"to": other.name, "change": -gain.value, "change_low": -high, "change_high": -low}
+    return found | change | {"turn": TURNS[gain.verdict]}
+
+
+# ---------- from rows to lines: the settings of a study say what rows are not told by their scores
+
+
+def states(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
+    """Compare the last state with the one after the smallest residual; a GET per row."""
+    lines = []
+    for row in rows:
+        count = row.runs[0]["model"]["iterations"]
+        lowest, last = (Way(name, row, f"{rule}-{count}") for rule, name in RULES.items())
+        lines += [compared(row.label, lowest), compared(row.label, last, lowest)]
+    return pd.DataFrame(lines)
+
+
+def initial(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
+    """Compare initial states; a GET per row. `apart`: how far its images are from those of the first way."""
+    lines = []
+    for row in rows:
+        apart = {kind: _mean(run["apart"][kind] for run in row.runs) for kind in INITIAL}
+        first, *others = (Way(name, row, kind, {"apart": apart[kind]}) for kind, name in INITIAL.items())
+        lines += [compared(row.label, first), *(compared(row.label, way, first) for way in others)]
+    return pd.DataFrame(lines)
+
+
+def solvers(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
+    """Compare solvers at equal `evaluations`; a GET per row. `residual`: that of the last evaluation."""
+    lines = []
+    for row in rows:
+        for count in sorted(settings["evaluations"]):
+            plain, anderson = (
+                Way(
+                    name,
+                    row,
+                    f"{kind}-{count}",
+                    {"evaluations": count, "residual": _residual(row, kind, count)},
+                )
+                for kind, name in SOLVERS.items()
+            )
+            first, second = compared(row.label, plain), compared(row.label, anderson, plain)
+            beside = {f"{name}_plain": first[name] for name in ("residual", "fid_train", "fid_train_sd")}
+            lines += [first, second | beside]
+    return pd.DataFrame(lines)
+
+
+def gradients(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
+    """Compare gradients; rows: unrolled from all states, unrolled from the last, implicit (from the last)."""
+    every, last, implicit = (Way(row.label, row) for row in rows)
+    steps = ((every, None), (last, every), (implicit, last))
+    return pd.DataFrame([compared(settings["student"], way, other) for way, other in steps])
+
+
+def supervision(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
+    """Compare what is supervised, decoded by either rule; rows: all states, the last alone."""
+    lines = []
+    for rule, name in RULES.items():
+        variants = (f"{rule}-{row.runs[0]['model']['iterations']}" for row in rows)
+        columns = {"decoded": name}
+        every, last = (Way(row.label, row, each, columns) for row, each in zip(rows, variants, strict=True))
+        lines += [compared(settings["student"], every), compared(settings["student"], last, every)]
+    return pd.DataFrame(lines)
+
+
+def pairs(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
+    """Compare numbers of pairs, each with the number before; rows: in the order of `settings['pairs']`."""
+    ways = [Way(row.label, row, None, {"pairs": n}) for row, n in zip(rows, settings["pairs"], strict=True)]
+    steps = pairwise([None, *ways])
+    return pd.DataFrame([compared(settings["student"], way, before) for before, way in steps if way])
+
+
+def _residual(row: Row, kind: str, count: int) -> float:
+    return _mean(run["residuals"][kind][count - 1] for run in row.runs)
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+# ---------- from lines to text
+
+
+def told(lines: pd.DataFrame, name: str = "student") -> str:
+    """Return for which lines (by the column `name`) FID is lower, higher, or undecided, with the changes."""
+    parts = []
+    for turn in TURNS.values():
+        changed = [f"{row[name]} ({_change(row)})" for _, row in lines[lines["turn"] == turn].iterrows()]
+        if changed:
+            is_turn = turn if turn != "no score" else "not known"
+            parts.append(f"{is_turn} for {', '.join(changed)}")
+    return f"FID is {'; '.join(parts)}"
+
+
+def _change(row: pd.Series) -> str:
+    """Return a change of FID and its interval as text."""
+    if pd.isna(row.get("change")):
+        return "-"
+    value, low, high = (
+        f"{round(row[name], 2) + 0.0:+.2f}" for name in ("change", "change_low", "change_high")
+    )
+    return f"{value}, {low} to {high}"
+
+
+def of_states(found: pd.DataFrame) -> str:
+    """Return what the study of states shows."""
+    return f"With the last state in place of the one after the smallest residual, {told(_changed(found))}."
+
+
+def of_initial(found: pd.DataFrame) -> str:
+    """Return what the study of initial states shows."""
+    shared, zeros = (_changed(found[found["way"] == INITIAL[kind]]) for kind in ("shared", "zeros"))
+    apart = ", ".join(f"{row['apart']:.2g} ({row['student']})" for _, row in shared.iterrows())
+    return (
+        f"With one initial state for all samples in place of one each, {told(shared)}."
+        f" With zero, {told(zeros)}. For the same noise, another initial state moves an image by"
+        f" {apart} grey levels of 255 (root mean square)."
+    )
+
+
+def of_solvers(found: pd.DataFrame) -> str:
+    """Return what the study of solvers shows."""
+    changed = _changed(found)
+    counts = {turn: int((changed["turn"] == turn).sum()) for turn in TURNS.values()}
+    most = found["evaluations"].max()
+    at_most = found[found["evaluations"] == most].pivot(index="student", columns="way", values="residual")
+    ratios = at_most[SOLVERS["anderson"]] / at_most[SOLVERS["plain"]]
+    shares = ", ".join(f"{value:.2g} ({name})" for name, value in ratios.items())
+    return (
+        f"At equal evaluations, the FID of Anderson acceleration is lower in {counts['lower']} of"
+        f" {len(changed)} comparisons, higher in {counts['higher']}, and undecided in {counts['undecided']}."
+        f" After {most} evaluations its residual is that of the plain iteration times {shares}."
+    )
+
+
+def of_gradients(found: pd.DataFrame) -> str:
+    """Return what the study of gradients shows."""
+    last, implicit = (found.iloc[[n]] for n in (1, 2))
+    return (
+        f"With gradients through the iterations from the last state alone in place of all states,"
+        f" {told(last)}. With the implicit gradient of the last state in place of the unrolled one,"
+        f" {told(implicit)}."
+    )
+
+
+def of_supervision(found: pd.DataFrame) -> str:
+    """Return what the study of supervision shows."""
+    parts = [
+        f"{told(group)} where the {rule} is decoded"
+        for rule, group in _changed(found).groupby("decoded", sort=False)
+    ]
+    return f"With the last state supervised alone in place of all, {', and '.join(parts)}."
+
+
+def of_pairs(found: pd.DataFrame) -> str:
+    """Return what the study of pairs shows."""
+    first, last = found.iloc[0], found.iloc[-1]
+    ends = (f"{fixed(row['fid_train'], 1)} with {row['way']}" for row in (first, last))
+    errors = (f"{row['l1_held_out']:.3f}" for row in (first, last))
+    steps = _changed(found)
+    steps = steps.assign(step=steps["to"].str.removesuffix(" pairs") + " to " + steps["way"])
+    return (
+        f"At equal training, FID is {' and '.join(ends)}; the L1 error on noise kept from training is"
+        f" {' and '.join(errors)}. From one number to the next, {told(steps, 'step')}."
+    )
+
+
+def _changed(found: pd.DataFrame) -> pd.DataFrame:
+    return found[found["to"].notna()]
+
+
+# ---------- from lines to figures
+
+
+def changes(found: pd.DataFrame, paths: Paths) -> None:
+    """Draw the changes of FID with their intervals, a line for each comparison."""
+    shown = _changed(found)
+    figure, (axes,) = style.panels(1)
+    heights = -np.arange(len(shown))
+    ends = shown[["change_low", "change_high"]].sub(shown["change"], axis=0).abs().to_numpy(float).T
+    look = style.look("get", 0) | {"linestyle": "none"}
+    axes.errorbar(shown["change"], heights, xerr=ends, **look, elinewidth=0.8, capsize=2)
+    axes.axvline(0, color="0.4", linewidth=0.6)
+    several = shown["way"].nunique() > 1
+    names = shown["student"] + (": " + shown["way"] if several else "")
+    axes.set_yticks(heights, names)
+    axes.set_ylim(heights[-1] - 0.6, 0.6)
+    axes.set_xlabel(f"change of {FID}, with its 95% interval")
+    style.save(figure, paths)
+
+
+def levels(found: pd.DataFrame, paths: Paths) -> None:
+    """Draw FID itself with one standard deviation, a line for each way."""
+    figure, (axes,) = style.panels(1)
+    heights = -np.arange(len(found))
+    look = style.look("get", 0) | {"linestyle": "none"}
+    axes.errorbar(found["fid_train"], heights, xerr=found["fid_train_sd"], **look, elinewidth=0.8, capsize=2)
+    names = found["way"] + (", " + found["decoded"] + " decoded" if "decoded" in found else "")
+    axes.set_yticks(heights, names)
+    axes.set_ylim(heights[-1] - 0.6, 0.6)
+    axes.set_xlabel(FID)
+    style.log_axis(axes, "x")
+    style.save(figure, paths)
+
+
+def over_evaluations(found: pd.DataFrame, paths: Paths) -> None:
+    """Draw residuals and FID over evaluations, a curve for each GET and solver."""
+    _two_panels(
+        found,
+        "evaluations",
+        "evaluations of the equilibrium transformer",
+        ("residual", r"residual $\|f(z) - z\|$"),
+        paths,
+    )
+
+
+def over_pairs(found: pd.DataFrame, paths: Paths) -> None:
+    """Draw the error on held-out pairs and FID over the number of pairs."""
+    _two_panels(
+        found.assign(way=""),
+        "pairs",
+        "pairs to learn from",
+        ("l1_held_out", "L1 error on held-out pairs"),
+        paths,
+    )
+
+
+def _two_panels(found: pd.DataFrame, x: str, what: str, beside: tuple[str, str], paths: Paths) -> None:
+    figure, (left, right) = style.panels(2)
+    labels: dict[Axes, list[Any]] = {left: [], right: []}
+    for solver, (way, ways) in enumerate(found.groupby("way", sort=False)):
+        for rank, (student, curve) in enumerate(ways.groupby("student", sort=False)):
+            look = style.look("get" if solver == 0 else "other", rank)
+            name = f"{student}, {str(way).split()[0]}" if way else str(student)
+            for axes, column, sd in ((left, beside[0], np.nan), (right, "fid_train", curve["fid_train_sd"])):
+                spread = np.broadcast_to(sd, len(curve))
+                labels[axes].append((*line(axes, curve[x], curve[column], spread, look), name, look["color"]))
+    left.set_ylabel(beside[1])
+    right.set_ylabel(FID)
+    for axes in (left, right):
+        axes.set_xlabel(what)
+        style.log_axis(axes, "x")
+        style.ticks_at(axes, sorted(found[x].unique(), reverse=True))
+        finish(axes, labels[axes])
+    style.save(figure, paths)
+
+
+# ---------- the studies, and what is written of each
+
+CHANGE: dict[str, Cell] = {"Change of FID (95% interval)": _change, "FID is": text("turn")}
+FIDS: dict[str, Cell] = {"FID (train)": plus_minus("fid_train"), "FID (test)": plus_minus("fid_test")}
+SEEDS: dict[str, Cell] = {"Seeds": number("seeds")}
+STUDENT: dict[str, Cell] = {"Student": text("student")}
+WAY: dict[str, Cell] = {**STUDENT, "Way": lambda row: row["way"] + (" (stuck)" if row["note"] else "")}
+ALL = {**FIDS, **CHANGE, **SEEDS}
+OF_SOLVERS: dict[str, Cell] = {
+    **STUDENT,
+    "Evaluations": number("evaluations"),
+    "Residual, plain": number("residual_plain", 1),
+    "Residual, Anderson": number("residual", 1),
+    "FID (train), plain": plus_minus("fid_train_plain"),
+    "FID (train), Anderson": plus_minus("fid_train"),
+}
+WORDS = ("Student", "Way", "Decoded", "FID is")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: its title; how rows become lines, text, and figure; the columns of the readable table."""
+
+    title: str
+    lines: Callable[[Sequence[Row], Settings], pd.DataFrame]
+    text: Callable[[pd.DataFrame], str]
+    draw: Callable[[pd.DataFrame, Paths], None]
+    columns: Mapping[str, Cell]
+
+
+STUDIES = {
+    "states": Study("Last state or lowest residual", states, of_states, changes, WAY | ALL),
+    "initial": Study(
+        "The initial state in sampling",
+        initial,
+        of_initial,
+        changes,
+        {**WAY, "Images differ by (of 255)": number("apart", 2), **ALL},
+    ),
+    "solvers": Study(
+        "Plain iteration or Anderson acceleration",
+        solvers,
+        of_solvers,
+        over_evaluations,
+        {**OF_SOLVERS, **CHANGE, **SEEDS},
+    ),
+    "gradients": Study("Unrolled or implicit gradients", gradients, of_gradients, levels, WAY | ALL),
+    "supervision": Study(
+        "All states supervised, or the last alone",
+        supervision,
+        of_supervision,
+        levels,
+        {**WAY, "Decoded": text("decoded"), **ALL},
+    ),
+    "pairs": Study(
+        "How many pairs",
+        pairs,
+        of_pairs,
+        over_pairs,
+        {**WAY, "L1 error (held out)": number("l1_held_out", 3), **ALL},
+    ),
+}
+
+
+def readable(found: pd.DataFrame, columns: Mapping[str, Cell]) -> pd.DataFrame:
+    """Return what a reader wants of a study's lines, as text."""
+    return pd.DataFrame({name: [cell(row) for _, row in found.iterrows()] for name, cell in columns.items()})
+
+
+def write_study(
+    name: str, rows: Sequence[Row], settings: Settings, caption: str, paths: Mapping[str, str | Path]
+) -> None:
+    """Write a study.
+
+    Args:
+        name: one of `STUDIES`; rows, settings: see there.
+        caption: below table and text.
+        paths: the table as 'csv', text and table as 'md' and 'html', the figure as 'pdf' and 'png'.
+    """
+    study = STUDIES[name]
+    found = study.lines(rows, settings)
+    # of the solvers, a line has both ways
+    shown = readable(_changed(found) if "Way" not in study.columns else found, study.columns)
+    left, words = [column in WORDS for column in shown], study.text(found)
+    parts = [pages.paragraph(words), pages.table(shown, left), pages.paragraph(caption, "note")]
+    write_text(paths["csv"], found.to_csv(index=False, float_format="%.6g"))
+    write_text(paths["md"], f"## {study.title}\n\n{words}\n\n{markdown(shown, left)}\n\n{caption}\n")
+    write_text(paths["html"], pages.page(study.title, *parts))
+    study.draw(found, [paths["pdf"], paths["png"]])

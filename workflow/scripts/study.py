@@ -1,0 +1,14 @@
+"""Write one of the studies: table, text, figure."""
+
+from get.log import logging_to
+
+with logging_to(snakemake.log[0]):
+    from get.files import read_json
+    from get.paper.results import read_rows
+    from get.paper.studies import write_study
+
+    settings = read_json(snakemake.input.settings)
+    paths = dict(snakemake.output.items())
+    write_study(
+        snakemake.wildcards.study, read_rows(settings["rows"]), settings, snakemake.params.caption, paths
+    )
