@@ -20,7 +20,15 @@ SAME_NOISE = [f"same-noise-{name}" for name in USED_PAIRS]
 with open(workflow.source_path("../report/captions.yaml")) as file:
     CAPTIONS = yaml.safe_load(file)
 
-for shown in (*(f"table{number}" for number in TABLES), *FIGURES, *PARTS, "same-noise", "costs"):
+STUDY_CAPTIONS = [f"study-{name}" for name in STUDIES]
+for shown in (
+    *(f"table{number}" for number in TABLES),
+    *FIGURES,
+    *PARTS,
+    *STUDY_CAPTIONS,
+    "same-noise",
+    "costs",
+):
     check(shown in CAPTIONS, f"workflow/report/captions.yaml has no caption of {shown}")
 
 
