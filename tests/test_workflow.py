@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import browser
+import h5py
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -234,6 +236,25 @@ def test_a_config_without_studies_has_none(config: Config, tmp_path: Path) -> No
     done = snakemake(tmp_path, {key: part for key, part in config.items() if key != "studies"}, "studies")
     assert done.returncode != 0
     assert "there is no key studies" in done.stdout + done.stderr
+
+
+def test_the_page_of_formats_names_all_that_is_in_files(finished: Path) -> None:
+    """docs/files.md has every dataset, attribute and key of score, manifest and costs."""
+    text = (ROOT / "docs/files.md").read_text()
+    results, names = finished / "results", set()
+    samples = "samples/students/get/seed0/4.h5"
+    for path in ("data/images.h5", "pairs/conditional/train-00000.h5", samples):
+        with h5py.File(results / path) as file:
+            names |= {*file, *file.attrs}
+    scores = json.loads((results / "scores/students/get/seed0/4.json").read_text())
+    manifest = json.loads((results / "pairs/conditional/manifest.json").read_text())
+    names |= {*manifest, *manifest["shards"][0], *scores["scores"][scores["headline"]]}
+    names |= set(json.loads((results / "costs.json").read_text())["students"]["get"])
+    with np.load(results / "features/reference-train.npz") as moments:
+        names |= {"mu", "sigma"} & set(moments)
+    assert len(names) > 40
+    bare = {re.sub(r"_(sd|low|high)$", "", name) for name in names}
+    assert not [name for name in bare if f"`{name}" not in text]
 
 
 def test_a_second_run_has_nothing_to_do(finished: Path, config: Config) -> None:

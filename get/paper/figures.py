@@ -1,4 +1,4 @@
-"""Figures 2 and 3, residuals, and training curves: pure functions of measured rows (see `results`)."""
+"""Figures 2 and 3, residuals, training curves, studies: pure functions of measured rows (see `results`)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -156,6 +156,82 @@ def training_curves(histories: Sequence[Mapping[str, Any]], paths: Paths) -> Non
         usual = axes.get_xticks()
         style.ticks_at(axes, [*sorted({x for x, *_ in labels}, reverse=True), *usual])
         style.label_lines(axes, finite(labels))
+    style.save(figure, paths)
+
+
+# ---------- of studies: the lines of `studies.STUDIES`
+
+
+def changes(found: pd.DataFrame, paths: Paths) -> None:
+    """Draw the changes of FID with their intervals, a line for each comparison."""
+    shown = found[found["to"].notna()]
+    figure, (axes,) = style.panels(1)
+    heights = -np.arange(len(shown))
+    ends = shown[["change_low", "change_high"]].sub(shown["change"], axis=0).abs().to_numpy(float).T
+    look = style.look("get", 0) | {"linestyle": "none"}
+    axes.errorbar(shown["change"], heights, xerr=ends, **look, elinewidth=0.8, capsize=2)
+    axes.axvline(0, color="0.4", linewidth=0.6)
+    several = shown["way"].nunique() > 1
+    names = shown["student"] + (": " + shown["way"] if several else "")
+    axes.set_yticks(heights, names)
+    axes.set_ylim(heights[-1] - 0.6, 0.6)
+    axes.set_xlabel(f"change of {FID}, with its 95% interval")
+    style.save(figure, paths)
+
+
+def levels(found: pd.DataFrame, paths: Paths) -> None:
+    """Draw FID itself with one standard deviation, a line for each way."""
+    figure, (axes,) = style.panels(1)
+    heights = -np.arange(len(found))
+    look = style.look("get", 0) | {"linestyle": "none"}
+    axes.errorbar(found["fid_train"], heights, xerr=found["fid_train_sd"], **look, elinewidth=0.8, capsize=2)
+    names = found["way"] + (", " + found["decoded"] + " decoded" if "decoded" in found else "")
+    axes.set_yticks(heights, names)
+    axes.set_ylim(heights[-1] - 0.6, 0.6)
+    axes.set_xlabel(FID)
+    style.log_axis(axes, "x")
+    style.save(figure, paths)
+
+
+def over_evaluations(found: pd.DataFrame, paths: Paths) -> None:
+    """Draw residuals and FID over evaluations, a curve for each GET and solver."""
+    _two_panels(
+        found,
+        "evaluations",
+        "evaluations of the equilibrium transformer",
+        ("residual", r"residual $\|f(z) - z\|$"),
+        paths,
+    )
+
+
+def over_pairs(found: pd.DataFrame, paths: Paths) -> None:
+    """Draw the error on held-out pairs and FID over the number of pairs."""
+    _two_panels(
+        found.assign(way=""),
+        "pairs",
+        "pairs to learn from",
+        ("l1_held_out", "L1 error on held-out pairs"),
+        paths,
+    )
+
+
+def _two_panels(found: pd.DataFrame, x: str, what: str, beside: tuple[str, str], paths: Paths) -> None:
+    figure, (left, right) = style.panels(2)
+    labels: dict[Axes, list[Any]] = {left: [], right: []}
+    for solver, (way, ways) in enumerate(found.groupby("way", sort=False)):
+        for rank, (student, curve) in enumerate(ways.groupby("student", sort=False)):
+            look = style.look("get" if solver == 0 else "other", rank)
+            name = f"{student}, {str(way).split()[0]}" if way else str(student)
+            for axes, column, sd in ((left, beside[0], np.nan), (right, "fid_train", curve["fid_train_sd"])):
+                spread = np.broadcast_to(sd, len(curve))
+                labels[axes].append((*line(axes, curve[x], curve[column], spread, look), name, look["color"]))
+    left.set_ylabel(beside[1])
+    right.set_ylabel(FID)
+    for axes in (left, right):
+        axes.set_xlabel(what)
+        style.log_axis(axes, "x")
+        style.ticks_at(axes, sorted(found[x].unique(), reverse=True))
+        finish(axes, labels[axes])
     style.save(figure, paths)
 
 

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from get.files import write_text
-from get.paper import pages, style
-from get.paper.figures import FID, Paths, finish, line
+from get.paper import figures, pages
+from get.paper.figures import Paths
 from get.paper.results import Row, advantage, measured
 from get.paper.tables import Cell, fixed, markdown, number, plus_minus, text
 
@@ -87,7 +86,8 @@ def solvers(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
                 for kind, name in SOLVERS.items()
             )
             first, second = compared(row.label, plain), compared(row.label, anderson, plain)
-            beside = {f"{name}_plain": first[name] for name in ("residual", "fid_train", "fid_train_sd")}
+            beside = {"plain": first["fid_train"], "plain_sd": first["fid_train_sd"]}
+            beside["plain_residual"] = first["residual"]
             lines += [first, second | beside]
     return pd.DataFrame(lines)
 
@@ -216,82 +216,6 @@ def _changed(found: pd.DataFrame) -> pd.DataFrame:
     return found[found["to"].notna()]
 
 
-# ---------- from lines to figures
-
-
-def changes(found: pd.DataFrame, paths: Paths) -> None:
-    """Draw the changes of FID with their intervals, a line for each comparison."""
-    shown = _changed(found)
-    figure, (axes,) = style.panels(1)
-    heights = -np.arange(len(shown))
-    ends = shown[["change_low", "change_high"]].sub(shown["change"], axis=0).abs().to_numpy(float).T
-    look = style.look("get", 0) | {"linestyle": "none"}
-    axes.errorbar(shown["change"], heights, xerr=ends, **look, elinewidth=0.8, capsize=2)
-    axes.axvline(0, color="0.4", linewidth=0.6)
-    several = shown["way"].nunique() > 1
-    names = shown["student"] + (": " + shown["way"] if several else "")
-    axes.set_yticks(heights, names)
-    axes.set_ylim(heights[-1] - 0.6, 0.6)
-    axes.set_xlabel(f"change of {FID}, with its 95% interval")
-    style.save(figure, paths)
-
-
-def levels(found: pd.DataFrame, paths: Paths) -> None:
-    """Draw FID itself with one standard deviation, a line for each way."""
-    figure, (axes,) = style.panels(1)
-    heights = -np.arange(len(found))
-    look = style.look("get", 0) | {"linestyle": "none"}
-    axes.errorbar(found["fid_train"], heights, xerr=found["fid_train_sd"], **look, elinewidth=0.8, capsize=2)
-    names = found["way"] + (", " + found["decoded"] + " decoded" if "decoded" in found else "")
-    axes.set_yticks(heights, names)
-    axes.set_ylim(heights[-1] - 0.6, 0.6)
-    axes.set_xlabel(FID)
-    style.log_axis(axes, "x")
-    style.save(figure, paths)
-
-
-def over_evaluations(found: pd.DataFrame, paths: Paths) -> None:
-    """Draw residuals and FID over evaluations, a curve for each GET and solver."""
-    _two_panels(
-        found,
-        "evaluations",
-        "evaluations of the equilibrium transformer",
-        ("residual", r"residual $\|f(z) - z\|$"),
-        paths,
-    )
-
-
-def over_pairs(found: pd.DataFrame, paths: Paths) -> None:
-    """Draw the error on held-out pairs and FID over the number of pairs."""
-    _two_panels(
-        found.assign(way=""),
-        "pairs",
-        "pairs to learn from",
-        ("l1_held_out", "L1 error on held-out pairs"),
-        paths,
-    )
-
-
-def _two_panels(found: pd.DataFrame, x: str, what: str, beside: tuple[str, str], paths: Paths) -> None:
-    figure, (left, right) = style.panels(2)
-    labels: dict[Axes, list[Any]] = {left: [], right: []}
-    for solver, (way, ways) in enumerate(found.groupby("way", sort=False)):
-        for rank, (student, curve) in enumerate(ways.groupby("student", sort=False)):
-            look = style.look("get" if solver == 0 else "other", rank)
-            name = f"{student}, {str(way).split()[0]}" if way else str(student)
-            for axes, column, sd in ((left, beside[0], np.nan), (right, "fid_train", curve["fid_train_sd"])):
-                spread = np.broadcast_to(sd, len(curve))
-                labels[axes].append((*line(axes, curve[x], curve[column], spread, look), name, look["color"]))
-    left.set_ylabel(beside[1])
-    right.set_ylabel(FID)
-    for axes in (left, right):
-        axes.set_xlabel(what)
-        style.log_axis(axes, "x")
-        style.ticks_at(axes, sorted(found[x].unique(), reverse=True))
-        finish(axes, labels[axes])
-    style.save(figure, paths)
-
-
 # ---------- the studies, and what is written of each
 
 CHANGE: dict[str, Cell] = {"Change of FID (95% interval)": _change, "FID is": text("turn")}
@@ -303,9 +227,9 @@ ALL = {**FIDS, **CHANGE, **SEEDS}
 OF_SOLVERS: dict[str, Cell] = {
     **STUDENT,
     "Evaluations": number("evaluations"),
-    "Residual, plain": number("residual_plain", 1),
+    "Residual, plain": number("plain_residual", 1),
     "Residual, Anderson": number("residual", 1),
-    "FID (train), plain": plus_minus("fid_train_plain"),
+    "FID (train), plain": plus_minus("plain"),
     "FID (train), Anderson": plus_minus("fid_train"),
 }
 WORDS = ("Student", "Way", "Decoded", "FID is")
@@ -323,34 +247,34 @@ class Study:
 
 
 STUDIES = {
-    "states": Study("Last state or lowest residual", states, of_states, changes, WAY | ALL),
+    "states": Study("Last state or lowest residual", states, of_states, figures.changes, WAY | ALL),
     "initial": Study(
         "The initial state in sampling",
         initial,
         of_initial,
-        changes,
+        figures.changes,
         {**WAY, "Images differ by (of 255)": number("apart", 2), **ALL},
     ),
     "solvers": Study(
         "Plain iteration or Anderson acceleration",
         solvers,
         of_solvers,
-        over_evaluations,
+        figures.over_evaluations,
         {**OF_SOLVERS, **CHANGE, **SEEDS},
     ),
-    "gradients": Study("Unrolled or implicit gradients", gradients, of_gradients, levels, WAY | ALL),
+    "gradients": Study("Unrolled or implicit gradients", gradients, of_gradients, figures.levels, WAY | ALL),
     "supervision": Study(
         "All states supervised, or the last alone",
         supervision,
         of_supervision,
-        levels,
+        figures.levels,
         {**WAY, "Decoded": text("decoded"), **ALL},
     ),
     "pairs": Study(
         "How many pairs",
         pairs,
         of_pairs,
-        over_pairs,
+        figures.over_pairs,
         {**WAY, "L1 error (held out)": number("l1_held_out", 3), **ALL},
     ),
 }
