@@ -186,6 +186,7 @@ def levels(found: pd.DataFrame, paths: Paths) -> None:
     look = style.look("get", 0) | {"linestyle": "none"}
     axes.errorbar(found["fid_train"], heights, xerr=found["fid_train_sd"], **look, elinewidth=0.8, capsize=2)
     names = found["way"] + (", " + found["decoded"] + " decoded" if "decoded" in found else "")
+    names += found["lr"].map(", lr {:g}".format)
     axes.set_yticks(heights, names)
     axes.set_ylim(heights[-1] - 0.6, 0.6)
     axes.set_xlabel(FID)

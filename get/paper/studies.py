@@ -93,21 +93,33 @@ def solvers(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
 
 
 def gradients(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
-    """Compare gradients; rows: unrolled from all states, unrolled from the last, implicit (from the last)."""
-    every, last, implicit = (Way(row.label, row) for row in rows)
-    steps = ((every, None), (last, every), (implicit, last))
-    return pd.DataFrame([compared(settings["student"], way, other) for way, other in steps])
+    """Compare gradients; rows, for each of the `rates`: unrolled of all states, of the last, implicit."""
+    lines = []
+    for rate, group in _by_rate(rows, settings):
+        every, last, implicit = (Way(row.label, row, None, {"lr": rate}) for row in group)
+        for way, other in ((every, None), (last, every), (implicit, last)):
+            lines.append(compared(settings["student"], way, other))
+    return pd.DataFrame(lines)
 
 
 def supervision(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
-    """Compare what is supervised, decoded by either rule; rows: all states, the last alone."""
+    """Compare what is supervised, decoded by either rule; rows, for each of the `rates`: all states, the last."""
     lines = []
-    for rule, name in RULES.items():
-        variants = (f"{rule}-{row.runs[0]['model']['iterations']}" for row in rows)
-        columns = {"decoded": name}
-        every, last = (Way(row.label, row, each, columns) for row, each in zip(rows, variants, strict=True))
-        lines += [compared(settings["student"], every), compared(settings["student"], last, every)]
+    for rate, group in _by_rate(rows, settings):
+        for rule, name in RULES.items():
+            variants = (f"{rule}-{row.runs[0]['model']['iterations']}" for row in group)
+            columns = {"lr": rate, "decoded": name}
+            every, last = (
+                Way(row.label, row, each, columns) for row, each in zip(group, variants, strict=True)
+            )
+            lines += [compared(settings["student"], every), compared(settings["student"], last, every)]
     return pd.DataFrame(lines)
+
+
+def _by_rate(rows: Sequence[Row], settings: Settings) -> Iterable[tuple[float, Sequence[Row]]]:
+    each = len(rows) // len(settings["rates"])
+    for place, rate in enumerate(settings["rates"]):
+        yield rate, rows[place * each : (place + 1) * each]
 
 
 def pairs(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
@@ -182,21 +194,24 @@ def of_solvers(found: pd.DataFrame) -> str:
 
 def of_gradients(found: pd.DataFrame) -> str:
     """Return what the study of gradients shows."""
-    last, implicit = (found.iloc[[n]] for n in (1, 2))
-    return (
-        f"With gradients through the iterations from the last state alone in place of all states,"
-        f" {told(last)}. With the implicit gradient of the last state in place of the unrolled one,"
-        f" {told(implicit)}."
-    )
+    parts = []
+    for rate, lines in found.groupby("lr"):
+        last, implicit = (lines.iloc[[n]] for n in (1, 2))
+        parts.append(
+            f"At a learning rate of {rate:g}, with unrolled gradients of the last state in place of all states,"
+            f" {told(last)}; with the implicit gradient of the last state in place of the unrolled one,"
+            f" {told(implicit)}."
+        )
+    return " ".join(parts)
 
 
 def of_supervision(found: pd.DataFrame) -> str:
     """Return what the study of supervision shows."""
     parts = [
-        f"{told(group)} where the {rule} is decoded"
-        for rule, group in _changed(found).groupby("decoded", sort=False)
+        f"at a learning rate of {rate:g} and with the {rule} decoded, {told(lines)}"
+        for (rate, rule), lines in _changed(found).groupby(["lr", "decoded"])
     ]
-    return f"With the last state supervised alone in place of all, {', and '.join(parts)}."
+    return f"With the last state supervised alone in place of all: {'; '.join(parts)}."
 
 
 def of_pairs(found: pd.DataFrame) -> str:
@@ -223,6 +238,7 @@ FIDS: dict[str, Cell] = {"FID (train)": plus_minus("fid_train"), "FID (test)": p
 SEEDS: dict[str, Cell] = {"Seeds": number("seeds")}
 STUDENT: dict[str, Cell] = {"Student": text("student")}
 WAY: dict[str, Cell] = {**STUDENT, "Way": lambda row: row["way"] + (" (stuck)" if row["note"] else "")}
+RATE: dict[str, Cell] = {"Learning rate": lambda row: f"{row['lr']:g}"}
 ALL = {**FIDS, **CHANGE, **SEEDS}
 OF_SOLVERS: dict[str, Cell] = {
     **STUDENT,
@@ -262,13 +278,15 @@ STUDIES = {
         figures.over_evaluations,
         {**OF_SOLVERS, **CHANGE, **SEEDS},
     ),
-    "gradients": Study("Unrolled or implicit gradients", gradients, of_gradients, figures.levels, WAY | ALL),
+    "gradients": Study(
+        "Unrolled or implicit gradients", gradients, of_gradients, figures.levels, WAY | RATE | ALL
+    ),
     "supervision": Study(
         "All states supervised, or the last alone",
         supervision,
         of_supervision,
         figures.levels,
-        {**WAY, "Decoded": text("decoded"), **ALL},
+        {**WAY, **RATE, "Decoded": text("decoded"), **ALL},
     ),
     "pairs": Study(
         "How many pairs",

@@ -1,6 +1,14 @@
 # What `snakemake studies` adds to the config (one GET trained in other ways, and pairs for it), and what each study shows.
 STUDIES = ["states", "initial", "solvers", "gradients", "supervision", "pairs"]
 SAMPLED = ["initial", "solvers"]  # those that sample GETs in other ways
+SUPERVISED = {  # those that train a GET in other ways, and what each is called
+    "gradients": {
+        "": "unrolled, all states",
+        "last-state": "unrolled, last state",
+        "implicit": "implicit, last state",
+    },
+    "supervision": {"": "all states", "last-state": "the last state"},
+}
 STUDY = config.get("studies")
 STUDIED, STUDIED_PAIRS = {}, {}
 
@@ -29,10 +37,24 @@ def by_pairs(count):
     return f"{STUDY['trained']}-{count}-pairs"
 
 
+def supervised(change, lower):
+    """The name of the GET with its training changed in a way below, at its learning rate or at the lower one."""
+    return "-".join(filter(None, [STUDY["trained"], change, "lower-lr" if lower else ""]))
+
+
+WAYS = {  # of training, and what each changes
+    "": {},
+    "last-state": {"loss_decay": 0.0},
+    "implicit": {"implicit": True, "checkpointing": False, "compile": False},
+}
+
+
 def add_studied():
     """Fill `STUDIED` and `STUDIED_PAIRS`."""
-    STUDIED[LAST] = studied({"loss_decay": 0.0})
-    STUDIED[IMPLICIT] = studied({"implicit": True, "checkpointing": False, "compile": False})
+    for way, change in WAYS.items():
+        STUDIED[supervised(way, True)] = studied(change | {"lr": STUDY["lower_lr"]})
+        if change:
+            STUDIED[supervised(way, False)] = studied(change)
     pairs = most_pairs()
     for count in STUDY["pairs"]:
         STUDIED[by_pairs(count)] = studied({"pairs": count}, pairs)
@@ -42,7 +64,6 @@ def add_studied():
 
 
 if STUDY:
-    LAST, IMPLICIT = f"{STUDY['trained']}-last-state", f"{STUDY['trained']}-implicit"
     add_studied()
 
 
@@ -63,15 +84,16 @@ def shown_in_study(name):
     elif name in SAMPLED:
         content["rows"] = [sampled_row(name, student) for student in STUDY["sampled"]]
         content["evaluations"] = STUDY["evaluations"] if name == "solvers" else []
-    elif name == "gradients":
-        names = {
-            "unrolled, all states": trained,
-            "unrolled, last state": LAST,
-            "implicit, last state": IMPLICIT,
-        }
-        content["rows"] = [row(student, label=label) for label, student in names.items()]
-    elif name == "supervision":
-        content["rows"] = [row(trained, label="all states"), row(LAST, label="the last state")]
+    elif name in SUPERVISED:
+        content["rates"] = [
+            STUDIED[supervised("", True)]["training"]["lr"],
+            STUDENTS[trained]["training"]["lr"],
+        ]
+        content["rows"] = [
+            row(supervised(way, lower), label=label)
+            for lower in (True, False)
+            for way, label in SUPERVISED[name].items()
+        ]
     else:
         content["pairs"] = STUDY["pairs"]
         content["rows"] = [row(by_pairs(count), label=f"{count:,} pairs") for count in STUDY["pairs"]]
