@@ -90,7 +90,7 @@ def dry_run(configfile: Path) -> float:
 def main() -> None:
     """Run as the module's text says."""
     parser = arguments(__doc__)
-    parser.add_argument("--configfile", type=Path, default=ROOT / "config.yaml")
+    parser.add_argument("--configfile", type=Path, default=Path(os.path.relpath(ROOT / "config.yaml")))
     parser.add_argument("--cores", type=int, default=os.cpu_count())
     parser.add_argument(
         "--snakemake", nargs=argparse.REMAINDER, default=[], help="further arguments of snakemake"

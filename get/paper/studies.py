@@ -103,7 +103,7 @@ def gradients(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
 
 
 def supervision(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
-    """Compare what is supervised, decoded by either rule; rows, for each of the `rates`: all states, the last."""
+    """Compare supervision, decoded by either rule; rows, for each of the `rates`: all states, the last."""
     lines = []
     for rate, group in _by_rate(rows, settings):
         for rule, name in RULES.items():
@@ -198,7 +198,7 @@ def of_gradients(found: pd.DataFrame) -> str:
     for rate, lines in found.groupby("lr"):
         last, implicit = (lines.iloc[[n]] for n in (1, 2))
         parts.append(
-            f"At a learning rate of {rate:g}, with unrolled gradients of the last state in place of all states,"
+            f"At a learning rate of {rate:g}, with unrolled gradients of the last state in place of all,"
             f" {told(last)}; with the implicit gradient of the last state in place of the unrolled one,"
             f" {told(implicit)}."
         )
