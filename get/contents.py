@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import safetensors
 
-from get.files import UserError, fingerprint, record_of, sha256
+from get.files import UserError, fingerprint, missing, record_of, sha256
 from get.hdf5 import dataset
 from get.pairs.shards import DATASETS, read_manifest
 from get.reading import reading, require, require_small
@@ -31,6 +31,10 @@ def describe(path: Path) -> Facts:
     """
     if path.is_dir():
         path = path / "manifest.json"
+        if not path.exists():
+            raise UserError(f"{path.parent} holds no manifest of pairs; name a file, or a folder of pairs")
+    if not path.exists():
+        raise missing(path)
     if path.suffix not in READERS:
         raise UserError(f"{path} is no file that can be told of; name one of {', '.join(READERS)}")
     with reading(path, "file of this project", "make it again, or name another"):

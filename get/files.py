@@ -295,7 +295,7 @@ def place(path: str | Path) -> str | None:
 
 def missing(path: str | Path) -> UserError:
     """Return the error that there is no file at `path`; the workflow makes those of a results folder."""
-    made = place(path) is not None or "results" in Path(path).parts
+    made = place(path) is not None or ("results" in Path(path).parts and Path(path).suffix)
     remedy = f"make it with: snakemake {path}" if made else "correct its name, or make it first"
     return UserError(f"{path} does not exist; {remedy}")
 
@@ -307,4 +307,6 @@ def read_json(path: str | Path) -> Any:
     except FileNotFoundError:
         raise missing(path) from None
     except (IsADirectoryError, ValueError, RecursionError) as error:  # no text, no JSON, nested without end
-        raise UserError(f"{path} is no JSON ({error}); delete it and run snakemake again") from None
+        raise UserError(
+            f"{path} is no JSON ({error}); name another, or delete it and run snakemake again"
+        ) from None

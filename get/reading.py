@@ -16,7 +16,7 @@ from typing import Any
 from get.files import UserError, missing, place, record_of, sha256
 
 AGAIN = "run the same command again"
-REMEDY = f"delete it and {AGAIN}"
+REMEDY = f"name another, or delete it and {AGAIN}"
 NUMBER = int | float
 NOT_NOW = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ETIMEDOUT)
 

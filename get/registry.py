@@ -8,7 +8,7 @@ class, read from the source, so that a config is checked without importing what 
 import ast
 import importlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -106,8 +106,8 @@ def check_arguments(given: Mapping[str, Any], wanted: Mapping[str, Argument], ke
             raise UserError(f"{key}.{name} is {given[name]!r}; {problem}")
 
 
-def _listed(wanted: Iterable[str]) -> str:
-    return ", ".join(wanted) or "none"
+def _listed(wanted: Mapping[str, Argument]) -> str:
+    return ", ".join(name + " (or not)" * argument.optional for name, argument in wanted.items()) or "none"
 
 
 def _folder(package: str) -> Path:
@@ -116,7 +116,11 @@ def _folder(package: str) -> Path:
 
 @cache
 def _source(package: str, name: str) -> ast.Module:
-    return ast.parse((_folder(package) / f"{name}.py").read_text())
+    path = _folder(package) / f"{name}.py"
+    try:
+        return ast.parse(path.read_text())
+    except SyntaxError as error:
+        raise UserError(f"{path}, line {error.lineno}: {error.msg}") from None
 
 
 def _keywords(function: ast.FunctionDef) -> dict[str, Argument]:

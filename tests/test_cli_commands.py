@@ -129,7 +129,7 @@ def test_options_that_would_be_ignored_are_refused(
     plain = write_student(tmp_path / "vit.safetensors", {**SHAPE, **VIT})
     for option in (["--iterations", 2], ["--rule", "last"], ["--initial", "zeros"]):
         told = refusal(capsys, "sample", plain, *option, *CPU, "--out", tmp_path / "x.png")
-        assert told.startswith(f"get: {option[0]}: no state is iterated here")
+        assert told.startswith(f"get: {option[0]} is of students with a state")
     for out in ("x.h5", "folder"):
         told = refusal(capsys, "sample", student, "--columns", 3, *CPU, "--out", tmp_path / out)
         assert "--columns" in told
@@ -372,7 +372,10 @@ def test_info_on_changed_and_other_files(
     for name, content in (("x.safetensors", b"x" * 20), ("x.h5", b"x"), ("x.json", b"{}"), ("x.npz", b"")):
         (tmp_path / name).write_bytes(content)
         assert str(tmp_path / name) in refusal(capsys, "info", tmp_path / name)
+    (tmp_path / "x.png").touch()
     assert "name one of .safetensors, .h5" in refusal(capsys, "info", tmp_path / "x.png")
+    assert "holds no manifest of pairs" in refusal(capsys, "info", tmp_path)
+    assert "does not exist" in refusal(capsys, "info", tmp_path / "nothing")
     assert "does not exist" in refusal(capsys, "info", tmp_path / "y.h5")
 
 

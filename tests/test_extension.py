@@ -63,6 +63,7 @@ def extended_config(folder: Path) -> dict[str, Any]:
         "pairs": {"conditional": config["pairs"]["conditional"]},
     }
     student["convolutional"]["milestones"] = [2]
+    config.pop("studies")  # of a GET
     config["pairs"]["conditional"]["shards"] = 1
     (entry,) = teachers["teachers"].values()
     path = edm_pickle(folder / entry["source"]["path"], TEACHER)

@@ -574,8 +574,8 @@ def test_mean_image_error() -> None:
             image = torch.tensor([0.0, 2.0, 10.0, 12.0])[:, None, None, None]
             return None, image, torch.tensor([0, 0, 1, 1])
 
-    assert mean_image_error(Two(), conditional=True) == 1.0
-    assert mean_image_error(Two(), conditional=False) == 5.0
+    assert mean_image_error(Two(), conditional=True, count=4) == 1.0
+    assert mean_image_error(Two(), conditional=False, count=4) == 5.0
 
 
 def test_under_nohup_a_closed_terminal_stops_nothing(

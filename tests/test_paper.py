@@ -26,6 +26,7 @@ from get.paper.mosaic import tile, write_grid
 from get.paper.provenance import provenance, provenance_page
 from get.paper.published import details, published, quantity
 from get.paper.results import AVERAGED, Row, advantage, measured, over_iterations, read_rows
+from get.paper.studies import STUDIES, write_study
 from get.paper.summary import answer, costs_page, in_order, markdown
 from get.paper.tables import COLUMNS, TABLES, readable, write_table
 
@@ -789,3 +790,94 @@ def test_provenance_names_versions_hashes_and_durations(tmp_path: Path) -> None:
         assert text in page
     empty = provenance(files=[], benchmarks=tmp_path / "none", **given)
     assert "No rule has kept its record" in provenance_page(empty)
+
+
+# ------------------------------------------------------------------------------------------------- studies
+
+
+def of_seeds(label: str, *fids: float, **change: Any) -> Row:
+    return row(label, *(run(fid, seed=seed, **change) for seed, fid in enumerate(fids)))
+
+
+def varied(label: str, fids: dict[str, float], **change: Any) -> Row:
+    """Return a row of two seeds, whose samples were drawn in other ways."""
+    found = {name: scores(fid) for name, fid in fids.items()}
+    resampled = {
+        name: {score: [values[score]] * 5 for score in ("fid_train", "fid_test", "is")}
+        for name, values in found.items()
+    }
+    content = run(0.0) | {"scores": found, "bootstrap": resampled, "headline": next(iter(fids)), **change}
+    return row(label, *({**content, "seed": seed} for seed in (0, 1)))
+
+
+def test_a_study_says_where_fid_is_lower(tmp_path: Path) -> None:
+    rows = [
+        of_seeds("500 pairs", 20.0, 21.0),
+        of_seeds("900 pairs", 10.0, 11.0),
+        of_seeds("2,000 pairs", 10.5, 10.5),
+    ]
+    found = STUDIES["pairs"].lines(rows, {"student": "GET", "pairs": [500, 900, 2000]})
+    assert found["change"].tolist()[1:] == [-10.0, 0.0]
+    assert found["turn"].tolist()[1:] == ["lower", "undecided"]
+    text = STUDIES["pairs"].text(found)
+    assert "FID is 20.5 with 500 pairs and 10.5 with 2,000 pairs" in text
+    assert (
+        "FID is lower for 500 to 900 pairs (-10.00, -10.00 to -10.00); undecided for 900 to 2,000 pairs"
+        in text
+    )
+
+
+def test_states_and_supervision_compare_what_they_name() -> None:
+    """`run` gives the last state an FID half a point higher."""
+    found = STUDIES["states"].lines([of_seeds("GET", 8.0, 9.0)], {})
+    assert found["turn"].tolist()[1:] == ["higher"]
+    assert found["change"].tolist()[1:] == [0.5]
+    rows = [
+        of_seeds("all", 8.0, 9.0),
+        of_seeds("last", 50.0, 60.0),
+        of_seeds("all", 7.0, 7.5),
+        of_seeds("last", 6.0, 6.5),
+    ]
+    found = STUDIES["supervision"].lines(rows, {"student": "GET", "rates": [1e-3, 3e-3]})
+    assert found["turn"].dropna().tolist() == ["higher", "higher", "lower", "lower"]
+    text = STUDIES["supervision"].text(found)
+    assert (
+        "at a learning rate of 0.001 and with the lowest residual decoded, FID is higher for GET (+46.50"
+        in text
+    )
+
+
+def test_gradients_compare_the_implicit_one_with_the_unrolled_one_of_the_same_state() -> None:
+    rows = [
+        of_seeds(name, fid, fid + 0.1) for name, fid in (("every", 8.0), ("last", 9.0), ("implicit", 8.5))
+    ]
+    found = STUDIES["gradients"].lines(rows, {"student": "GET", "rates": [1e-3]})
+    assert found["to"].tolist()[1:] == ["every", "last"]
+    assert found["turn"].tolist()[1:] == ["higher", "lower"]
+
+
+def test_solvers_and_initial_states_compare_variants_of_one_student(tmp_path: Path) -> None:
+    kinds = ("plain", "anderson", "anderson-ridge")
+    fids = {f"{kind}-{count}": 9.0 + place for place, kind in enumerate(kinds) for count in (3, 6)}
+    solved = varied(
+        "GET",
+        fids,
+        residuals={kind: [4.0, 3.0, 2.0, 1.0, 1.0, 0.5 + place] for place, kind in enumerate(kinds)},
+    )
+    settings = {"evaluations": [3, 6]}
+    found = STUDIES["solvers"].lines([solved], settings)
+    assert found["change"].dropna().tolist() == [1.0, 2.0, 1.0, 2.0]
+    assert "higher in 2; after 6 the residual is that of the plain iteration times 5.00" in STUDIES[
+        "solvers"
+    ].text(found)
+    kinds = ("independent", "shared", "zeros")
+    apart = {"independent": 0.0, "shared": 3.0, "zeros": 2.0}
+    drawn = varied("GET", dict(zip(kinds, (9.0, 8.0, 9.0), strict=True)), apart=apart)
+    found = STUDIES["initial"].lines([drawn], {})
+    assert found["turn"].dropna().tolist() == ["lower", "undecided"]
+    assert found["apart"].tolist() == [0.0, 3.0, 2.0]
+    paths = {kind: tmp_path / f"study.{kind}" for kind in ("csv", "md", "html", "pdf", "png")}
+    write_study("solvers", [solved], settings, title="Title", caption="Caption.", paths=paths)
+    text = paths["md"].read_text()
+    assert text.count("| GET ") == 4
+    assert "nan" not in text

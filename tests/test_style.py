@@ -1,5 +1,6 @@
 """Format, lint, types and import layers, as a reader of the project may expect them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,13 @@ def test_what_takes_seconds_to_import_is_imported_where_it_is_needed(spared: str
     code = f"import sys; sys.modules[{spared!r}] = None; import {modules.replace(' ', ', ')}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_link_in_the_documents_leads_somewhere() -> None:
+    pages = [
+        path for folder in (".", "docs", "results", "benchmarks") for path in (ROOT / folder).glob("*.md")
+    ]
+    assert len(pages) > 14
+    for page in pages:
+        for link in re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"

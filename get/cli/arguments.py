@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from get.student.sampling import Sampling
 
 Commands = Any  # argparse does not name the class of its subparsers
+MOST = 10_000_000  # samples of one command
 Run = Callable[[argparse.Namespace], None]
 
 
@@ -126,6 +127,8 @@ def seed_list(text: str) -> list[int]:
         last = rest[0] if rest else first
         if last < first:
             raise argparse.ArgumentTypeError(f"{part!r} goes down; write {last}-{first}")
+        if len(seeds) + last - first >= MOST:
+            raise argparse.ArgumentTypeError(f"{text!r} names more than {MOST:,} samples; draw them in parts")
         seeds.extend(range(first, last + 1))
     ((most, count),) = Counter(seeds).most_common(1)
     if count > 1:

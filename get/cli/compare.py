@@ -15,7 +15,9 @@ from get.cli.arguments import (
     print_json,
     sampling_of,
 )
+from get.files import UserError
 
+MOST_ROWS = 50
 EDM = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}  # its noise levels, as in the paper's pairs
 
 
@@ -27,6 +29,10 @@ def compare(args: argparse.Namespace) -> None:
     from get.runtime import pick_device
     from get.teacher.generation import Sampler
 
+    if len(args.seeds) > MOST_ROWS:
+        raise UserError(
+            f"--seeds: the picture has a row for each sample, and at most {MOST_ROWS}; name fewer"
+        )
     found = compare(
         args.teacher,
         args.students,
@@ -43,7 +49,8 @@ def compare(args: argparse.Namespace) -> None:
     if args.json:
         print_json({"picture": str(args.out), "l1": {each.name: each.l1 for each in found.students}})
         return
-    print(f"{len(args.seeds)} samples of a teacher and {len(images)} students in {args.out}")
+    students = "a student" if len(images) == 1 else f"{len(images)} students"
+    print(f"{len(args.seeds)} samples of a teacher and {students} in {args.out}")
     for each in found.students:
         print(f"{each.name}: mean absolute difference from the teacher {each.l1:.4f} (images in [-1, 1])")
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from get.student.sampling import Sampling
 
 
+LONGEST = 1000  # images of a strip
+
+
 def sample(args: argparse.Namespace) -> None:
     """Run `get sample`."""
     import numpy as np
@@ -69,6 +72,8 @@ def _require_used(args: argparse.Namespace) -> None:
     """Raise `UserError` if an option would be ignored."""
     if args.columns and args.out.suffix != ".png":
         raise UserError(f"--columns: {args.out} is no grid; name a .png, or leave the option out")
+    if args.interpolate and (args.columns or 0) > LONGEST:
+        raise UserError(f"--columns {args.columns}: a strip has at most {LONGEST} images")
     if args.interpolate and args.out.suffix != ".png":
         raise UserError(f"--out {args.out}: a strip (--interpolate) is a picture; name a .png")
 

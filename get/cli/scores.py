@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sized
+from dataclasses import asdict
 from pathlib import Path
 
 from get.cli.arguments import (
@@ -28,6 +29,8 @@ def score(args: argparse.Namespace) -> None:
     extract = Extractor(args.extractor, args.weights, args.device, args.batch)
     with open_images(args.images, args.choice) as images:
         by_moments = args.reference.suffix == ".npz"
+        if by_moments and args.reference_split:
+            raise UserError(f"--reference-split: {args.reference} has no splits; leave the option out")
         _require_enough(args.images, images, 2 if by_moments else NEIGHBOUR + 1)
         if args.splits > len(images):
             raise UserError(f"--splits {args.splits}: {args.images} has {len(images)} images; name no more")
@@ -44,6 +47,7 @@ def score(args: argparse.Namespace) -> None:
                 scores = score_images(images, real, extract, options, args.seed)
     if args.json:
         about = {"images": str(args.images), "reference": str(args.reference), "extractor": args.extractor}
+        about |= {"reference_split": args.reference_split, "seed": args.seed, **asdict(options)}
         print_json({**about, **scores})
         return
     print(f"{scores.pop('samples')} images of {args.images} against {args.reference}")

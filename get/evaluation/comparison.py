@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from get.files import UserError
+from get.files import UserError, sha256
+from get.log import log
 from get.reading import place
 from get.runtime import within_memory
 from get.seeding import normal
@@ -64,9 +65,11 @@ def compare(
     first = training.load(teacher).to(device)
     loaded = {path: checkpoint.load(path) for path in students}
     options.require_state(*(student for student, _ in loaded.values()))
-    classes = {teacher: first.classes}
+    classes, learned_from = {teacher: first.classes}, sha256(teacher)
     for path, (student, header) in loaded.items():
         classes[path] = header["model"]["classes"] if student.conditional else 0
+        if header["teacher"] not in (None, learned_from):
+            log.warning("%s was distilled from another teacher than %s", path, teacher)
         if student.shape != first.shape:
             raise UserError(f"{path} draws images {student.shape}, but {teacher} {first.shape} (C, H, W)")
     if len(known := {count for count in classes.values() if count}) > 1:

@@ -6,6 +6,7 @@ time, those of the same training its costs too: measured twice, they would diffe
 """
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -142,6 +143,7 @@ def peak_memory(call: Callable[[], object], device: torch.device, held: Iterable
         torch.cuda.reset_peak_memory_stats(device)
         call()
         return torch.cuda.max_memory_allocated(device)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler says that it finds no GPU, as an error
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()
     with tempfile.TemporaryDirectory() as folder:

@@ -69,9 +69,9 @@ def sample_solvers(
     device: str,
     output: str | Path,
 ) -> None:
-    """Sample a GET by the plain iteration and by Anderson acceleration, at equal evaluations.
+    """Sample a GET by every one of `equilibrium.SOLVERS`, at equal evaluations.
 
-    Of either, the state after the smallest residual is decoded, which is the published rule. The info has
+    Of each, the evaluation with the smallest residual is decoded, which is the published rule. The info has
     `residuals`: by solver, the mean over samples of ||f(z_k) - z_k|| for k = 0, 1, ...
 
     Args:

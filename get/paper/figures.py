@@ -221,8 +221,8 @@ def _two_panels(found: pd.DataFrame, x: str, what: str, beside: tuple[str, str],
     labels: dict[Axes, list[Any]] = {left: [], right: []}
     for solver, (way, ways) in enumerate(found.groupby("way", sort=False)):
         for rank, (student, curve) in enumerate(ways.groupby("student", sort=False)):
-            look = style.look("get" if solver == 0 else "other", rank)
-            name = f"{student}, {str(way).split()[0]}" if way else str(student)
+            look = style.look(("get", "vit", "other")[solver], rank)
+            name = ", ".join(filter(None, (str(student), str(way))))
             for axes, column, sd in ((left, beside[0], np.nan), (right, "fid_train", curve["fid_train_sd"])):
                 spread = np.broadcast_to(sd, len(curve))
                 labels[axes].append((*line(axes, curve[x], curve[column], spread, look), name, look["color"]))

@@ -1,5 +1,6 @@
 """Images as figures: samples, uncurated and by class (Figure 4), and of several models on the same noise."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,11 @@ from get.paper.mosaic import GAP, tile
 from get.paper.style import plt
 
 NOISE = 3  # standard deviations of noise that are shown from black to white
-CELL, BESIDE = 0.6, 1.25  # inches: an image beside others, labels and scale beside them
+CELL, BESIDE, BAR = (
+    0.6,
+    1.25,
+    3.0,
+)  # inches: an image beside others, labels and scale beside them, a long scale
 
 
 def figure4a(images: NDArray[np.uint8], title: str, paths: Iterable[str | Path], side: int = 10) -> None:
@@ -75,13 +80,14 @@ def same_noise(
     height = (width - BESIDE) * picture.shape[0] / picture.shape[1] + 0.4
     figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
     axes.imshow(picture, interpolation="nearest")
-    names = ["noise", "teacher", *(name.replace(" (", "\n(") for name, _ in students)]
+    names = ["noise", "teacher", *(re.sub(r" (?=\()|(?<=/)", "\n", name) for name, _ in students)]
     axes.set_xticks(x, names, fontsize=6)
     axes.xaxis.tick_top()
     rows = [f"noise {n + 1}" if labels is None else f"class {labels[n]}" for n in range(len(noise))]
     axes.set_yticks([*above, *below], [*rows, *["|difference|"] * len(below)])
     bare(axes)
-    bar = figure.colorbar(scale, ax=axes, shrink=0.4, anchor=(0, 1), pad=0.02, aspect=30)
+    shrink = min(0.4, BAR / height)
+    bar = figure.colorbar(scale, ax=axes, shrink=shrink, anchor=(0, 1), pad=0.02, aspect=30)
     bar.set_label("|student - teacher|, share of the range of a pixel")
     bar.outline.set_linewidth(0.4)
     style.save(figure, paths)

@@ -15,7 +15,7 @@ GAP = 1  # pixels between images
 def tile(images: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.uint8]:
     """Arrange images (N, C, H, W) row by row into one picture (rows, columns, 3), white in between."""
     count, _, height, width = images.shape
-    columns = columns or math.ceil(math.sqrt(count))
+    columns = min(columns or math.ceil(math.sqrt(count)), count)
     rows = math.ceil(count / columns)
     picture = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
     for index, image in enumerate(images):

@@ -22,7 +22,7 @@ from get.paper.tables import Cell, fixed, markdown, number, plus_minus, text
 
 RULES = {"lowest-residual": "lowest residual", "last": "last state"}
 INITIAL = {"independent": "one for each sample", "shared": "one for all samples", "zeros": "zero"}
-SOLVERS = {"plain": "plain iteration", "anderson": "Anderson acceleration"}
+SOLVERS = {"plain": "plain", "anderson": "Anderson, ridge 1e-4", "anderson-ridge": "Anderson, ridge 1e-2"}
 TURNS = {"better": "lower", "worse": "higher", "undecided": "undecided", "no score": "no score"}
 Settings = Mapping[str, Any]  # of a study, from its settings file
 
@@ -75,21 +75,18 @@ def solvers(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
     """Compare solvers at equal `evaluations`; a GET per row. `residual`: that of the last evaluation."""
     lines = []
     for row in rows:
-        for count in sorted(settings["evaluations"]):
-            plain, anderson = (
-                Way(
-                    name,
-                    row,
-                    f"{kind}-{count}",
-                    {"evaluations": count, "residual": _residual(row, kind, count)},
-                )
-                for kind, name in SOLVERS.items()
-            )
-            first, second = compared(row.label, plain), compared(row.label, anderson, plain)
+        for count in settings["evaluations"]:
+            plain, *others = (_solved(row, kind, count) for kind in SOLVERS)
+            first = compared(row.label, plain)
             beside = {"plain": first["fid_train"], "plain_sd": first["fid_train_sd"]}
             beside["plain_residual"] = first["residual"]
-            lines += [first, second | beside]
+            lines += [first, *(compared(row.label, way, plain) | beside for way in others)]
     return pd.DataFrame(lines)
+
+
+def _solved(row: Row, kind: str, count: int) -> Way:
+    residual = _mean(run["residuals"][kind][count - 1] for run in row.runs)
+    return Way(SOLVERS[kind], row, f"{kind}-{count}", {"evaluations": count, "residual": residual})
 
 
 def gradients(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
@@ -127,10 +124,6 @@ def pairs(rows: Sequence[Row], settings: Settings) -> pd.DataFrame:
     ways = [Way(row.label, row, None, {"pairs": n}) for row, n in zip(rows, settings["pairs"], strict=True)]
     steps = pairwise([None, *ways])
     return pd.DataFrame([compared(settings["student"], way, before) for before, way in steps if way])
-
-
-def _residual(row: Row, kind: str, count: int) -> float:
-    return _mean(run["residuals"][kind][count - 1] for run in row.runs)
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -179,17 +172,23 @@ def of_initial(found: pd.DataFrame) -> str:
 
 def of_solvers(found: pd.DataFrame) -> str:
     """Return what the study of solvers shows."""
-    changed = _changed(found)
-    counts = {turn: int((changed["turn"] == turn).sum()) for turn in TURNS.values()}
-    most = found["evaluations"].max()
-    at_most = found[found["evaluations"] == most].pivot(index="student", columns="way", values="residual")
-    ratios = at_most[SOLVERS["anderson"]] / at_most[SOLVERS["plain"]]
-    shares = ", ".join(f"{value:.2g} ({name})" for name, value in ratios.items())
-    return (
-        f"At equal evaluations, the FID of Anderson acceleration is lower in {counts['lower']} of"
-        f" {len(changed)} comparisons, higher in {counts['higher']}, and undecided in {counts['undecided']}."
-        f" After {most} evaluations its residual is that of the plain iteration times {shares}."
-    )
+    parts = []
+    for way, lines in _changed(found).groupby("way"):
+        counts = ", ".join(
+            f"{turn} in {(lines['turn'] == turn).sum()}"
+            for turn in TURNS.values()
+            if (lines["turn"] == turn).any()
+        )
+        last = lines[lines["evaluations"] == lines["evaluations"].max()]
+        ratios = (
+            f"{row['residual'] / row['plain_residual']:.2f} ({row['student']})" for _, row in last.iterrows()
+        )
+        parts.append(
+            f"{way}: of {len(lines)} comparisons at equal evaluations with the plain iteration, FID is"
+            f" {counts}; after {last['evaluations'].max()} the residual is that of the plain iteration times"
+            f" {', '.join(ratios)}."
+        )
+    return " ".join(parts)
 
 
 def of_gradients(found: pd.DataFrame) -> str:
@@ -240,22 +239,22 @@ STUDENT: dict[str, Cell] = {"Student": text("student")}
 WAY: dict[str, Cell] = {**STUDENT, "Way": lambda row: row["way"] + (" (stuck)" if row["note"] else "")}
 RATE: dict[str, Cell] = {"Learning rate": lambda row: f"{row['lr']:g}"}
 ALL = {**FIDS, **CHANGE, **SEEDS}
-OF_SOLVERS: dict[str, Cell] = {
+OF_SOLVERS: dict[str, Cell] = {  # a line has both ways
     **STUDENT,
+    "Solver": text("way"),
     "Evaluations": number("evaluations"),
+    "Residual": number("residual", 1),
     "Residual, plain": number("plain_residual", 1),
-    "Residual, Anderson": number("residual", 1),
+    "FID (train)": plus_minus("fid_train"),
     "FID (train), plain": plus_minus("plain"),
-    "FID (train), Anderson": plus_minus("fid_train"),
 }
-WORDS = ("Student", "Way", "Decoded", "FID is")
+WORDS = ("Student", "Way", "Solver", "Decoded", "FID is")
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study: its title; how rows become lines, text, and figure; the columns of the readable table."""
+    """A study: how rows become lines, text, and figure; the columns of the readable table."""
 
-    title: str
     lines: Callable[[Sequence[Row], Settings], pd.DataFrame]
     text: Callable[[pd.DataFrame], str]
     draw: Callable[[pd.DataFrame, Paths], None]
@@ -263,33 +262,27 @@ class Study:
 
 
 STUDIES = {
-    "states": Study("Last state or lowest residual", states, of_states, figures.changes, WAY | ALL),
+    "states": Study(states, of_states, figures.changes, WAY | ALL),
     "initial": Study(
-        "The initial state in sampling",
         initial,
         of_initial,
         figures.changes,
         {**WAY, "Images differ by (of 255)": number("apart", 2), **ALL},
     ),
     "solvers": Study(
-        "Plain iteration or Anderson acceleration",
         solvers,
         of_solvers,
         figures.over_evaluations,
         {**OF_SOLVERS, **CHANGE, **SEEDS},
     ),
-    "gradients": Study(
-        "Unrolled or implicit gradients", gradients, of_gradients, figures.levels, WAY | RATE | ALL
-    ),
+    "gradients": Study(gradients, of_gradients, figures.levels, WAY | RATE | ALL),
     "supervision": Study(
-        "All states supervised, or the last alone",
         supervision,
         of_supervision,
         figures.levels,
         {**WAY, **RATE, "Decoded": text("decoded"), **ALL},
     ),
     "pairs": Study(
-        "How many pairs",
         pairs,
         of_pairs,
         figures.over_pairs,
@@ -304,22 +297,27 @@ def readable(found: pd.DataFrame, columns: Mapping[str, Cell]) -> pd.DataFrame:
 
 
 def write_study(
-    name: str, rows: Sequence[Row], settings: Settings, caption: str, paths: Mapping[str, str | Path]
+    name: str,
+    rows: Sequence[Row],
+    settings: Settings,
+    *,
+    title: str,
+    caption: str,
+    paths: Mapping[str, str | Path],
 ) -> None:
     """Write a study.
 
     Args:
         name: one of `STUDIES`; rows, settings: see there.
-        caption: below table and text.
+        title, caption: above and below text and table.
         paths: the table as 'csv', text and table as 'md' and 'html', the figure as 'pdf' and 'png'.
     """
     study = STUDIES[name]
     found = study.lines(rows, settings)
-    # of the solvers, a line has both ways
-    shown = readable(_changed(found) if "Way" not in study.columns else found, study.columns)
+    shown = readable(_changed(found) if "Solver" in study.columns else found, study.columns)
     left, words = [column in WORDS for column in shown], study.text(found)
     parts = [pages.paragraph(words), pages.table(shown, left), pages.paragraph(caption, "note")]
     write_text(paths["csv"], found.to_csv(index=False, float_format="%.6g"))
-    write_text(paths["md"], f"## {study.title}\n\n{words}\n\n{markdown(shown, left)}\n\n{caption}\n")
-    write_text(paths["html"], pages.page(study.title, *parts))
+    write_text(paths["md"], f"## {title}\n\n{words}\n\n{markdown(shown, left)}\n\n{caption}\n")
+    write_text(paths["html"], pages.page(title, *parts))
     study.draw(found, [paths["pdf"], paths["png"]])

@@ -26,7 +26,7 @@ PAGE = 6.75  # inches, the width of two columns
 HEIGHT = 2.5  # inches, of a plot
 DPI = 300
 LABELS = 1.04  # where the labels of curves begin, in widths of a plot
-TICK_GAP = 0.14  # of the length of an axis, between two labelled ticks
+TICK_GAP = 0.14  # between two labelled ticks, of the length of an axis as wide as a column
 
 plt.rcParams.update(
     {
@@ -98,11 +98,13 @@ def ticks_at(axes: Axes, values: Iterable[float]) -> None:
 
     Where a label would touch another one, the tick has none.
     """
+    grid = axes.get_subplotspec()
+    gap = TICK_GAP * max(1.0, grid.get_gridspec().ncols / 2 if grid else 1.0)
     low, high = axes.get_xlim()
     values, length = [value for value in values if low <= value <= high], np.log(high / low)
     labelled: list[float] = []
     for value in values:
-        if all(abs(np.log(value / other)) > TICK_GAP * length for other in labelled):
+        if all(abs(np.log(value / other)) > gap * length for other in labelled):
             labelled.append(value)
     axes.set_xticks(labelled)
     axes.set_xticks(values, minor=True)

@@ -18,6 +18,10 @@ QUESTION = (
     " from is the teacher's pairs of noise and image? And does a Generative Equilibrium Transformer (GET),"
     " which applies the same weights again and again, learn it better than a ViT?"
 )
+PAPER = (
+    "The paper: Geng, Pokle, Kolter, One-Step Diffusion Distillation via Deep Equilibrium Models, NeurIPS"
+    " 2023, arXiv 2401.08639."
+)
 JUDGED = ("reproduced", "not reproduced", "undecided")
 SINGLE = " (single run)"
 MICRO = 1e-6
@@ -118,6 +122,7 @@ def overview(answers: Sequence[str], scope: str, claims: pd.DataFrame) -> str:
         "One-step diffusion distillation via deep equilibrium models: question and answer",
         pages.heading("The question"),
         pages.paragraph(QUESTION),
+        pages.paragraph(PAPER, "note"),
         pages.heading("The answer of this experiment"),
         pages.bullets(answers),
         pages.heading("What it is"),

@@ -187,6 +187,15 @@ def signed(name: str) -> Cell:
     return lambda row: "-" if pd.isna(row.get(name)) else f"{row[name]:+.1f}%"
 
 
+def _speed(row: pd.Series) -> str:
+    """Return a speed of training and its quartiles."""
+    names = ("training_speed", "training_speed_low", "training_speed_high")
+    if any(pd.isna(row.get(name, np.nan)) for name in names):
+        return "-"
+    median, low, high = (fixed(row[name], 1) for name in names)
+    return f"{median} ({low} to {high})"
+
+
 def _stuck(row: pd.Series) -> bool:
     return isinstance(row.get("note"), str) and bool(row["note"])
 
@@ -235,7 +244,7 @@ COLUMNS: dict[str, dict[str, Cell]] = {
         **_SIZE,
         "MACs (M)": number("macs", 2, MEGA),
         "Training memory (MB)": number("training_memory", 1, MEGA),
-        "Training speed (it/s)": number("training_speed", 2),
+        "Training speed (it/s)": _speed,
         "Batch": number("batch"),
         "Measured on": text("device"),
         **_SEEDS,

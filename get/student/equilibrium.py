@@ -6,20 +6,21 @@ of a fixed point instead, by the implicit function theorem.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 RULES = ("lowest-residual", "last")
-MEMORY, RIDGE = 5, 1e-4  # of Anderson acceleration, as is usual for deep equilibrium models
+MEMORY, RIDGE = 5, 1e-4  # of Anderson acceleration
 
 Map = Callable[[Tensor], Tensor]
 
 
 class Solution(NamedTuple):
-    """States z_1..z_K (K, B, N, D), and residuals ||f(z_k) - z_k||, k = 0..K-1, (K, B)."""
+    """Of K evaluations, k = 0..K-1: states f(z_k) (K, B, N, D), and residuals ||f(z_k) - z_k|| (K, B)."""
 
     states: Tensor
     residuals: Tensor
@@ -80,14 +81,16 @@ def anderson(
         memory: how many evaluations are combined.
         ridge: added to the diagonal of the residuals' inner products, in units of its mean.
     """
-    states, values, found = [state], [], []
+    z, found = state, []
+    inputs: list[Tensor] = []
+    values: list[Tensor] = []
     for _ in range(iterations):
-        values.append(f(states[-1]))
-        steps = torch.stack([v - z for v, z in zip(values, states, strict=True)][-memory:], dim=1).flatten(2)
-        found.append(steps[:, -1].norm(dim=1))
-        weights = _combination(steps.double(), ridge).to(state.dtype)
-        states.append(torch.einsum("bm,bm...->b...", weights, torch.stack(values[-memory:], dim=1)))
-    return Solution(torch.stack(states[1:]), torch.stack(found))
+        inputs, values = [*inputs, z], [*values, f(z)]
+        steps = torch.stack([v - x for v, x in zip(values, inputs, strict=True)][-memory:], dim=1)
+        found.append(steps[:, -1].flatten(1).norm(dim=1))
+        weights = _combination(steps.flatten(2).double(), ridge).to(state.dtype)[..., None, None]
+        z = (weights * torch.stack(values[-memory:], dim=1)).sum(dim=1)  # no product: autocast would round it
+    return Solution(torch.stack(values), torch.stack(found))
 
 
 def _combination(steps: Tensor, ridge: float) -> Tensor:
@@ -100,7 +103,29 @@ def _combination(steps: Tensor, ridge: float) -> Tensor:
     return weights / weights.sum(dim=1, keepdim=True)
 
 
-SOLVERS: dict[str, Solver] = {"plain": plain, "anderson": anderson}
+SOLVERS: dict[
+    str, Solver
+] = {  # by name; a larger ridge keeps the combination nearer to the last evaluations' mean
+    "plain": plain,
+    "anderson": anderson,
+    "anderson-ridge": partial(anderson, ridge=1e-2),
+}
+
+
+class _Adjoint(torch.autograd.Function):
+    """Passes f(z) on, and turns its gradient v into g = v + J^T g with the Jacobian J of f at z."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, z_and_value: tuple[Tensor, Tensor], products: int) -> Tensor:
+        ctx.z_and_value, ctx.products = z_and_value, products
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor, None, None]:
+        (z, value), g = ctx.z_and_value, v
+        for _ in range(ctx.products):
+            g = v + torch.autograd.grad(value, z, g, retain_graph=True)[0]
+        return g, None, None
 
 
 def implicit(f: Map, state: Tensor, iterations: int) -> Tensor:
@@ -108,22 +133,14 @@ def implicit(f: Map, state: Tensor, iterations: int) -> Tensor:
 
     With J the Jacobian of f at z_{K-1}, the backward pass turns the gradient v of z_K into the solution of
     g = v + J^T g (implicit function theorem), by the plain iteration in as many products with J^T as the
-    forward pass has evaluations, and f's parameters receive that. Only one evaluation's tensors are kept.
+    forward pass has evaluations (the last of them that with the parameters), and f's parameters receive that.
+    Only one evaluation's tensors are kept.
     """
     with torch.no_grad():
         z = iterate(f, state, iterations - 1)[-1]
     z = z.detach().requires_grad_()
-    last = f(z)
-
-    def adjoint(v: Tensor) -> Tensor:
-        hook.remove()  # or the products would come here too
-        g = v
-        for _ in range(iterations - 1):  # the last product is that with the parameters
-            g = v + torch.autograd.grad(last, z, g, retain_graph=True)[0]
-        return g
-
-    hook = last.register_hook(adjoint)
-    return last
+    value = f(z)
+    return _Adjoint.apply(value, (z, value), iterations - 1)
 
 
 def choose(states: Tensor, residuals: Tensor, rule: str) -> Tensor:

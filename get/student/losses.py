@@ -33,7 +33,10 @@ def supervised(
         states = forward(noise, label, state, **modes)
     if states.shape[1:] != noise.shape:
         found, wanted = tuple(states.shape[1:]), tuple(noise.shape)
-        raise UserError(f"the student's forward returns images of shape {found} for noise of shape {wanted}")
+        raise UserError(
+            f"the student's forward returns images of shape {found} for noise of shape {wanted}; they must be"
+            " as many, and of the same shape (B, C, H, W)"
+        )
     return states
 
 

@@ -5,9 +5,11 @@ with a state that it applies itself to again and again, like GET, has `state_sha
 its `forward(noise, label, state, checkpointing)` returns every state that training supervises, decoded.
 """
 
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from get import registry
@@ -78,22 +80,30 @@ def build(description: Description) -> Student:
     """Return the student that `description` names: key 'family' and the arguments of that class.
 
     Raises:
-        UserError: a key is missing, unknown or impossible.
+        UserError: a key is missing, unknown or impossible, or the family's module is at fault.
     """
     arguments = {key: value for key, value in description.items() if key != "family"}
     families.check({key: value for key, value in description.items() if key not in families.OF_IMAGES})
     family = registry.load(families.PACKAGE, description["family"], "model.family").STUDENT
     try:
         student: Student = family(**arguments)
-    except (TypeError, KeyError) as error:
-        raise UserError(f"model description of family {description['family']!r}: {error}") from None
+    except (UserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # of a constructor that anybody may have written
+        *_, last = traceback.extract_tb(error.__traceback__)
+        where = f"{_module(description)}: no student of {dict(arguments)}"
+        raise UserError(f"{where} ({type(error).__name__}: {error}; {last.filename}:{last.lineno})") from None
     _check(student, description)
     return student
 
 
+def _module(description: Description) -> str:
+    return f"get/student/families/{description['family']}.py"
+
+
 def _check(student: Student, description: Description) -> None:
     """Raise `UserError` if training could not average the student, or others take it for another kind."""
-    where = f"get/student/families/{description['family']}.py"
+    where = _module(description)
     if ("iterations" in description) != (student.state_shape is not None):
         raise UserError(f"{where}: a key iterations and a state_shape go together; give both or neither")
     if len(list(student.named_parameters(remove_duplicate=False))) > len(list(student.parameters())):

@@ -50,7 +50,7 @@ class Sampling:
             return
         for name in ("iterations", "rule", "initial"):
             if getattr(self, name) != getattr(Sampling, name):
-                raise UserError(f"--{name}: no state is iterated here; leave the option out")
+                raise UserError(f"--{name} is of students with a state, as GET has; leave it out")
 
 
 class Samples(NamedTuple):

@@ -43,7 +43,7 @@ class Distillation(Optimisation):
     def savers(self) -> str:
         """What saves memory, in words."""
         mode = "set training.checkpointing: true (O(1)-memory mode), "
-        return super().savers if self.checkpointing else mode + super().savers
+        return super().savers if self.checkpointing or self.implicit else mode + super().savers
 
 
 def train_student(
@@ -83,15 +83,18 @@ def train_student(
         options = from_settings(Distillation, wanted["training"], f"{settings}: training")
         require(wanted, {"model": dict, "pairs": str})
     pairs = training_pairs(read_manifest(manifest, wanted["pairs"]))
-    count = options.pairs or len(pairs)
-    if count > len(pairs):
+    count = len(pairs) if options.pairs is None else options.pairs
+    if not 1 <= count <= len(pairs):
         raise UserError(f"{settings}: training.pairs is {count}, but {manifest} lists {len(pairs)} pairs")
+    if options.implicit and (options.checkpointing or options.compile):
+        raise UserError(
+            f"{settings}: training.implicit goes without checkpointing and compile; leave them out"
+        )
     on = pick_device(device)
     channels, size = pairs.shape[:2]
     description = {**wanted["model"], "channels": channels, "size": size, "classes": pairs.classes}
     torch.manual_seed(fold_in(seed, "student", "weights"))
-    with reading(settings, "settings file of a student"):
-        student = build(description).to(on)
+    student = build(description).to(on)
     visits = Visits(count, options.batch, fold_in(seed, "student"))
 
     def read(step: int) -> Batch:
@@ -112,7 +115,7 @@ def train_student(
     with batch, training as state:
         if rank() > 0:
             return
-        stuck = on_plateau(state, pairs, options, student)
+        stuck = on_plateau(state, pairs, options, student, count)
         header = {**run, "step": stop, "plateau": stuck}
         header |= {"threads": torch.get_num_threads(), "processes": process_count()}
         write_weights(Path(output).with_suffix(".safetensors"), "student", state.ema_weights(), header)
@@ -133,7 +136,7 @@ def initial_state(
     return own_part(torch.randn((batch, *shape), generator=source, device=device))
 
 
-def on_plateau(state: State, pairs: Pairs, options: Distillation, student: Student) -> bool:
+def on_plateau(state: State, pairs: Pairs, options: Distillation, student: Student, count: int) -> bool:
     """Return True (and say so) if the loss is still near that of the mean image (per class).
 
     The loss is that of the last `state.RECORD_EVERY` steps; before there have been as many, False.
@@ -142,15 +145,16 @@ def on_plateau(state: State, pairs: Pairs, options: Distillation, student: Stude
         return False
     states = 1 if options.implicit else student.iterations
     loss = state.history[-1][1] / state_weights(states, options.loss_decay).sum().item()
-    baseline = mean_image_error(pairs, student.conditional)
+    baseline = mean_image_error(pairs, student.conditional, min(count, 2048))
     stuck = loss > PLATEAU * baseline
     log.info("L1 error %.4f; answering with the mean image would give %.4f", loss, baseline)
     if stuck:
-        log.info("still on the mean-image plateau: lower training.lr or train longer")
+        where = "worse than the mean image" if loss > baseline else "still on the mean-image plateau"
+        log.info("%s: lower training.lr or train longer", where)
     return stuck
 
 
-def mean_image_error(pairs: Pairs, conditional: bool, count: int = 2048) -> float:
+def mean_image_error(pairs: Pairs, conditional: bool, count: int) -> float:
     """Return the L1 error of answering every noise with the mean image (of its class), on `count` pairs."""
     _, image, label = pairs.batch(torch.arange(min(count, len(pairs))))
     image = image.float()

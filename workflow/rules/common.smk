@@ -217,6 +217,8 @@ def settings_of(wildcards):
         content = shown_in(name)
     elif kind == "studies":
         content = shown_in_study(name)
+    elif kind == "studies-sampling":
+        content = sampling_of_study(name)
     elif kind == "costs":
         content = {"students": {name: costs_settings(student) for name, student in STUDENTS.items()}}
         content["evaluation"] = {

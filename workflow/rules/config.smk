@@ -183,6 +183,12 @@ def check_studies(studies):
                 student["model"]["family"] == "get" and not {"import", "disabled"} & student.keys(),
                 f"studies.{key}: {name} must be a GET that is trained here",
             )
+    training = config["students"][studies["trained"]]["training"]
+    check(
+        training["loss_decay"] and not {"implicit", "pairs"} & training.keys(),
+        f"studies.trained: {studies['trained']} must have all states supervised, unrolled, from all pairs",
+    )
+    check(studies["lower_lr"] < training["lr"], "studies.lower_lr must be below the student's own")
     check(studies["pairs"] == sorted(studies["pairs"]), "studies.pairs must increase")
 
 

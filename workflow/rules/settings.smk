@@ -17,6 +17,7 @@ rule settings:
                 f"students/({'|'.join(ALL_STUDENTS)})",
                 rf"sampling/({'|'.join(ALL_STUDENTS)})/[1-9]\d*",
                 f"studies/({'|'.join(STUDIES)})",
+                f"studies-sampling/({'|'.join(SAMPLED)})",
                 f"paper/(table({'|'.join(TABLES)})|reproduction|summary|{'|'.join([*FIGURES, *GRIDS, *SAME_NOISE])})",
             ]
         ),

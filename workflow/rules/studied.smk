@@ -21,15 +21,15 @@ def studied(change, pairs=None):
     return base | {"pairs": pairs, "training": training, "milestones": [step], "headline": step}
 
 
-def most_pairs():
-    """Pairs of which there are enough for all numbers to learn from: those of the GET, or more like them."""
-    name, most = config["students"][STUDY["trained"]]["pairs"], STUDY["pairs"][-1]
-    base = config["pairs"][name]
-    if most <= base["count"]:
+def pairs_for(count):
+    """The name of pairs of which there are `count`: those of the GET, or, for more, a set as large as the largest."""
+    name = config["students"][STUDY["trained"]]["pairs"]
+    base, most = config["pairs"][name], STUDY["pairs"][-1]
+    if count <= base["count"]:
         return name
-    larger = f"{name}-{most}"
-    STUDIED_PAIRS[larger] = base | {"count": most, "shards": -(-base["shards"] * most // base["count"])}
-    return larger
+    shards = min(-(-base["shards"] * most // base["count"]), -(-most // base["sampler"]["batch"]))
+    STUDIED_PAIRS[f"{name}-{most}"] = base | {"count": most, "shards": shards}
+    return f"{name}-{most}"
 
 
 def by_pairs(count):
@@ -55,16 +55,28 @@ def add_studied():
         STUDIED[supervised(way, True)] = studied(change | {"lr": STUDY["lower_lr"]})
         if change:
             STUDIED[supervised(way, False)] = studied(change)
-    pairs = most_pairs()
     for count in STUDY["pairs"]:
-        STUDIED[by_pairs(count)] = studied({"pairs": count}, pairs)
-    for name in (*STUDIED, *STUDIED_PAIRS):
-        taken = name in config["students"] or name in config["pairs"]
-        check(not taken, f"{name} is a name that `studies` uses; choose another")
+        STUDIED[by_pairs(count)] = studied({"pairs": count}, pairs_for(count))
+    for part, added in (("students", STUDIED), ("pairs", STUDIED_PAIRS)):
+        for name in added:
+            check(
+                name not in config[part], f"{part}.{name}: `studies` makes one of that name; choose another"
+            )
 
 
 if STUDY:
     add_studied()
+
+
+def check_studied():
+    check(STUDY, "there is no key studies; config.yaml has one to start from")
+
+
+def sampling_of_study(name):
+    """How a study samples GETs."""
+    check_studied()
+    content = {key: config["evaluation"][key] for key in ("batch", "precision", "samples")}
+    return content | ({"evaluations": sorted(STUDY["evaluations"])} if name == "solvers" else {})
 
 
 def sampled_row(study, student):
@@ -76,6 +88,7 @@ def sampled_row(study, student):
 
 def shown_in_study(name):
     """The content of a study."""
+    check_studied()
     trained = STUDY["trained"]
     content = {"student": full_label(trained)}
     if name == "states":
@@ -83,7 +96,7 @@ def shown_in_study(name):
         content["rows"] = [row(student, label=full_label(student)) for student in solving]
     elif name in SAMPLED:
         content["rows"] = [sampled_row(name, student) for student in STUDY["sampled"]]
-        content["evaluations"] = STUDY["evaluations"] if name == "solvers" else []
+        content["evaluations"] = sorted(STUDY["evaluations"]) if name == "solvers" else []
     elif name in SUPERVISED:
         content["rates"] = [
             STUDIED[supervised("", True)]["training"]["lr"],
@@ -107,7 +120,7 @@ def scores_of_study(wildcards):
 
 def outputs_of_studies(wildcards):
     """All that `snakemake studies` leaves."""
-    check(STUDY, "there is no key studies; config.yaml has one to start from")
+    check_studied()
     return expand(
         "<results>/studies/{study}.{format}", study=STUDIES, format=["csv", "md", "html", "pdf", "png"]
     )

@@ -8,13 +8,17 @@ rule studies:
 
 rule sample_study:
     input:
-        lambda wildcards: checkpoint(wildcards.student, wildcards.seed),
+        settings="<results>/settings/studies-sampling/{study}.json",
+        weights=lambda wildcards: checkpoint(wildcards.student, wildcards.seed),
     output:
         "<results>/samples/studies/{study}/{student}/seed{seed}.h5",
     log:
         "<results>/logs/sample_study/{study}-{student}-seed{seed}.log",
+    benchmark:
+        "<results>/benchmarks/sample_study/{study}-{student}-seed{seed}.jsonl"
     wildcard_constraints:
         study="|".join(SAMPLED),
+        student=one_of(STUDY["sampled"] if STUDY else []),
     priority: 20
     conda:
         "../../envs/get.yaml"
@@ -22,10 +26,6 @@ rule sample_study:
     resources:
         **asks("sample"),
     params:
-        samples=config["evaluation"]["samples"],
-        batch=config["evaluation"]["batch"],
-        precision=config["evaluation"]["precision"],
-        more=lambda wildcards: {"evaluations": STUDY["evaluations"]} if wildcards.study == "solvers" else {},
         device=device_of("sample"),
     script:
         "../scripts/sample_study.py"
@@ -42,14 +42,14 @@ rule study:
             "<results>/studies/{study}.html",
             caption="../report/caption.rst",
             category="8 Studies",
-            labels=lambda wildcards: {"study": wildcards.study, "shows": "table"},
+            labels=lambda wildcards: {"study": title(f"study-{wildcards.study}"), "shows": "table"},
         ),
         pdf="<results>/studies/{study}.pdf",
         png=report(
             "<results>/studies/{study}.png",
             caption="../report/caption.rst",
             category="8 Studies",
-            labels=lambda wildcards: {"study": wildcards.study, "shows": "figure"},
+            labels=lambda wildcards: {"study": title(f"study-{wildcards.study}"), "shows": "figure"},
         ),
     log:
         "<results>/logs/studies/{study}.log",
@@ -61,6 +61,7 @@ rule study:
     resources:
         **asks("light"),
     params:
+        title=lambda wildcards: title(f"study-{wildcards.study}"),
         caption=lambda wildcards: caption(f"study-{wildcards.study}"),
     script:
         "../scripts/study.py"

@@ -8,7 +8,11 @@ with logging_to(snakemake.log[0]):
     from get.paper.studies import write_study
 
     settings = read_json(snakemake.input.settings)
-    paths = dict(snakemake.output.items())
     write_study(
-        snakemake.wildcards.study, read_rows(settings["rows"]), settings, snakemake.params.caption, paths
+        snakemake.wildcards.study,
+        read_rows(settings["rows"]),
+        settings,
+        title=snakemake.params.title,
+        caption=snakemake.params.caption,
+        paths=dict(snakemake.output.items()),
     )
