@@ -175,7 +175,7 @@ def changes(found: pd.DataFrame, paths: Paths) -> None:
     names = shown["student"] + (": " + shown["way"] if several else "")
     axes.set_yticks(heights, names)
     axes.set_ylim(heights[-1] - 0.6, 0.6)
-    axes.set_xlabel(f"change of {FID}, with its 95% interval")
+    axes.set_xlabel(f"change of {FID}, with its interval")
     style.save(figure, paths)
 
 
@@ -191,6 +191,9 @@ def levels(found: pd.DataFrame, paths: Paths) -> None:
     axes.set_ylim(heights[-1] - 0.6, 0.6)
     axes.set_xlabel(FID)
     style.log_axis(axes, "x")
+    low, high = axes.get_xlim()
+    if high > 30 * low:  # beside long names there is room for the powers of ten
+        style.ticks_at(axes, [10.0**power for power in range(-2, 6)])
     style.save(figure, paths)
 
 

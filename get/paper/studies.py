@@ -1,8 +1,8 @@
 """Studies: what the paper lacks, each as a table, a text computed from it, and a figure.
 
 A study compares ways of doing one thing. Its table has a line for each way, with the change of FID to the way
-that it is compared with; where the 95% interval of that change (see `results.Advantage`) holds zero or the
-seeds disagree, it is undecided. The text says what the table shows of these students, and no more.
+that it is compared with; where the interval of that change (see `results.Advantage`) holds zero or the seeds
+disagree, it is undecided. The text says what the table shows of these students, and no more.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -137,20 +137,23 @@ def told(lines: pd.DataFrame, name: str = "student") -> str:
     """Return for which lines (by the column `name`) FID is lower, higher, or undecided, with the changes."""
     parts = []
     for turn in TURNS.values():
-        changed = [f"{row[name]} ({_change(row)})" for _, row in lines[lines["turn"] == turn].iterrows()]
+        those = lines[lines["turn"] == turn]
+        changed = [f"{row[name]}{_stuck(row)} ({_change(row)})" for _, row in those.iterrows()]
         if changed:
             is_turn = turn if turn != "no score" else "not known"
             parts.append(f"{is_turn} for {', '.join(changed)}")
     return f"FID is {'; '.join(parts)}"
 
 
+def _stuck(row: pd.Series) -> str:
+    return " (stuck)" if row["note"] else ""
+
+
 def _change(row: pd.Series) -> str:
     """Return a change of FID and its interval as text."""
     if pd.isna(row.get("change")):
         return "-"
-    value, low, high = (
-        f"{round(row[name], 2) + 0.0:+.2f}" for name in ("change", "change_low", "change_high")
-    )
+    value, low, high = (f"{row[name]:+.2f}" for name in ("change", "change_low", "change_high"))
     return f"{value}, {low} to {high}"
 
 
@@ -232,11 +235,11 @@ def _changed(found: pd.DataFrame) -> pd.DataFrame:
 
 # ---------- the studies, and what is written of each
 
-CHANGE: dict[str, Cell] = {"Change of FID (95% interval)": _change, "FID is": text("turn")}
+CHANGE: dict[str, Cell] = {"Change of FID (interval)": _change, "FID is": text("turn")}
 FIDS: dict[str, Cell] = {"FID (train)": plus_minus("fid_train"), "FID (test)": plus_minus("fid_test")}
 SEEDS: dict[str, Cell] = {"Seeds": number("seeds")}
 STUDENT: dict[str, Cell] = {"Student": text("student")}
-WAY: dict[str, Cell] = {**STUDENT, "Way": lambda row: row["way"] + (" (stuck)" if row["note"] else "")}
+WAY: dict[str, Cell] = {**STUDENT, "Way": lambda row: row["way"] + _stuck(row)}
 RATE: dict[str, Cell] = {"Learning rate": lambda row: f"{row['lr']:g}"}
 ALL = {**FIDS, **CHANGE, **SEEDS}
 OF_SOLVERS: dict[str, Cell] = {  # a line has both ways
