@@ -69,7 +69,7 @@ def compare(
     for path, (student, header) in loaded.items():
         classes[path] = header["model"]["classes"] if student.conditional else 0
         if header["teacher"] not in (None, learned_from):
-            log.warning("%s was distilled from another teacher than %s", path, teacher)
+            log.warning("%s does not name %s as its teacher", path, teacher)
         if student.shape != first.shape:
             raise UserError(f"{path} draws images {student.shape}, but {teacher} {first.shape} (C, H, W)")
     if len(known := {count for count in classes.values() if count}) > 1:
@@ -91,7 +91,7 @@ def compare(
     drawn = [draw(student) for student, _ in loaded.values()]
     found = [
         Compared(name, images, float((images - solved).abs().mean()))
-        for name, images in zip(short_names(students), drawn, strict=True)
+        for name, images in zip(short_names(list(loaded)), drawn, strict=True)
     ]
     return Comparison(noise, solved, labels if count else None, found)
 

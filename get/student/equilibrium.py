@@ -103,9 +103,8 @@ def _combination(steps: Tensor, ridge: float) -> Tensor:
     return weights / weights.sum(dim=1, keepdim=True)
 
 
-SOLVERS: dict[
-    str, Solver
-] = {  # by name; a larger ridge keeps the combination nearer to the last evaluations' mean
+# a larger ridge keeps the combination nearer to the mean of the last evaluations
+SOLVERS: dict[str, Solver] = {
     "plain": plain,
     "anderson": anderson,
     "anderson-ridge": partial(anderson, ridge=1e-2),
