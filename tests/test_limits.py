@@ -80,7 +80,7 @@ def test_training_stops_by_the_clock_and_goes_on(
     for attempt in (1, 2, 3):
         with monkeypatch.context() as patch:
             patch.setattr(fitting, "stop_time", lambda: time.time() + 0.1)
-            patch.setattr(fitting, "take_step", slow(fitting.take_step, until=20 * attempt))
+            patch.setattr(fitting, "take_step", slow(fitting.take_step, until=20 * attempt - 10))
             message = r"stopped at step \d+ of 60, as the time of its job is up; the same command goes on"
             with pytest.raises(Stopped, match=message) as stopped:
                 student(pairs, tmp_path / "cut" / "60.pt", 60)
