@@ -131,16 +131,22 @@ def sample_student(
         file.info["l1_held_out"] = held_out_errors(student, pairs, variants, options, on)
 
 
+def open_checkpoint(weights: str | Path) -> tuple[Student, Header]:
+    """Return a student and the header of its checkpoint; raises `UserError` if it is damaged or another's."""
+    student, header = checkpoint.load(weights)
+    with reading(weights, "student of this project"):
+        require(header, HEADER)
+        require_place(weights, header.get("place"))
+    return student, header
+
+
 def open_student(weights: str | Path, held_out: str | Path) -> tuple[Student, Header, Pairs]:
     """Return a student, the header of its checkpoint, and the pairs that its teacher kept from training.
 
     Raises:
         UserError: a file is damaged, or the held-out pairs are of another teacher than the student's.
     """
-    student, header = checkpoint.load(weights)
-    with reading(weights, "student of this project"):
-        require(header, HEADER)
-        require_place(weights, header.get("place"))
+    student, header = open_checkpoint(weights)
     pairs = held_out_pairs(held_out, header["pairs"])
     if header["teacher"] not in (None, pairs.teacher):  # a published student does not name its teacher
         raise UserError(

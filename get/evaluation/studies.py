@@ -12,13 +12,11 @@ import torch
 from torch import Tensor
 
 from get.data.store import to_bytes
-from get.evaluation.samples import CHUNK, HEADER, new_samples
+from get.evaluation.samples import CHUNK, new_samples, open_checkpoint
 from get.files import UserError
 from get.log import Progress
-from get.reading import reading, require, require_place
 from get.runtime import pick_device
 from get.seeding import classes_of
-from get.student import checkpoint
 from get.student.equilibrium import SOLVERS, choose
 from get.student.families.get import GET
 from get.student.sampling import INITIAL, Samples, Sampling, sample
@@ -101,10 +99,7 @@ def sample_solvers(
 
 def _opened(weights: str | Path, samples: int, device: str) -> tuple[GET, dict[str, Any], Tensor]:
     """Return the GET at `weights`, what the info says of it, and the classes (samples,): i mod classes."""
-    student, header = checkpoint.load(weights)
-    with reading(weights, "student of this project"):
-        require(header, HEADER)
-        require_place(weights, header.get("place"))
+    student, header = open_checkpoint(weights)
     if not isinstance(student, GET):
         raise UserError(f"{weights} is of no GET; studies.sampled in the config may name GETs alone")
     about = {"nfe": 1, "conditional": student.conditional, "step": header["step"], "seed": header["seed"]}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 
 from get.paper import style
 from get.paper.results import Row, frame, over_iterations
@@ -165,36 +166,37 @@ def training_curves(histories: Sequence[Mapping[str, Any]], paths: Paths) -> Non
 def changes(found: pd.DataFrame, paths: Paths) -> None:
     """Draw the changes of FID with their intervals, a line for each comparison."""
     shown = found[found["to"].notna()]
-    figure, (axes,) = style.panels(1)
-    heights = -np.arange(len(shown))
     ends = shown[["change_low", "change_high"]].sub(shown["change"], axis=0).abs().to_numpy(float).T
-    look = style.look("get", 0) | {"linestyle": "none"}
-    axes.errorbar(shown["change"], heights, xerr=ends, **look, elinewidth=0.8, capsize=2)
-    axes.axvline(0, color="0.4", linewidth=0.6)
     several = shown["way"].nunique() > 1
     names = shown["student"] + (": " + shown["way"] if several else "")
-    axes.set_yticks(heights, names)
-    axes.set_ylim(heights[-1] - 0.6, 0.6)
+    figure, axes = _dots(names, shown["change"], ends)
+    axes.axvline(0, color="0.4", linewidth=0.6)
     axes.set_xlabel(f"change of {FID}, with its interval")
     style.save(figure, paths)
 
 
 def levels(found: pd.DataFrame, paths: Paths) -> None:
     """Draw FID itself with one standard deviation, a line for each way."""
-    figure, (axes,) = style.panels(1)
-    heights = -np.arange(len(found))
-    look = style.look("get", 0) | {"linestyle": "none"}
-    axes.errorbar(found["fid_train"], heights, xerr=found["fid_train_sd"], **look, elinewidth=0.8, capsize=2)
     names = found["way"] + (", " + found["decoded"] + " decoded" if "decoded" in found else "")
     names += found["lr"].map(", lr {:g}".format)
-    axes.set_yticks(heights, names)
-    axes.set_ylim(heights[-1] - 0.6, 0.6)
+    figure, axes = _dots(names, found["fid_train"], found["fid_train_sd"])
     axes.set_xlabel(FID)
     style.log_axis(axes, "x")
     low, high = axes.get_xlim()
     if high > 30 * low:  # beside long names there is room for the powers of ten
         style.ticks_at(axes, [10.0**power for power in range(-2, 6)])
     style.save(figure, paths)
+
+
+def _dots(names: pd.Series, x: pd.Series, errors: Any) -> tuple[Figure, Axes]:
+    """Draw a named line for each x, with a bar of its errors."""
+    figure, (axes,) = style.panels(1)
+    heights = -np.arange(len(names))
+    look = style.look("get", 0) | {"linestyle": "none"}
+    axes.errorbar(x, heights, xerr=errors, **look, elinewidth=0.8, capsize=2)
+    axes.set_yticks(heights, names)
+    axes.set_ylim(heights[-1] - 0.6, 0.6)
+    return figure, axes
 
 
 def over_evaluations(found: pd.DataFrame, paths: Paths) -> None:

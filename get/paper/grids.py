@@ -16,11 +16,8 @@ from get.paper.mosaic import GAP, tile
 from get.paper.style import plt
 
 NOISE = 3  # standard deviations of noise that are shown from black to white
-CELL, BESIDE, BAR = (
-    0.6,
-    1.25,
-    3.0,
-)  # inches: an image beside others, labels and scale beside them, a long scale
+CELL, BESIDE = 0.6, 1.25  # inches: an image beside others, labels and scale beside them
+BAR = 3.0  # inches: the scale, at most
 
 
 def figure4a(images: NDArray[np.uint8], title: str, paths: Iterable[str | Path], side: int = 10) -> None:

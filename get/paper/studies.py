@@ -18,12 +18,12 @@ from get.files import write_text
 from get.paper import figures, pages
 from get.paper.figures import Paths
 from get.paper.results import Row, advantage, measured
-from get.paper.tables import Cell, fixed, markdown, number, plus_minus, text
+from get.paper.tables import Cell, as_text, fixed, markdown, number, plus_minus, text
 
 RULES = {"lowest-residual": "lowest residual", "last": "last state"}
 INITIAL = {"independent": "one for each sample", "shared": "one for all samples", "zeros": "zero"}
 SOLVERS = {"plain": "plain", "anderson": "Anderson, ridge 1e-4", "anderson-ridge": "Anderson, ridge 1e-2"}
-TURNS = {"better": "lower", "worse": "higher", "undecided": "undecided", "no score": "no score"}
+TURNS = {"better": "lower", "worse": "higher", "undecided": "undecided", "no score": "not known"}
 Settings = Mapping[str, Any]  # of a study, from its settings file
 
 
@@ -140,8 +140,7 @@ def told(lines: pd.DataFrame, name: str = "student") -> str:
         those = lines[lines["turn"] == turn]
         changed = [f"{row[name]}{_stuck(row)} ({_change(row)})" for _, row in those.iterrows()]
         if changed:
-            is_turn = turn if turn != "no score" else "not known"
-            parts.append(f"{is_turn} for {', '.join(changed)}")
+            parts.append(f"{turn} for {', '.join(changed)}")
     return f"FID is {'; '.join(parts)}"
 
 
@@ -294,11 +293,6 @@ STUDIES = {
 }
 
 
-def readable(found: pd.DataFrame, columns: Mapping[str, Cell]) -> pd.DataFrame:
-    """Return what a reader wants of a study's lines, as text."""
-    return pd.DataFrame({name: [cell(row) for _, row in found.iterrows()] for name, cell in columns.items()})
-
-
 def write_study(
     name: str,
     rows: Sequence[Row],
@@ -317,7 +311,7 @@ def write_study(
     """
     study = STUDIES[name]
     found = study.lines(rows, settings)
-    shown = readable(_changed(found) if "Solver" in study.columns else found, study.columns)
+    shown = as_text(_changed(found) if "Solver" in study.columns else found, study.columns)
     left, words = [column in WORDS for column in shown], study.text(found)
     parts = [pages.paragraph(words), pages.table(shown, left), pages.paragraph(caption, "note")]
     write_text(paths["csv"], found.to_csv(index=False, float_format="%.6g"))

@@ -276,11 +276,14 @@ COLUMNS: dict[str, dict[str, Cell]] = {
 
 def readable(table: pd.DataFrame, number: str) -> pd.DataFrame:
     """Return what a reader wants of Table `number`, as text; the paper's columns only where it has any."""
-    shown = pd.DataFrame(
-        {name: [cell(row) for _, row in table.iterrows()] for name, cell in COLUMNS[number].items()}
-    )
+    shown = as_text(table, COLUMNS[number])
     empty = [name for name in (*_PAPER, *_COSTS_PAPER) if name in shown and (shown[name] == "-").all()]
     return shown.drop(columns=empty)
+
+
+def as_text(table: pd.DataFrame, columns: Mapping[str, Cell]) -> pd.DataFrame:
+    """Return the `columns` of a table as a reader sees them."""
+    return pd.DataFrame({name: [cell(row) for _, row in table.iterrows()] for name, cell in columns.items()})
 
 
 def write_table(
