@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
-from get.evaluation.costs import spread, timed
-from get.files import write_json
-from get.runtime import pick_device
+from get.costs.measure import spread, timed
+from get.runtime.device import pick_device
+from get.storage.atomic import write_json
 
 RESULTS = Path(__file__).with_name("results")
 CPU, CUDA = 2048, 8192  # sides of the square matrices that are multiplied

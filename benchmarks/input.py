@@ -23,13 +23,13 @@ import numpy as np
 import torch
 from common import Row, arguments, begin, finish, machine, spread, timed
 
-from get.evaluation.costs import WARM_UP
-from get.files import read_json
-from get.journal import read_journal
-from get.log import logging_to
+from get.costs.measure import WARM_UP
 from get.pairs.dataset import Batch, Pairs, training_pairs
 from get.pairs.shards import read_manifest, write_manifest, write_shard
-from get.seeding import Visits
+from get.runtime.log import logging_to
+from get.runtime.seeding import EpochSampler
+from get.storage.reading import read_json
+from get.training.journal import read_journal
 
 SHARD, SHAPE, CLASSES = 10_000, (3, 32, 32), 10
 COLD = 50  # batches; a hundredth of a million pairs, so that nearly none is met again
@@ -87,12 +87,12 @@ def memory() -> Row:
 
 def measure(pairs: Pairs, args: argparse.Namespace, device: torch.device, files: list[Path]) -> list[Row]:
     """Return the rows: reading from warm files, making float32 on the device, reading from cold files."""
-    visits, steps = Visits(len(pairs), args.batch, 0), count()
-    batch = pairs.batch(visits(next(steps)))
+    examples, steps = EpochSampler(len(pairs), args.batch, 0), count()
+    batch = pairs.batch(examples(next(steps)))
     stored = batch.noise.nbytes + batch.image.nbytes
 
     def read() -> Batch:
-        return pairs.batch(visits(next(steps)))
+        return pairs.batch(examples(next(steps)))
 
     warm(files)
     seconds = timed({"read, warm": read, "to float32": lambda: batch.on(device)}, device, args.batches)

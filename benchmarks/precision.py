@@ -14,11 +14,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from get.files import read_json, write_json
-from get.log import logging_to
 from get.paper import style
 from get.paper.style import plt
-from get.runtime import pick_device
+from get.runtime.device import pick_device
+from get.runtime.log import logging_to
+from get.storage.atomic import write_json
+from get.storage.reading import read_json
 from get.student.training import train_student
 
 

@@ -27,10 +27,10 @@ from common import Row, arguments, begin, finish, machine, spread, timed
 from torch.utils.data import Dataset
 
 from get.data.store import SPLITS, read_split
-from get.evaluation import scores
-from get.evaluation.features import Extractor
-from get.evaluation.samples import open_samples
-from get.evaluation.statistics import (
+from get.sampling.files import open_samples
+from get.scoring import scores
+from get.scoring.features import Extractor
+from get.scoring.metrics import (
     frechet,
     inception_scores,
     kernel_distances,
@@ -40,7 +40,7 @@ from get.evaluation.statistics import (
     resamples_of,
     square_root,
 )
-from get.files import read_json
+from get.storage.reading import read_json
 
 IS_PARTS = 10
 JOB = "import json, sys; from get.evaluation.scores import score_samples as f; f(**json.loads(sys.argv[1]))"

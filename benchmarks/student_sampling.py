@@ -17,14 +17,14 @@ import torch
 from common import Row, arguments, begin, finish, machine, spread, timed
 from torch.utils.flop_counter import FlopCounterMode
 
-from get.evaluation.costs import Inputs, operations
-from get.files import read_json
-from get.log import logging_to
-from get.runtime import autocast
+from get.costs.measure import Inputs, operations
+from get.networks.denoiser import Denoiser
+from get.runtime.device import autocast
+from get.runtime.log import logging_to
+from get.storage.reading import read_json
 from get.student.models import Student, build
 from get.teacher.generation import Sampler, sample
-from get.teacher.heun import evaluations
-from get.teacher.network import Denoiser
+from get.teacher.samplers.heun import evaluations
 from get.teacher.training import load
 
 SAMPLES = 50_000  # what the paper scores

@@ -24,10 +24,10 @@ from common import Row, arguments, begin, finish, machine, spread, timed
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from get.log import logging_to
+from get.networks.denoiser import Denoiser, build
+from get.runtime.log import logging_to
 from get.teacher.generation import Sampler, sample
-from get.teacher.heun import evaluations
-from get.teacher.network import Denoiser, build
+from get.teacher.samplers.heun import evaluations
 
 Sample = Callable[[Tensor, Tensor, int], Tensor]  # noise, label, steps -> images
 

@@ -22,15 +22,15 @@ import torch
 from common import Row, arguments, begin, finish, machine, spread, timed
 from torch import Tensor
 
-from get.evaluation.costs import operations, peak_memory
-from get.files import read_json
-from get.fitting import take_step
-from get.log import logging_to
-from get.state import State
+from get.costs.measure import operations, peak_memory
+from get.runtime.log import logging_to
+from get.storage.reading import read_json
 from get.student.checkpoint import to_published
 from get.student.losses import distillation_loss, supervised
 from get.student.models import Student, build
 from get.student.training import Distillation
+from get.training.loop import take_step
+from get.training.state import State
 
 LR, EMA, DECAY = 1e-4, 0.9999, 0.8  # as the published code has them
 # what run.sh of the published code says of the solver

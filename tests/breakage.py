@@ -31,7 +31,7 @@ import psutil
 import torch
 import yaml
 
-from get.journal import read_journal
+from get.training.journal import read_journal
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ("Snakefile", "workflow", "profiles", "envs", "get")

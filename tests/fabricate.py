@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from get.networks.denoiser import build
 from get.student.checkpoint import to_published
 from get.student.models import Student
-from get.teacher.network import build
 
 THEIRS = {  # our arguments of the U-Net, and what EDM's SongUNet calls them
     "size": "img_resolution",

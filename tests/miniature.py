@@ -17,8 +17,8 @@ from snakemake.utils import update_config
 from torch import nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from get.networks.denoiser import build as build_teacher
 from get.student.models import build as build_student
-from get.teacher.network import build as build_teacher
 
 CONFIGS = Path(__file__).parent.parent / "workflow/config"
 NETWORK = {

@@ -18,7 +18,8 @@ from fabricate_cifar import FOLDER, batch_pickle, cifar10_archive, write_archive
 
 from get.data.sets.cifar10 import BATCHES, REMEDY, _Unpickler, write_cifar10
 from get.data.store import read_split
-from get.files import UserError, sha256, verified_sha256
+from get.storage.errors import UserError
+from get.storage.hashing import sha256, verified_sha256
 
 Files = dict[str, bytes]
 

@@ -13,9 +13,9 @@ from torch.distributed.run import get_args_parser
 
 from get import cli
 from get.cli import arguments
-from get.files import UserError
+from get.storage.errors import UserError
+from get.storage.weights import write_weights
 from get.student.models import build
-from get.weights import write_weights
 
 
 @pytest.fixture(params=["get", "vit"])

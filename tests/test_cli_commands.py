@@ -17,18 +17,21 @@ from test_scores import classifier, noisy  # noqa: F401 (a fixture)
 from get import cli
 from get.cli import main
 from get.data.store import read_split, write_store
-from get.evaluation.comparison import short_names
-from get.evaluation.images import open_images, write_folder
-from get.evaluation.samples import new_samples, open_samples
-from get.evaluation.statistics import resamples_of
-from get.files import UserError, fingerprint, record_of, sha256, write_json
-from get.seeding import fold_in, normal
+from get.imports.students import import_student
+from get.networks import denoiser as network
+from get.runtime.seeding import fold_in, normal
+from get.sampling.comparison import short_names
+from get.sampling.files import new_samples, open_samples
+from get.sampling.one_step import great_circle
+from get.scoring.images import open_images, write_folder
+from get.scoring.metrics import resamples_of
+from get.storage.atomic import write_json
+from get.storage.errors import UserError
+from get.storage.hashing import fingerprint, record_of, sha256
+from get.storage.weights import write_weights
 from get.student import checkpoint, models
 from get.student.export import FEATURES
-from get.student.published import import_student
-from get.student.sampling import great_circle
-from get.teacher import generation, network
-from get.weights import write_weights
+from get.teacher import generation
 
 CPU = ["--device", "cpu"]
 
@@ -261,7 +264,7 @@ def test_resamples_are_drawn_by_a_name_of_their_own(
         seeds.append(seed)
         return resamples_of(count, number, seed)
 
-    monkeypatch.setattr("get.evaluation.scores.resamples_of", draw)
+    monkeypatch.setattr("get.scoring.scores.resamples_of", draw)
     options = ["--extractor", "classifier", "--weights", classifier, "--kid-subsets", 1, "--seed", 3, *CPU]
     run("score", digits, "--reference", digits, *options)
     assert seeds == [fold_in(3, "bootstrap")]
@@ -535,7 +538,7 @@ def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     def interrupted(path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("get.contents.describe", interrupted)
+    monkeypatch.setattr("get.cli.contents.describe", interrupted)
     assert main(["info", "x.h5"]) == 130
     assert capsys.readouterr().err.endswith("get: stopped\n")
 

@@ -13,9 +13,10 @@ from fabricate import edm_pickle, published_student
 from test_published import Call
 
 from get.cli import main
-from get.files import UserError, write_json
 from get.pairs.dataset import held_out_pairs, training_pairs
 from get.pairs.shards import read_manifest, verify
+from get.storage.atomic import write_json
+from get.storage.errors import UserError
 from get.student import checkpoint, models
 from get.teacher import training
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from conftest import GET, SHAPE, VIT
 
-from get.evaluation import costs
-from get.evaluation.costs import measure_costs, operations, training_step
+from get.costs import measure as costs
+from get.costs.measure import measure_costs, operations, training_step
 from get.student.models import build
 from get.student.training import Distillation
 
@@ -117,7 +117,7 @@ def test_too_little_memory_leaves_training_out(tmp_path: Path, monkeypatch: pyte
     def fail(*_: Any) -> None:
         raise torch.OutOfMemoryError("no memory")
 
-    monkeypatch.setattr("get.evaluation.costs.training_step", fail)
+    monkeypatch.setattr("get.costs.measure.training_step", fail)
     students = {"vit": {"model": {**SHAPE, **VIT}, "training": TRAINING}}
     output = tmp_path / "costs.json"
     measure_costs(students=students, evaluation=EVALUATION, threads=1, device="cpu", output=output)

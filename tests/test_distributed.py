@@ -23,13 +23,17 @@ from conftest import DISTILLATION, GET, NETWORK, ROOT, TRAINING, VIT
 from safetensors.torch import load_file
 from torch import Tensor
 
-from get import fitting, runtime
-from get.files import UserError, write_json
 from get.pairs.dataset import Batch, Pairs
-from get.runtime import Ahead, pick_device, process_group, rank
+from get.runtime import device
+from get.runtime.device import pick_device
+from get.runtime.prefetch import Prefetcher
+from get.runtime.processes import process_group, rank
+from get.storage.atomic import write_json
+from get.storage.errors import UserError
 from get.student import training
 from get.student.training import train_student
 from get.teacher.training import train_teacher
+from get.training import loop as fitting
 
 STEPS = 25  # two epochs of 200 pairs in batches of 16
 CUT = 10  # where half of a run ends
@@ -84,7 +88,7 @@ class Places:
         )  # fmt: skip
 
 
-def visits(places: Places) -> None:
+def examples(places: Places) -> None:
     """Write down the positions of the pairs that are read, z_0, and what dropout would draw."""
     seen: dict[str, list[Tensor]] = {"positions": [], "states": [], "dropout": []}
 
@@ -147,7 +151,7 @@ def compiled(places: Places) -> None:
 
 
 RUNS: dict[str, Callable[[Places], None]] = {
-    "plain": visits,
+    "plain": examples,
     "half": lambda places: places.student("half", CUT),
     "continued": lambda places: places.student("continued", start=places.one / "half" / f"{CUT}.pt"),
     "stopped": asked_to_stop,
@@ -337,9 +341,9 @@ def test_a_gpu_is_claimed_by_one_process_alone(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda n: SimpleNamespace(uuid=f"uuid-{n}"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(runtime, "_allow_tf32", lambda allowed: None)
+    monkeypatch.setattr(device, "_allow_tf32", lambda allowed: None)
     script = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print(); sys.stdin.read()"
-    runtime.claimed_gpu.cache_clear()
+    device.claimed_gpu.cache_clear()
     other = subprocess.Popen(
         [sys.executable, "-c", script, tmp_path / "get-gpu-uuid-0.lock"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -348,7 +352,7 @@ def test_a_gpu_is_claimed_by_one_process_alone(monkeypatch: pytest.MonkeyPatch, 
         assert other.stdout is not None
         other.stdout.readline()
         assert str(pick_device("auto")) == str(pick_device("cuda")) == "cuda:1"  # and it stays that one
-        runtime.claimed_gpu.cache_clear()  # as another process, for which none is left
+        device.claimed_gpu.cache_clear()  # as another process, for which none is left
         with pytest.raises(UserError, match="other jobs use all 2 visible GPUs; run as many at a time"):
             pick_device("cuda")
         assert str(pick_device("cuda:0")) == "cuda:0"
@@ -357,7 +361,7 @@ def test_a_gpu_is_claimed_by_one_process_alone(monkeypatch: pytest.MonkeyPatch, 
         assert str(pick_device("cuda")) == "cuda:0"  # a claim ends with its process
     finally:
         other.kill()
-        runtime.claimed_gpu.cache_clear()
+        device.claimed_gpu.cache_clear()
 
 
 # ------------------------------------------------------------------------------ batches prepared ahead
@@ -372,7 +376,7 @@ def test_ahead_makes_the_same_in_the_same_order() -> None:
         allowed.release()
         return step * step
 
-    with Ahead(make, 2) as ahead:
+    with Prefetcher(make, 2) as ahead:
         for step in range(7, 12):
             assert ahead(step) == step * step
             for _ in range(3 if step == 7 else 1):  # it works without being asked, and no further
@@ -382,7 +386,7 @@ def test_ahead_makes_the_same_in_the_same_order() -> None:
     assert thread is not main
     assert not thread.is_alive()
     assert made == [(step, thread) for step in range(7, 14)]
-    with Ahead(make, 0) as ahead:
+    with Prefetcher(make, 0) as ahead:
         assert ahead(3) == 9
     assert made[-1] == (3, main)
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from get.data.download import download
-from get.files import UserError, record_of
+from get.storage.errors import UserError
+from get.storage.hashing import record_of
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

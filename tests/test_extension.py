@@ -17,11 +17,11 @@ import yaml
 from conftest import ROOT
 from fabricate import edm_pickle
 
-from get import registry
+from get import plugins as registry
 from get.data import sets
-from get.files import UserError
-from get.registry import Argument
-from get.student import families
+from get.plugins import Argument
+from get.storage.errors import UserError
+from get.student import architectures as families
 from get.student.losses import supervised
 
 TEACHER = {

@@ -1,6 +1,7 @@
 """Files are whole or absent, say what they hold, and are written by one process at a time."""
 
 import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -10,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from get import files
-from get.files import Lock, UserError, atomic, new_folder, read_json, record_of, write_json, write_text
+from get.storage import atomic as files
+from get.storage.atomic import atomic, new_folder, write_json, write_text
+from get.storage.errors import UserError
+from get.storage.hashing import record_of
+from get.storage.lock import Lock
+from get.storage.reading import read_json
 
 
 def half_write(path: Path, error: Exception) -> None:
@@ -140,7 +145,7 @@ def test_the_workflow_is_named_for_what_it_makes(
 
 HOLD = """
 import sys, time
-from get.files import Lock
+from get.storage.lock import Lock
 print(Lock(sys.argv[1]).acquire(), flush=True)
 time.sleep(600)
 """
@@ -176,14 +181,14 @@ def test_a_lock_whose_file_was_just_removed_is_not_taken_for_held(
     """Between opening and locking, its holder releases it: locking the removed file must not count."""
     first, second = Lock(tmp_path / "x.lock"), Lock(tmp_path / "x.lock")
     assert first.acquire()
-    real = files.fcntl.flock
+    real = fcntl.flock
 
     def flock(file: int, how: int) -> None:
-        monkeypatch.setattr(files.fcntl, "flock", real)
+        monkeypatch.setattr(fcntl, "flock", real)
         first.release()
         real(file, how)
 
-    monkeypatch.setattr(files.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     assert not second.acquire()
     assert second.acquire()
 
@@ -192,5 +197,5 @@ def test_without_locks_the_work_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     def flock(*_: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(files.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     assert Lock(tmp_path / "x.lock").acquire()

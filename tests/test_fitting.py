@@ -19,17 +19,18 @@ from conftest import DISTILLATION, GET, NETWORK, TRAINING, VIT
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from get import fitting
 from get.data.sets.digits import write_digits
-from get.evaluation.features import train_classifier
-from get.files import UserError, write_json
-from get.fitting import Diverged, Optimisation, Stopped, trained
-from get.journal import read_journal
-from get.runtime import autocast
-from get.state import AdamW
+from get.runtime.device import autocast
+from get.scoring.extractors.classifier import train_classifier
+from get.storage.atomic import write_json
+from get.storage.errors import UserError
 from get.student import checkpoint, training
 from get.student.training import mean_image_error, train_student
 from get.teacher.training import train_teacher
+from get.training import loop as fitting
+from get.training.journal import read_journal
+from get.training.loop import Diverged, Stopped, trained
+from get.training.optimisation import AdamW, Optimisation
 
 AdamWOfTorch = partial(torch.optim.AdamW, fused=True)
 

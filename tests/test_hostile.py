@@ -35,28 +35,35 @@ from conftest import DISTILLATION, GET, NETWORK, ROOT, VIT
 from fabricate import edm_pickle, published_student
 from fabricate_cifar import cifar10_archive
 
+from get.costs.measure import measure_costs
 from get.data.sets.cifar10 import write_cifar10
 from get.data.store import SPLITS, read_split, write_store
-from get.evaluation.costs import measure_costs
-from get.evaluation.features import Classifier, Extractor, _only_weights
-from get.evaluation.samples import open_samples, sample_student, teacher_samples
-from get.evaluation.scores import Source, read_reference, score_samples, write_reference
-from get.evaluation.statistics import read_moments
-from get.files import UserError, read_json, record_of, write_json
+from get.imports.students import import_student
+from get.imports.teachers import import_teacher
+from get.networks import denoiser as network
 from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
 from get.pairs.shards import HELD_OUT, read_manifest, write_manifest
 from get.paper.claims import reproduction
 from get.paper.results import over_iterations, read_costs, read_history, read_rows
 from get.paper.tables import TABLES, readable
-from get.reading import place
+from get.sampling.files import open_samples
+from get.sampling.sources import teacher_samples
+from get.sampling.students import sample_student
+from get.scoring.extractors.classifier import Classifier
+from get.scoring.extractors.inception import only_weights
+from get.scoring.features import Extractor
+from get.scoring.metrics import read_moments
+from get.scoring.reference import Source, read_reference, write_reference
+from get.scoring.scores import score_samples
+from get.storage.atomic import write_json
+from get.storage.errors import UserError
+from get.storage.hashing import record_of
+from get.storage.reading import place, read_json
+from get.storage.weights import write_weights
 from get.student import checkpoint, models
-from get.student.published import import_student
 from get.student.training import train_student
-from get.teacher import network
 from get.teacher.generation import Sampler, write_pairs
-from get.teacher.published import import_teacher
 from get.teacher.training import load
-from get.weights import write_weights
 
 COUNT = int(os.environ.get("GET_FUZZ", "100"))
 MEGABYTES = 400  # what reading one file may take; those here have some kilobytes
@@ -281,7 +288,7 @@ KINDS = {
     "published student": Kind("inputs/get.pth", student_of),
     "published teacher": Kind("inputs/edm.pkl", teacher_of),
     "archive": Kind("inputs/cifar.tar.gz", cifar10_of),
-    "inception": Kind("inputs/inception.pth", lambda root: _only_weights(root / "inputs/inception.pth")),
+    "inception": Kind("inputs/inception.pth", lambda root: only_weights(root / "inputs/inception.pth")),
 }
 KINDS["state"] = Kind("students/get/seed0/2.pt", state_of)
 REMEDIES = (
@@ -629,7 +636,7 @@ def test_scores_that_are_missing(root: Path) -> None:
 
 
 def test_statistics_that_unfold(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("get.evaluation.statistics.LARGEST", 10**7)
+    monkeypatch.setattr("get.scoring.metrics.LARGEST", 10**7)
     path = root / "features/reference-train.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("mu.npy", "w") as file:
         file.write(bytes(10**7 + 1))

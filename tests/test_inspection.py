@@ -9,9 +9,11 @@ import pytest
 from test_fitting import student
 
 from get.cli import main
-from get.files import Lock, UserError, write_json
-from get.inspection import runs, verify_folder
-from get.journal import Journal
+from get.cli.inspection import runs, verify_folder
+from get.storage.atomic import write_json
+from get.storage.errors import UserError
+from get.storage.lock import Lock
+from get.training.journal import Journal
 
 
 @pytest.fixture(scope="module")

@@ -18,14 +18,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_fitting import Killed, Quadratic, options, save_every_step, student, three, train_quadratic
 from torch import Tensor
 
-from get import fitting, runtime
-from get.files import Lock, UserError
-from get.fitting import Stopped, trained
-from get.journal import Journal, read_journal
-from get.runtime import stop_time, within_memory
+from get.networks.denoiser import build as build_teacher
+from get.runtime import device, processes
+from get.runtime.limits import stop_time, within_memory
+from get.storage.errors import UserError
+from get.storage.lock import Lock
 from get.student.training import Distillation
 from get.teacher import generation
-from get.teacher.network import build as build_teacher
+from get.training import loop as fitting
+from get.training.journal import Journal, read_journal
+from get.training.loop import Stopped, trained
 
 
 def run_here(code: str, *arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -117,9 +119,9 @@ NO_STEP = """
     import sys, time
     from pathlib import Path
     from test_fitting import Quadratic, options, three
-    from get import fitting
-    from get.files import UserError
-    from get.log import logging_to
+    from get.training import loop as fitting
+    from get.storage.errors import UserError
+    from get.runtime.log import logging_to
 
     path, seconds, duration = Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
     fitting.stop_time = lambda: time.time() + seconds
@@ -217,11 +219,11 @@ def test_other_errors_are_no_lack_of_memory() -> None:
 SHORT = """
     import resource, sys, torch
     from conftest import DISTILLATION, GET, SHAPE
-    from get.files import UserError
-    from get.log import logging_to
-    from get.seeding import classes_of
+    from get.storage.errors import UserError
+    from get.runtime.log import logging_to
+    from get.runtime.seeding import classes_of
     from get.student.models import build
-    from get.student.sampling import Sampling, sample
+    from get.sampling.one_step import Sampling, sample
 
     torch.set_num_threads(1)
     model = build({**GET, **SHAPE, "width": 64}).eval()
@@ -370,12 +372,12 @@ def test_without_tensorboard_the_journal_is_enough(tmp_path: Path, monkeypatch: 
 
 def test_a_job_that_was_promised_gpus_fails_where_there_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="a GPU was asked for"):
-        runtime.pick_device("cuda")
+        device.pick_device("cuda")
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with (
         pytest.raises(UserError, match="4 processes on this machine want a GPU each, but torch sees 2 GPUs"),
-        runtime.process_group("cuda"),
+        processes.process_group("cuda"),
     ):
         pass

@@ -21,8 +21,8 @@ import yaml
 from conftest import ROOT
 from miniature import CONFIGS, merged, mini_config, write_inputs
 
-from get.files import sha256
-from get.weights import read_header
+from get.storage.hashing import sha256
+from get.storage.weights import read_header
 
 RESULTS = "results/cifar10-mini"
 FILES = f"{RESULTS}/fabricated"

@@ -7,7 +7,7 @@ import torch
 from conftest import GET, SHAPE, VIT
 from torch.utils.flop_counter import FlopCounterMode
 
-from get.files import UserError
+from get.storage.errors import UserError
 from get.student import models
 from get.student.losses import supervised
 from get.student.models import Student, build, parameter_count

@@ -18,14 +18,15 @@ from conftest import NETWORK, SHAPE
 from numpy.typing import NDArray
 
 from get.cli import main
-from get.files import UserError, record_of
+from get.networks.denoiser import build
 from get.pairs.dataset import Batch, Pairs, held_out_pairs, training_pairs
 from get.pairs.shards import HELD_OUT, read_manifest, shard_range, verify, write_manifest, write_shard
-from get.seeding import normal
+from get.runtime.seeding import normal
+from get.storage.errors import UserError
+from get.storage.hashing import record_of
+from get.storage.weights import write_weights
 from get.teacher import generation
 from get.teacher.generation import Sampler, write_pairs
-from get.teacher.network import build
-from get.weights import write_weights
 
 SAMPLER = Sampler(3, 0.01, 10, 7, "float32", 8)
 

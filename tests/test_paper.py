@@ -19,7 +19,6 @@ from matplotlib.text import Annotation, Text
 from pylatexenc.latexwalker import LatexEnvironmentNode, LatexWalker
 from sklearn.isotonic import isotonic_regression
 
-from get.files import sha256, write_text
 from get.paper import figures, grids, pages, style
 from get.paper.claims import reproduction, write_reproduction
 from get.paper.mosaic import tile, write_grid
@@ -29,6 +28,8 @@ from get.paper.results import AVERAGED, Row, advantage, measured, over_iteration
 from get.paper.studies import STUDIES, write_study
 from get.paper.summary import answer, costs_page, in_order, markdown
 from get.paper.tables import COLUMNS, TABLES, readable, write_table
+from get.storage.atomic import write_text
+from get.storage.hashing import sha256
 
 NAN = float("nan")
 GET = {"family": "get", "iterations": 6, "conditioning": "injection"}

@@ -17,18 +17,19 @@ from conftest import DISTILLATION, GET, ROOT, SHAPE
 from miniature import mini_config
 from test_workflow import Config, planned, snakemake
 
-from get.evaluation import calibration, plan
-from get.evaluation.calibration import Found, start
-from get.evaluation.jobs import Experiment, Job, Work, measure, sizes
-from get.evaluation.plan import Needs, Slot, make_plan, schedule
-from get.evaluation.samples import new_samples
-from get.evaluation.timing import timing
-from get.files import UserError, write_json
-from get.fitting import State
-from get.seeding import classes_of
+from get.costs import calibration, plan
+from get.costs.calibration import Found, start
+from get.costs.jobs import Experiment, Job, Work, measure, sizes
+from get.costs.plan import Needs, Slot, make_plan, schedule
+from get.costs.timing import timing
+from get.runtime.seeding import classes_of
+from get.sampling.files import new_samples
+from get.storage.atomic import write_json
+from get.storage.errors import UserError
+from get.storage.weights import write_weights
 from get.student.models import build
 from get.student.training import Distillation
-from get.weights import write_weights
+from get.training.state import State
 
 CPU = torch.device("cpu")
 CONFIGS = {
@@ -196,7 +197,7 @@ def test_gpus_are_shared() -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """A clock that stands still but for what it is told."""
     now = [0.0]
-    monkeypatch.setattr("get.evaluation.calibration.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("get.costs.calibration.time.perf_counter", lambda: now[0])
 
     def pass_by(seconds: float) -> None:
         now[0] += seconds

@@ -18,13 +18,15 @@ from conftest import DISTILLATION, GET, NETWORK, VIT, Reference
 from fabricate import Persistent, edm_network, edm_pickle, published_modules, published_student, random_state
 from torch import Tensor, nn
 
-from get.files import UserError, sha256, write_json
+from get.imports.students import import_student
+from get.imports.teachers import import_teacher
+from get.networks import denoiser as network
+from get.storage.atomic import write_json
+from get.storage.errors import UserError
+from get.storage.hashing import sha256
+from get.storage.weights import read_header
 from get.student import checkpoint, models
-from get.student.published import import_student
-from get.teacher import network
-from get.teacher.published import import_teacher
 from get.teacher.training import load
-from get.weights import read_header
 
 TEACHER = {**NETWORK, "channels": 1, "size": 8, "classes": 10}
 SMALL = {**TEACHER, "channel_mult": [1], "model_channels": 4, "attention_resolutions": []}

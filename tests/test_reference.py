@@ -4,12 +4,12 @@ import pytest
 import torch
 from conftest import Reference
 
+from get.networks import denoiser as network
 from get.student.checkpoint import from_published, to_published
 from get.student.losses import distillation_loss, supervised
 from get.student.models import Student, build
 from get.student.transformer import sincos_positions
-from get.teacher import network
-from get.teacher.heun import heun, noise_levels
+from get.teacher.samplers.heun import heun, noise_levels
 
 STUDENTS = ["get_uncond", "get_cond", "vit_uncond", "vit_cond"]
 TOLERANCE = 1e-9

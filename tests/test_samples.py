@@ -9,22 +9,16 @@ import torch
 from conftest import GET, SHAPE, VIT
 
 from get.data.store import read_split, to_bytes
-from get.evaluation.samples import (
-    SampleFile,
-    answer,
-    baseline_samples,
-    held_out_errors,
-    open_samples,
-    sample_student,
-    teacher_samples,
-)
-from get.files import UserError
 from get.pairs.dataset import held_out_pairs, training_pairs
 from get.pairs.shards import read_manifest
+from get.sampling.files import SampleFile, open_samples
+from get.sampling.one_step import Sampling, sample
+from get.sampling.sources import baseline_samples, teacher_samples
+from get.sampling.students import answer, held_out_errors, sample_student
+from get.storage.errors import UserError
+from get.storage.weights import write_weights
 from get.student import checkpoint
 from get.student.models import build
-from get.student.sampling import Sampling, sample
-from get.weights import write_weights
 
 
 def student(path: Path, model: dict[str, Any], **header: Any) -> Path:

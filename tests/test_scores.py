@@ -18,20 +18,11 @@ from torch_fidelity.registry import register_feature_extractor
 
 from get.cli import main
 from get.data.store import read_split, to_bytes, to_unit
-from get.evaluation.features import Extractor, Features, import_inception, train_classifier
-from get.evaluation.samples import new_samples
-from get.evaluation.scores import (
-    Reference,
-    Scoring,
-    Source,
-    bootstrap,
-    compare_with_train,
-    nearest_distance,
-    read_reference,
-    score,
-    write_reference,
-)
-from get.evaluation.statistics import (
+from get.imports.inception import import_inception
+from get.sampling.files import new_samples
+from get.scoring.extractors.classifier import train_classifier
+from get.scoring.features import Extractor, Features
+from get.scoring.metrics import (
     Moments,
     frechet,
     kernel_distances,
@@ -42,7 +33,9 @@ from get.evaluation.statistics import (
     square_root,
     write_moments,
 )
-from get.files import UserError
+from get.scoring.reference import Reference, Source, read_reference, write_reference
+from get.scoring.scores import Scoring, bootstrap, compare_with_train, nearest_distance, score
+from get.storage.errors import UserError
 
 CPU = torch.device("cpu")
 SCORING = Scoring(splits=5, bootstrap=10, kid_subsets=20, kid_subset_size=100, nearest=50)
@@ -205,7 +198,7 @@ def test_kid_precision_and_recall_are_those_of_torch_fidelity(
     count: int, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In float64, in which torch-fidelity too computes with features of that type."""
-    monkeypatch.setattr("get.evaluation.statistics.DISTANCES", 70)
+    monkeypatch.setattr("get.scoring.metrics.DISTANCES", 70)
     source = np.random.default_rng(0)
     ours, real = source.gamma(2, 1.1, (count, width)), source.gamma(2, 1.0, (count - 20, width))
     theirs = [torch.from_numpy(rows) for rows in (ours, real)]
@@ -282,7 +275,7 @@ def test_nearest_distance_finds_copies(digits: Path) -> None:
 
 def test_moments_in_chunks_are_those_of_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.random.default_rng(0).standard_normal((101, 6)).astype(np.float32) + 3
-    monkeypatch.setattr("get.evaluation.statistics.CHUNK", 10)
+    monkeypatch.setattr("get.scoring.metrics.CHUNK", 10)
     found = moments(rows, CPU)
     np.testing.assert_allclose(found.mu, rows.mean(0, dtype=np.float64), rtol=1e-12)
     np.testing.assert_allclose(found.sigma, np.cov(rows.astype(np.float64).T), rtol=1e-9)
@@ -297,7 +290,7 @@ def test_resamples_together_are_those_one_by_one(monkeypatch: pytest.MonkeyPatch
     ours, real = (source.standard_normal((80, 5)).astype(np.float32) for _ in range(2))
     references, shares = {"train": reference_of(real)}, resamples_of(80, 7, 0)
     found = bootstrap(Features(ours, ours), references, shares, CPU)
-    monkeypatch.setattr("get.evaluation.scores.TOGETHER", 5 * 5 * 3)
+    monkeypatch.setattr("get.scoring.scores.TOGETHER", 5 * 5 * 3)
     again = bootstrap(Features(ours, ours), references, shares, CPU)
     np.testing.assert_allclose(again["fid_train"], found["fid_train"], rtol=1e-9)
     for row, value in zip(shares, found["fid_train"], strict=True):

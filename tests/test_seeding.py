@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from get.pairs.shards import HELD_OUT
-from get.seeding import BLOCK, Visits, fold_in, normal
-from get.student.families.get import GET
+from get.runtime.seeding import BLOCK, EpochSampler, fold_in, normal
+from get.sampling.one_step import Sampling, _initial_state, sample
+from get.student.architectures.get import GET
 from get.student.models import Generated
-from get.student.sampling import Sampling, _initial_state, sample
 from get.teacher.generation import draw
 
 
@@ -65,21 +65,21 @@ def test_evaluation_noise_is_no_pair() -> None:
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 3))
 @settings(max_examples=60, deadline=None)
 def test_every_epoch_visits_everything_once(count: int, batch: int, seed: int) -> None:
-    visits = Visits(count, batch, seed)
+    examples = EpochSampler(count, batch, seed)
     steps = -(-3 * count // batch)
-    order = torch.cat([visits(step) for step in range(steps)])[: 3 * count]
+    order = torch.cat([examples(step) for step in range(steps)])[: 3 * count]
     for epoch in order.view(3, count):
         assert epoch.sort().values.tolist() == list(range(count))
 
 
 def test_epochs_have_orders_of_their_own() -> None:
-    visits = Visits(100, 100, 0)
-    assert visits(0).tolist() != visits(1).tolist()
-    assert visits(0).tolist() != Visits(100, 100, 1)(0).tolist()
+    examples = EpochSampler(100, 100, 0)
+    assert examples(0).tolist() != examples(1).tolist()
+    assert examples(0).tolist() != EpochSampler(100, 100, 1)(0).tolist()
 
 
 def test_a_batch_is_a_function_of_the_step() -> None:
-    forward, jumping = Visits(100, 16, 5), Visits(100, 16, 5)
+    forward, jumping = EpochSampler(100, 16, 5), EpochSampler(100, 16, 5)
     batches = [forward(step) for step in range(20)]
     for step in (19, 3, 7, 0):
         assert jumping(step).tolist() == batches[step].tolist()

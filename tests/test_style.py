@@ -47,11 +47,11 @@ for module in pkgutil.walk_packages(get.__path__, 'get.'):
     [
         (
             "torch",
-            "get.cli get.contents get.data.download get.inspection get.pairs.shards get.paper.claims "
+            "get.cli get.cli.contents get.data.download get.cli.inspection get.pairs.shards get.paper.claims "
             "get.paper.figures",
         ),
-        ("sklearn", "get.paper.claims get.paper.figures get.paper.grids get.evaluation.scores"),
-        ("torchvision", "get.evaluation.scores get.evaluation.samples"),
+        ("sklearn", "get.paper.claims get.paper.figures get.paper.grids get.scoring.scores"),
+        ("torchvision", "get.scoring.scores get.sampling.students"),
     ],
 )
 def test_what_takes_seconds_to_import_is_imported_where_it_is_needed(spared: str, modules: str) -> None:

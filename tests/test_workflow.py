@@ -22,7 +22,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from get.files import sha256
+from get.storage.hashing import sha256
 
 Config = dict[str, Any]
 SHOWN = {"table", "figure", "reproduction", "summary"}

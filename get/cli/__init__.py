@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 
 from get.cli import checks, compare, export, imports, info, plan, sample, scores, training
-from get.files import UserError
-from get.log import log, logging_to
+from get.runtime.log import log, logging_to
+from get.storage.errors import UserError
 
 STOPPED = 130  # the exit code after Ctrl-C, as of every program
 

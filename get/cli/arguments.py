@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from get.files import UserError
+from get.storage.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from get.student.sampling import Sampling
+    from get.sampling.one_step import Sampling
 
 Commands = Any  # argparse does not name the class of its subparsers
 MOST = 10_000_000  # samples of one command
@@ -87,7 +87,7 @@ def add_draws(command: argparse.ArgumentParser, seeds: str) -> Any:
 
 def sampling_of(args: argparse.Namespace, initial: str | None = None) -> "Sampling":
     """Return how students are sampled, by the options of `add_draws`; `initial` says which z_0."""
-    from get.student.sampling import Sampling
+    from get.sampling.one_step import Sampling
 
     given = {"iterations": args.iterations, "rule": args.rule, "initial": initial}
     return Sampling(args.batch, **{name: value for name, value in given.items() if value is not None})
@@ -103,7 +103,7 @@ def print_json(value: Any) -> None:
 
 def labels_of(args: argparse.Namespace, classes: int) -> "Tensor":
     """Return the labels (B,) of the samples `args.seeds`; raises `UserError` if --label is no class."""
-    from get.seeding import classes_of
+    from get.runtime.seeding import classes_of
 
     if args.label is None:
         return classes_of(args.seeds, classes)

@@ -10,7 +10,7 @@ from get.cli.arguments import Commands, add_command, add_json, print_json
 
 def verify(args: argparse.Namespace) -> None:
     """Run `get verify`: hash a results folder, or the shards of a manifest, again."""
-    from get.inspection import verify_folder
+    from get.cli.inspection import verify_folder
     from get.pairs.shards import verify
 
     found: dict[str, Any] = {}
@@ -33,7 +33,7 @@ def status(args: argparse.Namespace) -> None:
     """Run `get status`: how far each training is."""
     from tabulate import tabulate
 
-    from get.inspection import runs
+    from get.cli.inspection import runs
 
     found = runs(args.results)
     if args.json:

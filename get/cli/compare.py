@@ -15,7 +15,7 @@ from get.cli.arguments import (
     print_json,
     sampling_of,
 )
-from get.files import UserError
+from get.storage.errors import UserError
 
 MOST_ROWS = 50
 EDM = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}  # its noise levels, as in the paper's pairs
@@ -24,9 +24,9 @@ EDM = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}  # its noise levels, a
 def compare(args: argparse.Namespace) -> None:
     """Run `get compare`."""
     from get.data.store import to_bytes
-    from get.evaluation.comparison import compare
     from get.paper.grids import same_noise
-    from get.runtime import pick_device
+    from get.runtime.device import pick_device
+    from get.sampling.comparison import compare
     from get.teacher.generation import Sampler
 
     if len(args.seeds) > MOST_ROWS:

@@ -8,7 +8,7 @@ from get.cli.arguments import Commands, add_command, ending
 
 def export(args: argparse.Namespace) -> None:
     """Run `get export`."""
-    from get.files import UserError
+    from get.storage.errors import UserError
     from get.student.export import export_card, export_published
 
     if args.out.suffix == ".pth":

@@ -8,7 +8,7 @@ from get.cli.arguments import Commands, add_command, ending, natural, positive, 
 
 def pairs(args: argparse.Namespace) -> None:
     """Run `get import pairs`."""
-    from get.pairs.published import import_pairs
+    from get.imports.pairs import import_pairs
 
     manifest = import_pairs(source=args.source, held_out=args.held_out, output=args.out)
     count = sum(shard.count for shard in manifest.training())
@@ -18,7 +18,7 @@ def pairs(args: argparse.Namespace) -> None:
 
 def teacher(args: argparse.Namespace) -> None:
     """Run `get import teacher`."""
-    from get.teacher.published import import_teacher
+    from get.imports.teachers import import_teacher
 
     import_teacher(
         source=args.source,
@@ -33,7 +33,7 @@ def teacher(args: argparse.Namespace) -> None:
 
 def student(args: argparse.Namespace) -> None:
     """Run `get import student`."""
-    from get.student.published import import_student
+    from get.imports.students import import_student
 
     import_student(
         source=args.source,

@@ -5,14 +5,14 @@ import os
 from pathlib import Path
 
 from get.cli.arguments import Commands, add_command, ending, natural, positive
-from get.files import UserError
+from get.storage.errors import UserError
 
 SCRIPTS = Path("workflow/scripts")
 
 
 def plan(args: argparse.Namespace) -> None:
     """Run `get plan`."""
-    from get.evaluation.plan import make_plan
+    from get.costs.plan import make_plan
 
     if not (args.scripts / "train_classifier.py").exists():
         raise UserError(f"--scripts {args.scripts} are not the workflow's; name the repository's {SCRIPTS}")

@@ -15,7 +15,7 @@ from get.cli.arguments import (
     positive,
     sampling_of,
 )
-from get.files import UserError
+from get.storage.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from get.sampling.one_step import Sampling
     from get.student.models import Student
-    from get.student.sampling import Sampling
 
 
 LONGEST = 1000  # images of a strip
@@ -35,12 +35,12 @@ def sample(args: argparse.Namespace) -> None:
     import numpy as np
 
     from get.data.store import to_bytes
-    from get.evaluation.images import write_folder
     from get.paper.mosaic import write_grid
-    from get.runtime import pick_device
+    from get.runtime.device import pick_device
+    from get.sampling.one_step import sample
+    from get.scoring.images import write_folder
     from get.student import checkpoint
     from get.student.models import parameter_count
-    from get.student.sampling import sample
 
     student, header = checkpoint.load(args.checkpoint)
     device = pick_device(args.device)
@@ -86,7 +86,7 @@ def _strip(
 
     from get.data.store import to_bytes
     from get.paper.mosaic import write_grid
-    from get.student.sampling import interpolate
+    from get.sampling.one_step import interpolate
 
     args.seeds = args.interpolate[:1]
     label = int(labels_of(args, classes if student.conditional else 0)[0])
@@ -108,7 +108,7 @@ def _sample_file(
     info: dict[str, Any],
 ) -> None:
     """Write a sample file as the workflow does, of one variant, which `get score` reads."""
-    from get.evaluation.samples import new_samples
+    from get.sampling.files import new_samples
 
     done = 0
     with new_samples(path, [variant], labels, shape) as file:

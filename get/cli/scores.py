@@ -15,15 +15,15 @@ from get.cli.arguments import (
     print_json,
     several,
 )
-from get.files import UserError
+from get.storage.errors import UserError
 
 
 def score(args: argparse.Namespace) -> None:
     """Run `get score`: FID, KID, IS, precision and recall of images against a reference."""
-    from get.evaluation.features import Extractor
-    from get.evaluation.images import open_images
-    from get.evaluation.scores import Scoring, score_images
-    from get.evaluation.statistics import NEIGHBOUR
+    from get.scoring.features import Extractor
+    from get.scoring.images import open_images
+    from get.scoring.metrics import NEIGHBOUR
+    from get.scoring.scores import Scoring, score_images
 
     options = Scoring(args.splits, args.bootstrap, args.kid_subsets, args.kid_subset_size, nearest=0)
     extract = Extractor(args.extractor, args.weights, args.device, args.batch)
@@ -61,10 +61,10 @@ def statistics(args: argparse.Namespace) -> None:
     """Run `get statistics`: mean and covariance of the features of images, as .npz."""
     import tempfile
 
-    from get.evaluation.features import Extractor
-    from get.evaluation.images import open_images
-    from get.evaluation.statistics import moments, write_moments
-    from get.runtime import pick_device
+    from get.runtime.device import pick_device
+    from get.scoring.features import Extractor
+    from get.scoring.images import open_images
+    from get.scoring.metrics import moments, write_moments
 
     extract = Extractor(args.extractor, args.weights, args.device, args.batch)
     with open_images(args.samples, args.choice) as images, tempfile.TemporaryDirectory() as scratch:
@@ -81,7 +81,7 @@ def _require_enough(path: Path, images: Sized, least: int) -> None:
 
 def fid(args: argparse.Namespace) -> None:
     """Run `get fid`: the Frechet distance of two .npz files of mu and sigma."""
-    from get.evaluation.statistics import frechet, read_moments, square_root
+    from get.scoring.metrics import frechet, read_moments, square_root
 
     ours, real = (read_moments(path) for path in (args.ours, args.real))
     if ours.mu.shape != real.mu.shape:

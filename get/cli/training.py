@@ -8,7 +8,7 @@ from get.cli.arguments import Commands, add_command, add_device, json_object, po
 
 def train_teacher(args: argparse.Namespace) -> None:
     """Run `get train-teacher`."""
-    from get.runtime import process_group
+    from get.runtime.processes import process_group
     from get.teacher.training import train_teacher
 
     with process_group(args.device):
@@ -24,7 +24,7 @@ def train_teacher(args: argparse.Namespace) -> None:
 
 def train_student(args: argparse.Namespace) -> None:
     """Run `get train-student`."""
-    from get.runtime import process_group
+    from get.runtime.processes import process_group
     from get.student.training import train_student
 
     with process_group(args.device):

@@ -18,9 +18,11 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from get import __version__
-from get.files import UserError, atomic, read_json, write_json, write_text
-from get.files import sha256 as sha256_of
-from get.log import Progress, log
+from get.runtime.log import Progress, log
+from get.storage.atomic import atomic, write_json, write_text
+from get.storage.errors import UserError
+from get.storage.hashing import sha256 as sha256_of
+from get.storage.reading import read_json
 
 MB = 10**6
 LOCAL = "or set path in the config, in place of url, to a local copy"

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from get.files import atomic
-from get.hdf5 import dataset
-from get.reading import reading, require_unchanged
+from get.storage.atomic import atomic
+from get.storage.hdf5 import dataset
+from get.storage.reading import reading, require_unchanged
 
 SPLITS = ("train", "test")
 

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from get.files import UserError
 from get.pairs.shards import HELD_OUT, Content, Manifest, changed, open_shard, remedy
-from get.reading import AGAIN, reading
-from get.runtime import send
+from get.runtime.device import send
+from get.storage.errors import UserError
+from get.storage.reading import AGAIN, reading
 
 OTHER_FILES = 256  # that a process may have open beside its shards
 

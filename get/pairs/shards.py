@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from get import __version__
-from get.files import UserError, atomic, read_json, sha256, write_json
-from get.hdf5 import dataset
-from get.log import Progress
-from get.reading import reading, require, require_unchanged
+from get.runtime.log import Progress
+from get.storage.atomic import atomic, write_json
+from get.storage.errors import UserError
+from get.storage.hashing import sha256
+from get.storage.hdf5 import dataset
+from get.storage.reading import read_json, reading, require, require_unchanged
 
 HELD_OUT = 2**40  # first index of the held-out range
 LARGEST_PIXEL = 10.0  # a teacher's pixel beyond this is a failure, not an image (they lie in about [-1, 1])

@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from get.files import write_text
 from get.paper import pages
 from get.paper.published import CHECKPOINTED, numbers_of, published
 from get.paper.results import Z95, Advantage, Row, advantage
 from get.paper.tables import MEGA, fixed, markdown
+from get.storage.atomic import write_text
 
 TOLERANCE = 0.03
 TABLES = ("1", "2", "3", "4", "6")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from get.files import atomic
+from get.storage.atomic import atomic
 
 GAP = 1  # pixels between images
 

@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from get import __version__
-from get.files import sha256
 from get.paper import pages
 from get.paper.tables import fixed
-from get.reading import reading
+from get.storage.hashing import sha256
+from get.storage.reading import reading
 
 PACKAGES = (
     "torch", "numpy", "pandas", "h5py", "safetensors", "scikit-learn", "torch-fidelity", "matplotlib",

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from get.files import UserError, read_json
-from get.reading import AGAIN, NUMBER, reading, require, require_numbers, require_place
+from get.storage.errors import UserError
+from get.storage.reading import AGAIN, NUMBER, read_json, reading, require, require_numbers, require_place
 
 Scores = Mapping[str, Any]  # the JSON of one score file
 Costs = Mapping[str, Any]  # the entry of one student in the JSON of `costs`

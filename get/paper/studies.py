@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from get.files import write_text
 from get.paper import figures, pages
 from get.paper.figures import Paths
 from get.paper.results import Row, advantage, measured
 from get.paper.tables import Cell, as_text, fixed, markdown, number, plus_minus, text
+from get.storage.atomic import write_text
 
 RULES = {"lowest-residual": "lowest residual", "last": "last state"}
 INITIAL = {"independent": "one for each sample", "shared": "one for all samples", "zeros": "zero"}

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from get.files import atomic
+from get.storage.atomic import atomic
 
 COLUMN = 3.25  # inches, the width of a column of text
 PAGE = 6.75  # inches, the width of two columns

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from get.files import write_text
 from get.paper import pages
 from get.paper.published import CHECKPOINTED, details, numbers_of, published
 from get.paper.results import Row, frame
+from get.storage.atomic import write_text
 
 PERCENT, MEGA = 100, 1e6
 # columns that are no numbers

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from get.storage.weights import Header, load_model
 from get.student.models import Student, build
-from get.weights import Header, load_model
 
 _PUBLISHED = [  # (ours, published): applied in order, to whole components of dotted names
     ("patch_embedding", "x_embedder.proj"),

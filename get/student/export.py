@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 
-from get.files import UserError, atomic, new_folder, read_json, sha256, write_text
-from get.reading import reading, require
+from get.storage.atomic import atomic, new_folder, write_text
+from get.storage.errors import UserError
+from get.storage.hashing import sha256
+from get.storage.reading import read_json, reading, require
+from get.storage.weights import write_weights
 from get.student import checkpoint
 from get.student.checkpoint import to_published
 from get.student.models import parameter_count
-from get.weights import write_weights
 
 PUBLISHED = ("get", "vit")  # families that the paper's code has
 TITLES = {"get": "GET", "vit": "ViT"}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from get.files import UserError
+from get.storage.errors import UserError
 
 
 def supervised(

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from get import registry
-from get.files import UserError
-from get.student import families
+from get import plugins
+from get.storage.errors import UserError
+from get.student import architectures
 
 Description = Mapping[str, Any]
 
@@ -83,8 +83,10 @@ def build(description: Description) -> Student:
         UserError: a key is missing, unknown or impossible, or the family's module is at fault.
     """
     arguments = {key: value for key, value in description.items() if key != "family"}
-    families.check({key: value for key, value in description.items() if key not in families.OF_IMAGES})
-    family = registry.load(families.PACKAGE, description["family"], "model.family").STUDENT
+    architectures.check(
+        {key: value for key, value in description.items() if key not in architectures.OF_IMAGES}
+    )
+    family = plugins.load(architectures.PACKAGE, description["family"], "model.family").STUDENT
     try:
         student: Student = family(**arguments)
     except (UserError, MemoryError, torch.OutOfMemoryError):
@@ -98,7 +100,7 @@ def build(description: Description) -> Student:
 
 
 def _module(description: Description) -> str:
-    return f"get/student/families/{description['family']}.py"
+    return f"get/student/architectures/{description['family']}.py"
 
 
 def _check(student: Student, description: Description) -> None:

@@ -8,17 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from get.files import UserError, from_settings, read_json, require_keys
-from get.fitting import Optimisation, State, trained
-from get.log import log
 from get.pairs.dataset import Batch, Pairs, training_pairs
 from get.pairs.shards import read_manifest
-from get.reading import reading, require
-from get.runtime import Ahead, own_part, pick_device, pin, process_count, rank
-from get.seeding import Visits, fold_in, generator
+from get.runtime.device import pick_device, pin
+from get.runtime.log import log
+from get.runtime.prefetch import Prefetcher
+from get.runtime.processes import own_part, process_count, rank
+from get.runtime.seeding import EpochSampler, fold_in, generator
+from get.storage.errors import UserError
+from get.storage.reading import read_json, reading, require
+from get.storage.settings import from_settings, require_keys
+from get.storage.weights import write_weights
 from get.student.losses import distillation_loss, state_weights, supervised
 from get.student.models import Student, build
-from get.weights import write_weights
+from get.training.loop import trained
+from get.training.optimisation import Optimisation
+from get.training.state import State
 
 PLATEAU = 0.85  # a loss above this share of the mean image's says that training has not left the plateau
 
@@ -95,12 +100,12 @@ def train_student(
     description = {**wanted["model"], "channels": channels, "size": size, "classes": pairs.classes}
     torch.manual_seed(fold_in(seed, "student", "weights"))
     student = build(description).to(on)
-    visits = Visits(count, options.batch, fold_in(seed, "student"))
+    examples = EpochSampler(count, options.batch, fold_in(seed, "student"))
 
     def read(step: int) -> Batch:
-        return Batch(*(pin(tensor, on) for tensor in pairs.batch(own_part(visits(step)))))
+        return Batch(*(pin(tensor, on) for tensor in pairs.batch(own_part(examples(step)))))
 
-    batch = Ahead(read, prefetch)
+    batch = Prefetcher(read, prefetch)
 
     def loss(forward: Any, step: int) -> Tensor:
         noise, image, label = batch(step).on(on)
@@ -110,7 +115,7 @@ def train_student(
 
     run = {**wanted, "model": description, "teacher": pairs.teacher, "seed": seed}
     training = trained(
-        student, loss, options, examples=visits, settings=run, stop=stop, output=output, start=start
+        student, loss, options, examples=examples, settings=run, stop=stop, output=output, start=start
     )
     with batch, training as state:
         if rank() > 0:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from get.files import UserError
+from get.storage.errors import UserError
 from get.student.models import Student
 
 NORM_EPS = 1e-6

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from get.files import sha256
-from get.log import Progress
+from get.networks.denoiser import Denoiser
 from get.pairs.shards import write_shard
-from get.runtime import autocast, pick_device, within_memory
-from get.seeding import classes_of, normal
-from get.teacher.heun import heun, noise_levels
-from get.teacher.network import Denoiser
+from get.runtime.device import autocast, pick_device
+from get.runtime.limits import within_memory
+from get.runtime.log import Progress
+from get.runtime.seeding import classes_of, normal
+from get.storage.hashing import sha256
+from get.teacher.samplers.heun import heun, noise_levels
 from get.teacher.training import load
 
 

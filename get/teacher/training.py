@@ -8,13 +8,16 @@ import torch
 from torch import Tensor
 
 from get.data.store import read_split, to_unit
-from get.files import from_settings, require_keys, sha256
-from get.fitting import Optimisation, trained
-from get.reading import require_place
-from get.runtime import own_part, pick_device, rank, send
-from get.seeding import Visits, fold_in, generator
-from get.teacher.network import Denoiser, build
-from get.weights import load_model, write_weights
+from get.networks.denoiser import Denoiser, build
+from get.runtime.device import pick_device, send
+from get.runtime.processes import own_part, rank
+from get.runtime.seeding import EpochSampler, fold_in, generator
+from get.storage.hashing import sha256
+from get.storage.reading import require_place
+from get.storage.settings import from_settings, require_keys
+from get.storage.weights import load_model, write_weights
+from get.training.loop import trained
+from get.training.optimisation import Optimisation
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,10 @@ def train_teacher(
     on = pick_device(device)
     model = build(description).to(on)
     images, labels = to_unit(data.images).to(on), torch.from_numpy(data.labels).to(on)
-    visits = Visits(len(images), options.batch, fold_in(seed, "teacher"))
+    examples = EpochSampler(len(images), options.batch, fold_in(seed, "teacher"))
 
     def loss(denoise: Any, step: int) -> Tensor:
-        chosen = send(own_part(visits(step)), on)
+        chosen = send(own_part(examples(step)), on)
         source = generator(seed, "teacher", "noise", step, device=on)
         sigma = own_part(levels.draw(options.batch, source))
         noise = own_part(torch.randn((options.batch, *images.shape[1:]), generator=source, device=on))
@@ -100,7 +103,7 @@ def train_teacher(
     # without the number of steps: a longer run goes on from a shorter one that was cut off
     run = {"noise_levels": settings["noise_levels"], "training": settings["training"]}
     run |= {"model": description, "seed": seed, "data": sha256(store)}
-    with trained(model, loss, options, examples=visits, settings=run, stop=steps, output=output) as state:
+    with trained(model, loss, options, examples=examples, settings=run, stop=steps, output=output) as state:
         if rank() > 0:
             return
         write_weights(output, "teacher", state.ema_weights(), {**run, "steps": steps})

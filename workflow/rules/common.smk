@@ -7,7 +7,7 @@ from functools import reduce
 from operator import getitem
 from pathlib import Path
 
-from get.files import canonical_json, fingerprint
+from get.storage.hashing import canonical_json, fingerprint
 from get.pairs.shards import HELD_OUT, shard_range
 
 # jobs run with the Python that runs Snakemake, activated or not, and find the package in the checkout even in a

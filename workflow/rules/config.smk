@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import get
 from get.data import sets
-from get.files import UserError, sha256
-from get.student import families
+from get.storage.errors import UserError
+from get.storage.hashing import sha256
+from get.student import architectures
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
@@ -137,7 +138,7 @@ def check_student(student, key, size):
         check(student["seeds"] == [0], f"{key}.seeds: an imported student has the seed 0")
     check(student["pairs"] in config["pairs"], f"{key}.pairs: no pairs {student['pairs']!r}")
     with named():
-        families.check(model, f"{key}.model")
+        architectures.check(model, f"{key}.model")
     if model["family"] in ("get", "vit"):
         check(size % model["patch"] == 0, f"{key}.model.patch must divide the image size {size}")
         check(model["width"] % model["heads"] == 0, f"{key}.model.heads must divide {key}.model.width")

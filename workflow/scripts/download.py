@@ -1,6 +1,6 @@
 """Download a file from outside."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.data.download import download

@@ -1,11 +1,11 @@
 """Draw one of the figures that are plots."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.files import read_json
     from get.paper import figures
     from get.paper.results import read_costs, read_history, read_rows
+    from get.storage.reading import read_json
 
     name, settings, paths = snakemake.wildcards.figure, read_json(snakemake.input.settings), snakemake.output
     if name == "training-curves":

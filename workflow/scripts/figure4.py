@@ -1,13 +1,13 @@
 """Draw one part of Figure 4: uncurated samples (a), or a row per class (b)."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 SHOWN = 1000  # the first samples hold enough of each class
 
 with logging_to(snakemake.log[0]):
-    from get.evaluation.samples import open_samples
-    from get.files import read_json
     from get.paper.grids import figure4a, figure4b
+    from get.sampling.files import open_samples
+    from get.storage.reading import read_json
 
     label = read_json(snakemake.input.settings)["label"]
     with open_samples(snakemake.input.samples) as content:

@@ -1,9 +1,9 @@
 """Let the teacher write one shard of pairs."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.files import from_settings
+    from get.storage.settings import from_settings
     from get.teacher.generation import Sampler, write_pairs
 
     write_pairs(

@@ -1,9 +1,9 @@
 """Take a published student's weights out of its checkpoint."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.student.published import import_student
+    from get.imports.students import import_student
 
     import_student(
         source=snakemake.input.source,

@@ -1,9 +1,9 @@
 """Take a published teacher's weights out of its pickle."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.teacher.published import import_teacher
+    from get.imports.teachers import import_teacher
 
     import_teacher(
         source=snakemake.input[0],

@@ -1,6 +1,6 @@
 """Write the image store of the data set."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.data import sets

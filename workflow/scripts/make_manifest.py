@@ -1,6 +1,6 @@
 """Check the shards of a set of pairs and list them."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.pairs.shards import write_manifest

@@ -1,10 +1,10 @@
 """Measure what the jobs of the experiment will take."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 if __name__ == "__main__":  # not in the processes that it starts
     with logging_to(snakemake.log[0]):
-        from get.evaluation.plan import make_plan
+        from get.costs.plan import make_plan
 
         make_plan(
             settings=snakemake.input[0],

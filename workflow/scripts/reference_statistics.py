@@ -1,10 +1,10 @@
 """Write features and statistics of the real images of both splits."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.data.store import SPLITS
-    from get.evaluation.scores import write_reference
+    from get.scoring.reference import write_reference
 
     for split in SPLITS:
         write_reference(

@@ -1,11 +1,11 @@
 """Judge the claims of the paper."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.files import read_json
     from get.paper.claims import reproduction, write_reproduction
     from get.paper.results import read_costs, read_rows
+    from get.storage.reading import read_json
 
     settings = read_json(snakemake.input.settings)
     costs = read_costs(snakemake.input.costs[0])

@@ -1,13 +1,13 @@
 """Draw what a teacher and its students make of the same noise."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 SHOWN = 5  # the first held-out pairs, uncurated
 
 with logging_to(snakemake.log[0]):
-    from get.evaluation.samples import answer
-    from get.files import read_json
     from get.paper.grids import same_noise
+    from get.sampling.students import answer
+    from get.storage.reading import read_json
 
     settings = read_json(snakemake.input.settings)
     answers = [

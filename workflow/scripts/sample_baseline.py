@@ -1,9 +1,9 @@
 """Write the real test images, or pure noise, as samples: the ends of the scale."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.evaluation.samples import baseline_samples
+    from get.sampling.sources import baseline_samples
 
     baseline_samples(
         store=snakemake.input[0],

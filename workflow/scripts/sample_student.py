@@ -1,11 +1,13 @@
 """Sample a student and measure its error on held-out pairs."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.evaluation.samples import open_samples, sample_student
-    from get.files import read_json, require_keys
     from get.paper.mosaic import write_grid
+    from get.sampling.files import open_samples
+    from get.sampling.students import sample_student
+    from get.storage.reading import read_json
+    from get.storage.settings import require_keys
 
     settings = read_json(snakemake.input.settings)
     require_keys(settings, ("batch", "iterations", "precision", "samples"), snakemake.input.settings)

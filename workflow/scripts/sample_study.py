@@ -1,10 +1,10 @@
 """Sample a GET in the ways that a study compares."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.evaluation.studies import sample_initial_states, sample_solvers
-    from get.files import read_json
+    from get.storage.reading import read_json
+    from get.studies.sampling import sample_initial_states, sample_solvers
 
     draw = {"initial": sample_initial_states, "solvers": sample_solvers}[snakemake.wildcards.study]
     draw(

@@ -1,10 +1,10 @@
 """Collect the teacher's images of its first pairs as its samples."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.evaluation.samples import teacher_samples
-    from get.teacher.heun import evaluations
+    from get.sampling.sources import teacher_samples
+    from get.teacher.samplers.heun import evaluations
 
     teacher_samples(
         manifest=snakemake.input[0],

@@ -1,10 +1,10 @@
 """Score a sample file."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.evaluation.scores import score_samples
-    from get.files import read_json
+    from get.scoring.scores import score_samples
+    from get.storage.reading import read_json
 
     score_samples(
         samples=snakemake.input.samples,

@@ -1,11 +1,11 @@
 """Write one of the studies: table, text, figure."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.files import read_json
     from get.paper.results import read_rows
     from get.paper.studies import write_study
+    from get.storage.reading import read_json
 
     settings = read_json(snakemake.input.settings)
     write_study(

@@ -1,16 +1,17 @@
 """Write question and answer, what students cost, and where the results come from."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from pathlib import Path
 
     import pandas as pd
 
-    from get.files import read_json, write_json, write_text
     from get.paper.provenance import provenance, provenance_page
     from get.paper.results import read_costs
     from get.paper.summary import answer, costs_page, markdown, overview
+    from get.storage.atomic import write_json, write_text
+    from get.storage.reading import read_json
 
     settings, paths = read_json(snakemake.input.settings), snakemake.output
     folder = Path(paths.overview).parent

@@ -1,11 +1,11 @@
 """Write one of the tables."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.files import read_json
     from get.paper.results import read_costs, read_rows
     from get.paper.tables import TABLES, readable, write_table
+    from get.storage.reading import read_json
 
     number, settings = snakemake.wildcards.number, read_json(snakemake.input.settings)
     costs = read_costs(snakemake.input.costs[0]) if snakemake.input.costs else {}

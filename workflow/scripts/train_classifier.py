@@ -1,9 +1,9 @@
 """Train the classifier whose features the scores compare."""
 
-from get.log import logging_to
+from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.evaluation.features import train_classifier
+    from get.scoring.extractors.classifier import train_classifier
 
     train_classifier(
         store=snakemake.input[0],

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from get import registry
-from get.files import UserError
+from get import plugins
+from get.storage.errors import UserError
 
 PACKAGE = "data.sets"
 # local copy and hash of data.source; keys of the config
@@ -34,13 +34,13 @@ def describe(name: str) -> DataSet:
     Raises:
         UserError: there is no such module, or it lacks something.
     """
-    registry.require_known(PACKAGE, name, "data.name")
-    found = registry.constants(PACKAGE, name)
+    plugins.require_known(PACKAGE, name, "data.name")
+    found = plugins.constants(PACKAGE, name)
     where = f"data.name: get/data/sets/{name}.py"
     for constant in ("SHAPE", "CLASSES", "IMAGES", "WRITE"):
         if constant not in found:
             raise UserError(f"{where} does not say {constant}")
-    takes = list(registry.arguments(PACKAGE, name, found["WRITE"]))
+    takes = list(plugins.arguments(PACKAGE, name, found["WRITE"]))
     if unknown := [argument for argument in takes if argument not in GIVEN]:
         raise UserError(f"{where} wants {', '.join(unknown)}; it can have {', '.join(GIVEN)}")
     return DataSet(list(found["SHAPE"]), found["CLASSES"], found["IMAGES"], takes)
@@ -55,7 +55,7 @@ def write(name: str, path: str | Path, given: Mapping[str, Any]) -> None:
     from get.data.store import read_split  # imported late: a config is checked without torch
 
     described = describe(name)
-    module = registry.load(PACKAGE, name, "data.name")
+    module = plugins.load(PACKAGE, name, "data.name")
     module.WRITE(path, **{key: given[key] for key in described.takes})
     for split in ("train", "test"):
         data = read_split(path, split)

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from get.data.store import write_store
-from get.files import UserError, verified_sha256
+from get.storage.errors import UserError
+from get.storage.hashing import verified_sha256
 
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 LARGEST = 2**30  # bytes of the archive, unpacked: it has 186 million

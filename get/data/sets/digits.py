@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from get.data.store import write_store
-from get.seeding import fold_in
+from get.runtime.seeding import fold_in
 
 SHAPE = (1, 8, 8)
 CLASSES = 10

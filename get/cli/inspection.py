@@ -1,0 +1,135 @@
+"""Looks at a results folder from outside: how far its trainings are, and whether its files are whole."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from get.runtime.log import Progress
+from get.storage.errors import UserError
+from get.storage.hashing import record_of, sha256
+from get.storage.lock import Lock
+from get.storage.reading import read_json
+from get.training.journal import Line, read_journal
+
+DATA = (".csv", ".h5", ".json", ".npy", ".npz", ".pt", ".pth", ".safetensors")  # what should have a record
+
+
+class Checked(NamedTuple):
+    """How many files are as they were written, and which have no record (paths)."""
+
+    whole: int
+    unrecorded: list[Path]
+
+
+def verify_folder(folder: Path) -> Checked:
+    """Hash every file below `folder` again that the project has written there.
+
+    Raises:
+        UserError: there is nothing to check, or files were changed since they were written: all are named.
+    """
+    records = [path for path in _files(folder) if path.name.startswith(".") and path.suffix == ".sha256"]
+    if not records:
+        raise UserError(
+            f"{folder} holds no files of this project, which keeps a hash beside each that it writes"
+        )
+    progress = Progress("files", len(records))
+    bad, whole = [], 0
+    for record in records:
+        path = record.with_name(record.name.removeprefix(".").removesuffix(".sha256"))
+        if path.exists():  # one that was deleted will be made again
+            if record.read_text(errors="replace").split()[:1] == [sha256(path)]:
+                whole += 1
+            else:
+                bad.append(path)
+        progress.advance()
+    progress.close()
+    if bad:
+        names = " ".join(map(str, bad))
+        raise UserError(
+            f"changed since they were written: {names}; delete them, and make them again with: "
+            f"snakemake --cores all {names} (and --configfile, if it is not the default experiment)"
+        )
+    return Checked(whole, [path for path in _files(folder) if _unrecorded(path)])
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return all files below `folder`, in folders too that are elsewhere and linked."""
+    found = os.walk(folder, followlinks=True)
+    return sorted(Path(parent, name) for parent, _, names in found for name in names)
+
+
+def _unrecorded(path: Path) -> bool:
+    passing = path.name.startswith(".") or path.name.endswith(".unfinished.pt")
+    return path.suffix in DATA and not passing and not record_of(path).exists()
+
+
+class Run(NamedTuple):
+    """A training, as its newest journal tells.
+
+    name: of student and seed, or of what else is trained; step of stop; state: 'running', 'done', 'stopped',
+    'killed' or 'diverged'; loss and rate (steps per second) as last recorded; left: seconds to `stop`, of one
+    that runs; fids: step, and FID against train and test split, of the last milestone that has been scored.
+    """
+
+    name: str
+    step: int
+    stop: int
+    state: str
+    loss: float | None
+    rate: float | None
+    left: float | None
+    fids: tuple[int, float, float] | None
+
+
+def runs(folder: Path) -> list[Run]:
+    """Return how far each training in the results `folder` is.
+
+    Raises:
+        UserError: none has begun there.
+    """
+    newest: dict[str, Path] = {}
+    journals = [path for path in _files(folder) if path.name.endswith(".journal.jsonl")]
+    for path in sorted(journals, key=lambda path: path.stat().st_mtime):
+        stem = path.name.removesuffix(".journal.jsonl")
+        newest[_name(path.relative_to(folder).parent, stem)] = path
+    if not newest:
+        raise UserError(f"{folder} holds no training that has begun")
+    return [_run(name, path, folder) for name, path in sorted(newest.items())]
+
+
+def _name(parent: Path, stem: str) -> str:
+    """A student's milestones are one run; everything else is named by its file."""
+    return str(parent if "students" in parent.parts else parent / stem)
+
+
+def _run(name: str, journal: Path, folder: Path) -> Run:
+    lines = read_journal(journal)
+    starts = [line for line in lines if line.get("event") == "start"]
+    recorded = [line for line in lines if "loss" in line and "event" not in line]
+    last: Line = lines[-1] if lines else {}
+    stop = starts[-1]["stop"] if starts else 0
+    step = last.get("step", 0)
+    state = _state(last, journal.with_name(journal.name.replace(".journal.jsonl", ".unfinished.lock")))
+    loss, rate = (recorded[-1]["loss"], recorded[-1]["rate"]) if recorded else (None, None)
+    left = None
+    if state == "running" and rate:
+        left = max(0.0, (stop - step) / rate - (time.time() - last["time"]))
+    experiment, _, run = name.rpartition("students/")  # another experiment's folder may lie in this one
+    scores = folder / experiment / "scores/students" / run
+    return Run(name, step, stop, state, loss, rate, left, _fids(scores))
+
+
+def _state(last: Line, lock: Path) -> str:
+    if last.get("event") == "end":
+        return {"done": "done", "diverged": "diverged"}.get(last["reason"], "stopped")
+    return "running" if Lock(lock).held() else "killed"
+
+
+def _fids(scores: Path) -> tuple[int, float, float] | None:
+    steps = sorted(int(path.stem) for path in scores.glob("*.json") if path.stem.isdigit())
+    if not steps:
+        return None
+    content: dict[str, Any] = read_json(scores / f"{steps[-1]}.json")
+    headline = content["scores"][content["headline"]]
+    return steps[-1], headline["fid_train"], headline["fid_test"]

@@ -1,0 +1,1 @@
+"""What students cost, measured; and what a whole experiment will take."""

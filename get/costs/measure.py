@@ -1,0 +1,227 @@
+"""What a student costs: parameters, operations, time and memory. It needs no trained weights.
+
+Operations are counted on the meta device and are exact. Times and memory are those of the machine at hand,
+all students one after the other in one job, so that they compare. Students of one model share its sampling
+time, those of the same training its costs too: measured twice, they would differ by noise.
+"""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from get.costs.timing import wait
+from get.runtime.device import autocast, pick_device
+from get.runtime.log import Progress, log
+from get.storage.atomic import write_json
+from get.storage.settings import require_keys
+from get.student.losses import distillation_loss, supervised
+from get.student.models import Description, Student, build, parameter_count
+from get.student.training import Distillation
+from get.training.loop import take_step
+from get.training.state import State
+
+WARM_UP, REPEATS = 2, 5  # calls before the timed ones, and timed calls
+NO_CHANGE: dict[str, Any] = {  # settings of training that change no cost
+    "lr": 0.0,
+    "warmup": 0,
+    "weight_decay": 0.0,
+    "ema": 0.9,
+    "ema_warmup": False,
+    "loss_decay": 0.8,
+}
+MODES = {"plain": False, "checkpointed": True}  # of training; a student with a state has both
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Random inputs of one call: noise, image (B, C, H, W), label (B,), z_0 (B, N, D) or None."""
+
+    noise: Tensor
+    image: Tensor
+    label: Tensor
+    state: Tensor | None
+
+    @classmethod
+    def of(cls, student: Student, batch: int, device: torch.device) -> "Inputs":
+        """Draw `batch` inputs of `student` on `device`."""
+        noise, image = (torch.randn(batch, *student.shape, device=device) for _ in range(2))
+        label = torch.zeros(batch, dtype=torch.int64, device=device)
+        shape = student.state_shape
+        return cls(noise, image, label, torch.randn(batch, *shape, device=device) if shape else None)
+
+
+def operations(description: Description) -> dict[str, int]:
+    """Return the parameters, the forward multiply-accumulates and the FLOPs of training, per image.
+
+    Counted as the paper counts: matrix products and convolutions, one multiply-accumulate being two FLOPs.
+    Training is forward and backward of the loss on all states, without checkpointing.
+    """
+    with torch.device("meta"):
+        student = build(description)
+    x = Inputs.of(student, 1, torch.device("meta"))
+    with FlopCounterMode(display=False) as sampling, torch.no_grad():
+        student.generate(x.noise, x.label, x.state, rule="last")
+    with FlopCounterMode(display=False) as training:
+        distillation_loss(supervised(student, x.noise, x.label, x.state), x.image, 1.0).backward()
+    return {
+        "parameters": parameter_count(student),
+        "macs": sampling.get_total_flops() // 2,
+        "training_flops": training.get_total_flops(),
+    }
+
+
+def sampling_time(
+    student: Student, iterations: Sequence[int | None], batch: int, precision: str
+) -> dict[str, dict[str, float]]:
+    """Return the seconds per image by number of iterations ('1' without a state); see `spread`."""
+    device = next(student.parameters()).device
+    x = Inputs.of(student, batch, device)
+
+    def call(count: int | None) -> None:
+        with torch.no_grad(), autocast(device, precision):
+            student.generate(x.noise, x.label, x.state, count)
+
+    seconds = timed({str(count or 1): partial(call, count) for count in iterations}, device)
+    return {name: spread(values / batch) for name, values in seconds.items()}
+
+
+def training_step(student: Student, options: Distillation) -> dict[str, Any]:
+    """Return iterations per second (see `spread`) and the peak memory in bytes of a training step."""
+    device = next(student.parameters()).device
+    x, state = Inputs.of(student, options.batch, device), State(student.train(), options, "")
+
+    def loss(forward: Any, step: int) -> Tensor:
+        states = supervised(forward, x.noise, x.label, x.state, options.checkpointing)
+        return distillation_loss(states, x.image, options.loss_decay)
+
+    forward = torch.compile(student) if options.compile else student
+    call = partial(take_step, state, forward, loss, options, seed=0)
+    rates = 1 / timed({"step": call}, device)["step"]
+    peak = peak_memory(call, device, state.tensors())
+    return {"iterations_per_second": spread(rates), "peak_memory_bytes": peak}
+
+
+def timed(
+    calls: Mapping[str, Callable[[], object]], device: torch.device, repeats: int = REPEATS
+) -> dict[str, np.ndarray]:
+    """Return the seconds of so many calls of each, in turn, after some that warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for repeat in range(WARM_UP + repeats):
+        for name, call in calls.items():
+            wait(device)
+            begun = time.perf_counter()
+            call()
+            wait(device)
+            if repeat >= WARM_UP:
+                seconds[name].append(time.perf_counter() - begun)
+    return {name: np.array(values) for name, values in seconds.items()}
+
+
+def spread(values: np.ndarray) -> dict[str, float]:
+    """Return the median, and the quartiles as low and high."""
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
+    return {"median": median, "low": low, "high": high}
+
+
+def peak_memory(call: Callable[[], object], device: torch.device, held: Iterable[Tensor]) -> int:
+    """Return the most bytes that torch holds during `call`: on a CUDA device, its allocator's peak.
+
+    On a CPU, the sizes of the tensors that are `held` all the time, and the peak of what the profiler sees
+    allocated and freed during the call.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        call()
+        return torch.cuda.max_memory_allocated(device)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler says that it finds no GPU, as an error
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        call()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder, "trace.json")
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
+    memory = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e.get("name") == "[memory]")
+    return sum(t.nbytes for t in held) + max(np.cumsum([size for _, size in memory]).tolist())
+
+
+def sampling_costs(
+    description: Description, evaluation: Mapping[str, Any], device: torch.device
+) -> dict[str, dict[str, float]]:
+    """Return `sampling_time`; `evaluation` has the 'batch', 'iterations' and 'precision' of sampling."""
+    student = _built(description, device).eval()
+    counts = sorted({student.iterations, *evaluation["iterations"]}) if student.state_shape else [None]
+    return sampling_time(student, counts, evaluation["batch"], evaluation["precision"])
+
+
+def training_costs(
+    description: Description, training: Mapping[str, Any], device: torch.device
+) -> dict[str, dict[str, Any]]:
+    """Return `training_step` in those of `MODES` that the model has and the memory of the device allows.
+
+    `training` has 'batch', 'clip', 'compile' and 'precision'.
+    """
+    student = _built(description, device)
+    found = {}
+    for mode in MODES if student.state_shape else ["plain"]:
+        try:
+            options = Distillation(**training, **NO_CHANGE, checkpointing=MODES[mode])
+            found[mode] = training_step(student, options)
+        except torch.OutOfMemoryError:
+            log.info("not enough memory on %s for training (%s) at batch %d", device, mode, training["batch"])
+    return found
+
+
+def _built(description: Description, device: torch.device) -> Student:
+    torch.manual_seed(0)
+    return build(description).to(device)
+
+
+def measure_costs(
+    *,
+    students: Mapping[str, Mapping[str, Any]],
+    evaluation: Mapping[str, Any],
+    threads: int,
+    device: str,
+    output: str | Path,
+) -> None:
+    """Measure all students and write JSON: the device, and under `students` the costs of each by name.
+
+    Args:
+        students: by name, 'model' (the whole description) and 'training', as for `training_costs`.
+        evaluation: as for `sampling_costs`; threads: of the CPU; device: see `runtime.pick_device`.
+        output: the JSON file.
+    """
+    torch.set_num_threads(threads)
+    on, costs = pick_device(device), {}
+    known: dict[str, Any] = {}
+
+    def once(measure: Callable[..., Any], *settings: Any) -> Any:
+        key = json.dumps([measure.__name__, *settings], sort_keys=True)
+        if key not in known:
+            known[key] = measure(*settings, on)
+        return known[key]
+
+    progress = Progress("costs", len(students))
+    for name, student in students.items():
+        require_keys(student, ("model", "training"), f"settings of {name}")
+        model = student["model"]
+        costs[name] = operations(model)
+        costs[name]["training"] = once(training_costs, model, student["training"])
+        costs[name]["sampling"] = once(sampling_costs, model, evaluation)
+        progress.advance(note=name)
+    progress.close()
+    cuda = on.type == "cuda"
+    machine = torch.cuda.get_device_name(on) if cuda else f"CPU, {threads} thread{'s' * (threads > 1)}"
+    write_json(output, {"device": machine, "torch": torch.__version__, **evaluation, "students": costs})

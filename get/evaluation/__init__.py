@@ -1,1 +1,0 @@
-"""Features, scores and costs of samples, whoever made them."""

@@ -1,0 +1,133 @@
+"""What can be added as one module: families of students, data sets.
+
+A module is known by lying in its folder, and by nothing else: a name, from a config or from the header of a
+file that may be forged, leads there or nowhere. What a module takes is the signature of its function or
+class, read from the source, so that a config is checked without importing what the module needs.
+"""
+
+import ast
+import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from get.storage.errors import UserError
+
+ROOT = Path(__file__).parent
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A keyword argument: its annotation, as written ('' for none), and whether it may be left out."""
+
+    annotation: str
+    optional: bool
+
+    def problem(self, value: Any) -> str | None:
+        """Return what is wrong with `value`; None if nothing is, or if the annotation is not understood."""
+        if self.annotation.startswith("Literal["):
+            choices = ast.literal_eval(self.annotation.removeprefix("Literal"))
+            return None if value in choices else f"it must be one of {', '.join(map(str, choices))}"
+        if self.annotation in _KINDS and type(value) not in _KINDS[self.annotation]:
+            return f"it must be of type {self.annotation}"
+        if self.annotation == "int" and value < 1:
+            return "it must be at least 1"
+        return None
+
+
+def names(package: str) -> list[str]:
+    """Return the names of the modules in the folder of `package` ('student.architectures', 'data.sets')."""
+    found = _folder(package).glob("*.py")
+    return sorted(path.stem for path in found if _NAME.fullmatch(path.stem))
+
+
+def require_known(package: str, name: Any, key: str) -> None:
+    """Raise `UserError`, naming `key`, unless `name` is a module of `package`."""
+    known = names(package)
+    if name not in known:
+        raise UserError(
+            f"{key}: {name!r} must be one of {', '.join(known)}, or a new module (docs/extend.md)"
+        )
+
+
+def load(package: str, name: Any, key: str) -> ModuleType:
+    """Return the module `name` of `package`; `key` is what names it.
+
+    Raises:
+        UserError: there is no such module.
+    """
+    require_known(package, name, key)
+    return importlib.import_module(f"get.{package}.{name}")
+
+
+@cache
+def constants(package: str, name: str) -> dict[str, Any]:
+    """Return what a module of `package` assigns to names in capitals, where that is a literal or a name."""
+    found = {}
+    for node in _source(package, name).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            if isinstance(node.value, ast.Name):
+                found[node.targets[0].id] = node.value.id
+            else:
+                try:
+                    found[node.targets[0].id] = ast.literal_eval(node.value)
+                except ValueError:  # computed: nothing that a config is checked against
+                    continue
+    return {key: value for key, value in found.items() if key.isupper()}
+
+
+@cache
+def arguments(package: str, name: str, of: str) -> dict[str, Argument]:
+    """Return the keyword arguments of the function or class `of` in a module of `package`."""
+    for node in _source(package, name).body:
+        if isinstance(node, ast.ClassDef) and node.name == of:
+            methods = (part for part in node.body if isinstance(part, ast.FunctionDef))
+            return next((_keywords(method) for method in methods if method.name == "__init__"), {})
+        if isinstance(node, ast.FunctionDef) and node.name == of:
+            return _keywords(node)
+    raise UserError(f"{_folder(package) / name}.py has no {of}; see docs/extend.md")
+
+
+def check_arguments(given: Mapping[str, Any], wanted: Mapping[str, Argument], key: str) -> None:
+    """Raise `UserError`, naming the key below `key`, unless `given` is what `wanted` says."""
+    for name in given.keys() - wanted.keys():
+        raise UserError(f"{key}.{name}: there is no such key; there are {_listed(wanted)}")
+    for name, argument in wanted.items():
+        if name not in given:
+            if not argument.optional:
+                raise UserError(f"{key}.{name} is missing; it needs {_listed(wanted)}")
+        elif problem := argument.problem(given[name]):
+            raise UserError(f"{key}.{name} is {given[name]!r}; {problem}")
+
+
+def _listed(wanted: Mapping[str, Argument]) -> str:
+    return ", ".join(name + " (or not)" * argument.optional for name, argument in wanted.items()) or "none"
+
+
+def _folder(package: str) -> Path:
+    return ROOT.joinpath(*package.split("."))
+
+
+@cache
+def _source(package: str, name: str) -> ast.Module:
+    path = _folder(package) / f"{name}.py"
+    try:
+        return ast.parse(path.read_text())
+    except SyntaxError as error:
+        raise UserError(f"{path}, line {error.lineno}: {error.msg}") from None
+
+
+def _keywords(function: ast.FunctionDef) -> dict[str, Argument]:
+    arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    return {
+        argument.arg: Argument(
+            ast.unparse(argument.annotation) if argument.annotation else "", default is not None
+        )
+        for argument, default in arguments
+    }

@@ -1,0 +1,1 @@
+"""How a stage runs: device, processes, limits, input ahead, log, seeds."""

@@ -1,0 +1,105 @@
+"""Devices, precision, and copies between them."""
+
+import fcntl
+import os
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from get.runtime.log import log
+from get.runtime.tuning import keep_freed_memory
+from get.storage.errors import UserError
+
+PRECISIONS = ("float32", "tf32", "bfloat16")
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device called `name`: 'auto' (CUDA if there is one), 'cpu', 'cuda', 'cuda:1', ...
+
+    'cuda' is a GPU of this process's own (see `claimed_gpu`); one with a number is taken as it is. CUDA
+    computes in full float32 until `autocast` says otherwise.
+
+    Raises:
+        UserError: there is no such device, or other jobs have all GPUs.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        log.info("device auto: %s", name)
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(
+            "a GPU was asked for (device cuda) but torch sees none; look at nvidia-smi, torch.version.cuda, "
+            "or compute on the CPU: --device cpu, or in the workflow gpu: 0 in the config (jobs)"
+        )
+    if not name.startswith(("cpu", "cuda")):
+        raise UserError(f"device is {name!r}; it must be auto, cpu or cuda")
+    if name == "cuda":
+        name = f"cuda:{claimed_gpu()}"
+    device = torch.device(name)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # or some helper would open the first GPU, which another job may use
+        _allow_tf32(False)
+    else:
+        keep_freed_memory()
+    return device
+
+
+@cache
+def claimed_gpu() -> int:
+    """Return the number of a visible GPU that no other process of this project on this machine uses.
+
+    A claim is a lock on a file in the temporary directory, which ends with the process, however that ends.
+
+    Raises:
+        UserError: others have claimed all GPUs that CUDA_VISIBLE_DEVICES lets this process see.
+    """
+    count = torch.cuda.device_count()
+    for number in range(count):
+        path = Path(tempfile.gettempdir(), f"get-gpu-{torch.cuda.get_device_properties(number).uuid}.lock")
+        try:
+            lock = os.open(
+                path, os.O_RDONLY
+            )  # not with O_CREAT, which Linux refuses where another user made it
+        except FileNotFoundError:
+            lock = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return number  # and keep the file open
+        except BlockingIOError:
+            os.close(lock)
+    raise UserError(
+        f"other jobs use all {count} visible GPUs; run as many at a time as there are GPUs (snakemake "
+        f"--resources gpu={count}), or name one, which is then shared: device cuda:0"
+    )
+
+
+def _allow_tf32(allowed: bool) -> None:
+    # these two agree with all other ways to ask, in torch 2.11 and later; the newer fp32_precision does not
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+def pin(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return `tensor`, in CPU memory, where a copy to `device` need not be waited for."""
+    return tensor.pin_memory() if device.type == "cuda" else tensor
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return `tensor` on `device`, without waiting for the copy."""
+    return pin(tensor, device).to(device, non_blocking=True)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Return the context in which forward passes run at `precision`, one of `PRECISIONS`.
+
+    Whether CUDA may use TF32 is set here for all that follows, and not only inside the context: backward
+    passes run after it.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}")
+    if device.type == "cuda":
+        _allow_tf32(precision == "tf32")
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()

@@ -1,0 +1,85 @@
+"""Limits of time and memory."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import TypeVar
+
+import torch
+
+from get.runtime.log import log
+from get.storage.errors import UserError
+
+LONGEST_MARGIN = 300.0  # seconds before the end of a job in which a training saves its state, at most
+SHARE_OF_MARGIN = 0.2  # and at most this share of the time that it has
+T = TypeVar("T")
+
+
+def stop_time() -> float | None:
+    """Return when (as of `time.time`) a job of SLURM should save its state, shortly before it is ended.
+
+    None where there is no such limit.
+    """
+    job, now = os.environ.get("SLURM_JOB_ID"), time.time()
+    if job is None:
+        return None
+    try:
+        end = float(os.environ.get("SLURM_JOB_END_TIME") or _end_of_job(job))
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        log.info("no time limit: SLURM does not say when job %s ends (%s)", job, error)
+        return None
+    margin = min(LONGEST_MARGIN, SHARE_OF_MARGIN * (end - now))
+    log.info("SLURM ends job %s in %.0f s; %.0f s before it the state is saved", job, end - now, margin)
+    return end - margin
+
+
+def _end_of_job(job: str) -> float:
+    """Ask SLURM, whose older versions do not tell a job when it ends."""
+    command = ["squeue", "--noheader", "--jobs", job, "--format", "%e"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return datetime.fromisoformat(answer.strip()).timestamp()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True if `error` says that the memory of a GPU or of the machine does not suffice."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    signs = ("allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+
+
+def within_memory(compute: Callable[[slice], T], count: int, batch: int, key: str) -> Iterator[T]:
+    """Yield compute(rows) for slices of `batch` rows, one after the other, until `count` rows are done.
+
+    Where memory does not suffice, from there on with half as many, and so on.
+
+    Args:
+        compute: a function of the rows.
+        count: number of all rows; batch: of those in a slice.
+        key: name of the setting that should be lower, for the log.
+
+    Raises:
+        UserError: there is no memory for a single row.
+    """
+    start = 0
+    while start < count:
+        rows = slice(start, min(start + batch, count))
+        try:
+            result = compute(rows)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if batch == 1:
+                raise UserError(f"out of memory with {key} 1; use a device with more") from None
+            result = None
+        if result is None:  # here the failed attempt has let go of its memory
+            torch.cuda.empty_cache()
+            batch = max(1, (rows.stop - rows.start) // 2)
+            log.info(
+                "out of memory: going on with batches of %d (last bits may differ); lower %s", batch, key
+            )
+            continue
+        yield result
+        start = rows.stop

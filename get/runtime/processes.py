@@ -1,0 +1,82 @@
+"""Several processes that train one model: who is who, and what they share."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from get.runtime.device import pick_device
+from get.runtime.log import mute
+from get.storage.errors import UserError
+
+
+@contextmanager
+def process_group(device: str) -> Iterator[None]:
+    """Train together with the other processes that torchrun started; a process that is alone does nothing.
+
+    Args:
+        device: see `pick_device`; the processes talk by NCCL on CUDA, by gloo elsewhere.
+    """
+    if _from_torchrun("WORLD_SIZE", 1) == 1:
+        yield
+        return
+    if device.startswith("cuda:"):
+        raise UserError(f"device {device} is one GPU, but each process needs its own: set device: cuda")
+    here, seen = _from_torchrun("LOCAL_WORLD_SIZE", 1), torch.cuda.device_count()
+    if device != "cpu" and 0 < seen < here:
+        raise UserError(f"{here} processes on this machine want a GPU each, but torch sees {seen} GPUs")
+    on = pick_device(device)
+    if on.type == "cuda":
+        torch.cuda.set_device(on)
+        dist.init_process_group("nccl", device_id=on)
+    else:
+        dist.init_process_group("gloo")
+    mute(rank() > 0)
+    yield
+    mute(False)
+    # not after an error: others may wait for this process, which torchrun ends when it sees it gone
+    dist.destroy_process_group()
+
+
+def _from_torchrun(name: str, alone: int) -> int:
+    return int(os.environ.get(name, alone))
+
+
+def rank() -> int:
+    """Return the number of this process among those that train together; number 0 writes and logs."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def process_count() -> int:
+    """Return how many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def own_part(batch: Tensor) -> Tensor:
+    """Return the slice of the global batch (B, ...) that is this process's: (B / processes, ...)."""
+    return batch.chunk(process_count())[rank()]
+
+
+def average(tensor: Tensor) -> None:
+    """Replace `tensor` by its mean over the processes."""
+    if process_count() > 1:
+        dist.all_reduce(tensor)
+        tensor /= process_count()
+
+
+def largest(*values: int, device: torch.device) -> list[int]:
+    """Return the largest of each of the `values` over the processes; of a flag: whether any has it."""
+    if process_count() == 1:
+        return list(values)
+    found = torch.tensor([int(value) for value in values], device=device)
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return found.tolist()
+
+
+def wait_for_all() -> None:
+    """Return when all processes have come here."""
+    if process_count() > 1:
+        dist.barrier()

@@ -1,0 +1,1 @@
+"""Samples: one evaluation of a student, sample files, and comparisons on the same noise."""

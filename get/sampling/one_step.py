@@ -1,0 +1,167 @@
+"""One-step sampling: an iterable of batches that command line, scorer and figures share."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from get.runtime.device import autocast
+from get.runtime.limits import within_memory
+from get.runtime.seeding import normal
+from get.storage.errors import UserError
+from get.student.equilibrium import RULES
+from get.student.models import Student
+
+INITIAL = ("independent", "shared", "zeros")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a student is sampled.
+
+    Args:
+        batch: samples per call.
+        iterations: fixed-point iterations of a GET; None is the number trained with.
+        rule: which state is decoded: 'lowest-residual' (the published rule) or 'last'.
+        initial: z_0 is 'independent' per sample, one draw 'shared' by all samples, or 'zeros'.
+        precision: see `runtime.autocast`.
+    """
+
+    batch: int
+    iterations: int | None = None
+    rule: str = "lowest-residual"
+    initial: str = "independent"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise UserError(f"rule is {self.rule!r}; it must be one of {', '.join(RULES)}")
+        if self.initial not in INITIAL:
+            raise UserError(f"initial is {self.initial!r}; it must be one of {', '.join(INITIAL)}")
+        if self.batch < 1:
+            raise UserError(f"batch is {self.batch}; it must be at least 1")
+        if self.iterations is not None and self.iterations < 1:
+            raise UserError(f"iterations is {self.iterations}; it must be at least 1")
+
+    def require_state(self, *students: Student) -> None:
+        """Raise `UserError` if an option asks for a state and none of the students has one."""
+        if any(student.state_shape for student in students):
+            return
+        for name in ("iterations", "rule", "initial"):
+            if getattr(self, name) != getattr(Sampling, name):
+                raise UserError(f"--{name} is of students with a state, as GET has; leave it out")
+
+
+class Samples(NamedTuple):
+    """images (B, C, H, W) float32, or (K, B, C, H, W) of whole trajectories; residuals (K, B)."""
+
+    images: Tensor
+    residuals: Tensor
+
+
+def sample(
+    student: Student,
+    indices: Sequence[int],
+    labels: Tensor,
+    *,
+    seed: int,
+    options: Sampling,
+    device: torch.device,
+    trajectories: bool = False,
+) -> Iterator[Samples]:
+    """Yield the samples with the given indices, batch by batch (smaller ones where memory is short).
+
+    Sample i is a function of (student, seed, i, label): its noise and z_0 are drawn under names of their
+    own, which no training pair shares.
+
+    Args:
+        student: in evaluation mode, on `device`.
+        indices: the numbers of the samples.
+        labels: their classes (len(indices),) int64; an unconditional student does not read them.
+        seed: names the noise.
+        options: see `Sampling`.
+        device: where to compute; images come back on the CPU.
+        trajectories: yield the image of every iteration, not of the one that `options.rule` chooses.
+    """
+
+    def draw(rows: slice) -> Samples:
+        noise = normal(indices[rows], student.shape, seed, "evaluation", "noise").to(device)
+        state = _initial_state(student.state_shape, indices[rows], seed, options.initial, device)
+        return _decoded(student, noise, labels[rows], state, options, device, trajectories)
+
+    yield from within_memory(draw, len(indices), options.batch, "evaluation.batch (--batch)")
+
+
+def interpolate(
+    student: Student,
+    ends: tuple[int, int],
+    count: int,
+    label: int,
+    *,
+    seed: int,
+    options: Sampling,
+    device: torch.device,
+) -> Iterator[Samples]:
+    """Yield `count` samples whose noise leads from that of sample `ends[0]` to that of `ends[1]`.
+
+    The noise goes along the great circle, so that its norm is that of noise all the way.
+
+    Args:
+        student, seed, device: as in `sample`.
+        ends: the numbers of the samples at either end.
+        count: of the samples, the ends included.
+        label: the class of all.
+        options: 'independent' states z_0 differ from sample to sample, as their noise should not.
+    """
+    first, last = normal(ends, student.shape, seed, "evaluation", "noise")
+    noise = great_circle(first, last, count)
+    labels = torch.full((count,), label)
+
+    def draw(rows: slice) -> Samples:
+        numbers = range(count)[rows]
+        state = _initial_state(student.state_shape, numbers, seed, options.initial, device)
+        return _decoded(student, noise[rows].to(device), labels[rows], state, options, device)
+
+    yield from within_memory(draw, count, options.batch, "evaluation.batch (--batch)")
+
+
+def great_circle(first: Tensor, last: Tensor, count: int) -> Tensor:
+    """Return `count` tensors (count, ...) at equal angles from `first` to `last`, both included."""
+    angle = torch.arccos((first * last).sum() / (first.norm() * last.norm()).clamp(min=1e-12))
+    if not angle.isfinite() or angle < 1e-3:  # one and the same
+        return first.expand(count, *first.shape)
+    share = torch.linspace(0, 1, count).view(-1, *[1] * first.ndim)
+    return (torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * last) / torch.sin(angle)
+
+
+def _decoded(
+    student: Student,
+    noise: Tensor,
+    label: Tensor,
+    state: Tensor | None,
+    options: Sampling,
+    device: torch.device,
+    trajectories: bool = False,
+) -> Samples:
+    """Return what the student makes of noise (B, C, H, W), label (B,) and z_0 on the CPU."""
+    label = label.to(device)
+    with torch.no_grad(), autocast(device, options.precision):
+        if trajectories:
+            drawn = student.trajectory(noise, label, state, options.iterations)
+        else:
+            drawn = student.generate(noise, label, state, options.iterations, options.rule)
+    return Samples(drawn.images.float().cpu(), drawn.residuals.float().cpu())
+
+
+def _initial_state(
+    shape: tuple[int, int] | None, indices: Sequence[int], seed: int, initial: str, device: torch.device
+) -> Tensor | None:
+    """Return z_0 of the samples with these indices as (B, N, D); None for a student without a state."""
+    if shape is None:
+        return None
+    if initial == "zeros":
+        return torch.zeros((len(indices), *shape), device=device)
+    drawn = [0] * len(indices) if initial == "shared" else indices
+    return normal(drawn, shape, seed, "evaluation", "state", device=device)

@@ -1,0 +1,1 @@
+"""Scores of images: features, reference statistics, FID, IS, KID, precision and recall."""

@@ -1,0 +1,50 @@
+"""torch-fidelity's Inception, in whose features most published scores are taken."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from get.scoring.extractors import Layers
+from get.storage.errors import UserError
+from get.storage.reading import reading, require_small
+
+INCEPTION = "file of weights of torch-fidelity's Inception and nothing else"
+REMEDY = "get the file that features.source.url in the config names"
+
+
+def load(weights: str | Path, device: torch.device) -> Layers:
+    """Return the layers of torch-fidelity's Inception that FID and the Inception Score read.
+
+    Raises:
+        UserError: the file at `weights` is missing, damaged, or of another network.
+    """
+    from torch_fidelity import FeatureExtractorInceptionV3 as Inception  # takes seconds
+
+    only_weights(weights)
+    wanted = [Inception.get_default_feature_layer_for_metric(metric) for metric in ("fid", "isc")]
+    with reading(weights, INCEPTION, REMEDY):
+        network = Inception("inception-v3-compat", wanted, feature_extractor_weights_path=str(weights))
+    network = network.to(device).eval()
+
+    def layers(images: Tensor) -> tuple[Tensor, Tensor]:
+        if images.shape[1] != 3:
+            raise UserError(
+                f"Inception reads images of 3 channels, but these have {images.shape[1]}; score them "
+                "with --extractor classifier"
+            )
+        return network(images)
+
+    return layers
+
+
+def only_weights(path: str | Path) -> Any:
+    """Return the weights at `path`; torch-fidelity would unpickle the file code and all.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds anything else.
+    """
+    with reading(path, INCEPTION, REMEDY):
+        require_small(path)
+        return torch.load(path, map_location="cpu", weights_only=True)

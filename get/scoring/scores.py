@@ -1,0 +1,249 @@
+"""Scores of sample files: FID, IS, KID, precision and recall, and how sure they are.
+
+All are computed in bounded memory (statistics.py) and agree with torch-fidelity's. Every FID is given against
+the train and the test split. Its interval is the point estimate plus and minus 1.96 standard deviations over
+bootstrap resamples of the generated images, the reference held fixed: resampling biases FID upwards, so
+percentiles of the resamples would miss the estimate itself. `is_sd` comes from the same resamples;
+`is_split_sd` is the spread over the parts of the Inception Score that others report.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from get.data.store import SPLITS, read_split
+from get.runtime.device import pick_device
+from get.runtime.log import log
+from get.runtime.seeding import fold_in
+from get.sampling.files import open_samples
+from get.scoring.features import Extractor, Features
+from get.scoring.metrics import (
+    Moments,
+    frechet,
+    inception_scores,
+    kernel_distances,
+    moments,
+    parts_of,
+    precision_and_recall,
+    read_moments,
+    resamples_of,
+    square_root,
+)
+from get.scoring.reference import Reference, Source, read_reference
+from get.storage.atomic import write_json
+from get.storage.errors import UserError
+from get.storage.settings import from_settings
+
+Z95 = 1.96  # standard deviations to either side of a 95% interval
+TOGETHER = 2**22  # numbers in the covariances of the resamples that are computed together
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How samples are scored.
+
+    Args:
+        splits: parts of the Inception Score.
+        bootstrap: resamples for the standard deviations of FID and IS.
+        kid_subsets, kid_subset_size: of KID.
+        nearest: how many samples are compared with all training images.
+    """
+
+    splits: int
+    bootstrap: int
+    kid_subsets: int
+    kid_subset_size: int
+    nearest: int
+
+
+def bootstrap(
+    features: Features,
+    references: Mapping[str, Reference],
+    shares: NDArray[np.float64],
+    device: torch.device,
+) -> dict[str, list[float]]:
+    """Return 'is' and 'fid_<split>' of the resamples of the images that `shares` (R, N) describe."""
+    values = {"is": inception_scores(features.logits, shares, device)}
+    values |= {f"fid_{split}": [] for split in references}
+    together = max(1, TOGETHER // features.penultimate.shape[1] ** 2)
+    for first in range(0, len(shares) if references else 0, together):
+        found = moments(features.penultimate, device, shares[first : first + together])
+        for split, real in references.items():
+            values[f"fid_{split}"] += frechet(found, real.moments, real.root).tolist()
+    return values
+
+
+def nearest_distance(images: NDArray[np.uint8], train: NDArray[np.uint8], device: torch.device) -> float:
+    """Return the mean over images of the distance to the nearest training image.
+
+    The distance is the root mean square over pixels in grey levels (0 to 255); near 0 is memorisation.
+    """
+    ours, theirs = (torch.from_numpy(x.reshape(len(x), -1)).to(device).float() for x in (images, train))
+    nearest = torch.cat([torch.cdist(part, theirs).amin(dim=1) for part in ours.split(500)])
+    return float(nearest.mean()) / ours.shape[1] ** 0.5
+
+
+def score(
+    features: Features,
+    references: Mapping[str, Reference],
+    options: Scoring,
+    resampled: Mapping[str, list[float]],
+    device: torch.device,
+) -> dict[str, float]:
+    """Return FID, KID and IS of generated images by their features.
+
+    Args:
+        references: of the splits 'train' and 'test'.
+        options: see `Scoring`.
+        resampled: what `bootstrap` gave.
+        device: where to compute.
+    """
+    found = moments(features.penultimate, device)
+    scores: dict[str, float] = {"samples": len(features.penultimate)}
+    for split, real in references.items():
+        for name, value in distances(features, found, real, options, resampled[f"fid_{split}"]).items():
+            metric, *part = name.split("_")
+            scores["_".join([metric, split, *part])] = value
+    return scores | inception_score(features, options, resampled["is"], device)
+
+
+def distances(
+    features: Features, found: Moments, real: Reference, options: Scoring, resampled: list[float]
+) -> dict[str, float]:
+    """Return fid with fid_sd, fid_low, fid_high, and, of a reference that has features, kid with kid_sd.
+
+    Args:
+        features: of generated images, and `found`, their moments; real: the reference.
+        options: see `Scoring`; resampled: FIDs of resamples of the images.
+    """
+    device, sd = found.mu.device, float(np.std(resampled, ddof=1))
+    fid = float(frechet(found, real.moments, real.root))
+    scores = {"fid": fid, "fid_sd": sd, "fid_low": fid - Z95 * sd, "fid_high": fid + Z95 * sd}
+    if size := min(options.kid_subset_size, len(features.penultimate), len(real.features)):
+        kid = kernel_distances(features.penultimate, real.features, options.kid_subsets, size, device)
+        scores |= {"kid": float(np.mean(kid)), "kid_sd": float(np.std(kid))}
+    return scores
+
+
+def inception_score(
+    features: Features, options: Scoring, resampled: list[float], device: torch.device
+) -> dict[str, float]:
+    """Return is with is_sd, of the resamples, and is_split_sd, over its parts."""
+    parts = inception_scores(features.logits, parts_of(len(features.logits), options.splits), device)
+    sd, split_sd = float(np.std(resampled, ddof=1)), float(np.std(parts))
+    return {"is": float(np.mean(parts)), "is_sd": sd, "is_split_sd": split_sd}
+
+
+def compare_with_train(
+    images: NDArray[np.uint8],
+    features: Features,
+    reference: Reference,
+    train: NDArray[np.uint8],
+    options: Scoring,
+    device: torch.device,
+) -> dict[str, float]:
+    """Return precision, recall and the distance to the nearest training image of images (N, C, H, W).
+
+    Args:
+        features: of the images; reference: of the train split.
+        train: all training images.
+        options: see `Scoring`; device: where to compute.
+    """
+    precision, recall = precision_and_recall(features.penultimate, reference.features, device)
+    scores = {"precision": precision, "recall": recall}
+    return scores | {"nearest_train": nearest_distance(images[: options.nearest], train, device)}
+
+
+def score_samples(
+    *,
+    samples: str | Path,
+    statistics: Mapping[str, str | Path],
+    features: Mapping[str, str | Path],
+    store: str | Path,
+    extractor: str,
+    weights: str | Path,
+    batch: int,
+    scoring: dict[str, Any],
+    seed: int,
+    device: str,
+    output: str | Path,
+) -> None:
+    """Score every variant of a sample file and write JSON: its info, `scores` and `bootstrap` by variant.
+
+    Precision, recall and nearest training images, which take longest, are of the headline variant alone.
+    Features pass through a temporary file: memory does not grow with the number of samples.
+
+    Args:
+        samples: the sample file.
+        statistics, features: what `write_reference` wrote for the splits 'train' and 'test'.
+        store: the image store.
+        extractor, weights, batch, device: see `Extractor`.
+        scoring: keyword arguments of `Scoring`; seed: of the bootstrap.
+        output: the JSON file.
+    """
+    on, options = pick_device(device), from_settings(Scoring, scoring, "evaluation.scoring")
+    train = read_split(store, "train").images
+    extract = Extractor(extractor, weights, device, batch)
+    real = {
+        split: read_reference(statistics[split], features[split], Source(store, split, weights), on)
+        for split in SPLITS
+    }
+    scores, resampled = {}, {}
+    with open_samples(samples) as content:
+        errors = content.info.pop("l1_held_out", {})
+        headline, *_ = content.variants
+        shares = resamples_of(len(content.labels), options.bootstrap, fold_in(seed, "bootstrap"))
+        for name, images in content.variants.items():
+            with tempfile.TemporaryDirectory() as scratch:
+                found = extract(images, scratch)
+                resampled[name] = bootstrap(found, real, shares, on)
+                scores[name] = score(found, real, options, resampled[name], on)
+                if name == headline:
+                    scores[name] |= compare_with_train(images, found, real["train"], train, options, on)
+            if name in errors:
+                scores[name]["l1_held_out"] = errors[name]
+            log.info("%s: FID (train) %.4g", name, scores[name]["fid_train"])
+        info = content.info
+    about = {**info, "headline": headline, "features": extractor}
+    write_json(output, {**about, "scores": scores, "bootstrap": resampled})
+
+
+def score_images(
+    images: Any, reference: Any, extract: Extractor, options: Scoring, seed: int
+) -> dict[str, float]:
+    """Return FID, KID, IS, precision and recall of images, whose reference needs no files made before.
+
+    Args:
+        images: (N, C, H, W) uint8 by [rows], N > NEIGHBOUR and N >= splits; see `images.open_images`.
+        reference: real images likewise; or the path of an .npz of mu and sigma, which gives FID and IS alone
+            (and then two images are enough).
+        extract: of the features of both.
+        options: see `Scoring`; `nearest` is not read.
+        seed: of the resamples.
+
+    Raises:
+        UserError: an .npz is of features of another width.
+    """
+    by_moments, on = isinstance(reference, str | Path), extract.device
+    with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as beside:
+        ours = extract(images, scratch)
+        real = ours.penultimate[:0] if by_moments else extract(reference, beside).penultimate
+        found = read_moments(reference, on) if by_moments else moments(real, on)
+        if found.mu.shape != ours.penultimate.shape[1:]:
+            raise UserError(f"{reference} is of {len(found.mu)} features, not {ours.penultimate.shape[1]}")
+        against = Reference(real, found, square_root(found.sigma))
+        shares = resamples_of(len(images), options.bootstrap, fold_in(seed, "bootstrap"))
+        resampled = bootstrap(ours, {"real": against}, shares, on)
+        scores: dict[str, float] = {"samples": len(images)}
+        scores |= distances(ours, moments(ours.penultimate, on), against, options, resampled["fid_real"])
+        scores |= inception_score(ours, options, resampled["is"], on)
+        if not by_moments:
+            precision, recall = precision_and_recall(ours.penultimate, real, on)
+            scores |= {"precision": precision, "recall": recall}
+    return scores

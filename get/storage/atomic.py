@@ -1,0 +1,135 @@
+"""Files and folders that are whole or absent, each with its SHA-256 beside it."""
+
+import errno
+import glob
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from get.storage.errors import UserError
+from get.storage.hashing import record_of, sha256
+
+LITTLE_SPACE = 2**20  # bytes; a file system with less is full, whatever a library makes of it
+
+
+@contextmanager
+def atomic(path: str | Path, recorded: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends without error.
+
+    Args:
+        path: the file to write; what a killed writer of it left is removed.
+        recorded: keep the hash of the content beside it.
+
+    Raises:
+        UserError: there is no room, or another process writes the same file.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with room_for(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+                left.unlink(missing_ok=True)
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.umask(umask := os.umask(0))
+            temporary.chmod(0o666 & ~umask)  # some writers make files that others cannot read
+            digest = sha256(temporary) if recorded else None
+            os.replace(temporary, path)
+            if digest:
+                _record(path, digest)
+    except FileNotFoundError as error:
+        if not Path(error.filename or "").name.startswith(f".{path.name}."):
+            raise
+        raise UserError(f"another process writes {path} too; run the same command again") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; rename it to `path` when the block ends without error.
+
+    What a killed writer of it left is removed.
+
+    Raises:
+        UserError: there is something at `path` already, no room, or another process writes the same folder.
+    """
+    path = Path(path).resolve()  # '.' has no name, and a link is no folder
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path} exists already; name a new folder, or delete it first")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with room_for(path):
+            for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 16}.tmp"):
+                shutil.rmtree(left, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            yield temporary
+            _put(temporary, path)
+    except FileNotFoundError:
+        if temporary.exists():
+            raise
+        raise UserError(f"another process writes {path} too; run the same command again") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Give the folder `temporary` the name `path`."""
+    if path.is_dir() and path.samefile("."):  # a shell would stay in the old one, and see nothing
+        for file in temporary.iterdir():
+            file.rename(path / file.name)
+        return
+    os.replace(temporary, path)  # also where there is an empty folder
+
+
+@contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """Turn what libraries make of a full or locked file system, in writing `path`, into a `UserError`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UserError(f"{path} cannot be written ({error.strerror}); see to its folder") from None
+        if _is_full(error, path.parent):
+            message = f"no room to write {path}; free some and run the same command again"
+            raise UserError(message) from error
+        raise
+
+
+def _is_full(error: Exception, folder: Path) -> bool:
+    """Return True if `error` came of a full file system; not all libraries pass on the code that says so."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if "No space left" in str(error):
+        return True
+    try:
+        return isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < LITTLE_SPACE
+    except OSError:
+        return False
+
+
+def _record(path: Path, digest: str) -> None:
+    record = record_of(path)
+    temporary = record.with_name(f"{record.name}.{secrets.token_hex(8)}.tmp")
+    temporary.write_text(f"{digest}  {path.name}\n")
+    os.replace(temporary, record)
+
+
+def write_text(path: str | Path, text: str, recorded: bool = True) -> None:
+    """Write `text`; see `atomic`."""
+    with atomic(path, recorded) as temporary:
+        temporary.write_text(text)
+
+
+def write_json(path: str | Path, value: Any, recorded: bool = True) -> None:
+    """Write `value` as indented JSON."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", recorded)

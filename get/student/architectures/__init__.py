@@ -1,0 +1,33 @@
+"""Families of students, a module each (docs/extend.md).
+
+A module assigns its class, a `get.student.models.Student`, to STUDENT. The keyword arguments of its
+constructor are the keys of `model` in the config. Nothing here needs torch.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from get import plugins
+from get.plugins import Argument
+from get.storage.errors import UserError
+
+PACKAGE = "student.architectures"
+OF_IMAGES = ("channels", "size", "classes")  # what every student is told of the images
+COMMON = {"conditioning": Argument("str", optional=False)}
+
+
+def check(model: Mapping[str, Any], key: str = "model") -> None:
+    """Raise `UserError`, naming the key below `key`, unless `model` describes a student.
+
+    Args:
+        model: 'family', 'conditioning' and what the family's constructor takes, but for `OF_IMAGES`.
+        key: of `model` in the config.
+    """
+    family = model.get("family")
+    plugins.require_known(PACKAGE, family, f"{key}.family")
+    offered = plugins.constants(PACKAGE, str(family)).get("STUDENT")
+    if offered is None:
+        raise UserError(f"{key}.family: get/student/architectures/{family}.py assigns no class to STUDENT")
+    wanted = COMMON | plugins.arguments(PACKAGE, str(family), offered)
+    given = {name: value for name, value in model.items() if name != "family"}
+    plugins.check_arguments(given, {k: v for k, v in wanted.items() if k not in OF_IMAGES}, key)

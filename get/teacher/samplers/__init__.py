@@ -1,0 +1,1 @@
+"""Samplers of a teacher, a module each."""

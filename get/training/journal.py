@@ -1,0 +1,98 @@
+"""The journal of a training: what is written while it runs, for those who watch.
+
+A file of JSON lines beside the result, which outlives kills and restarts:
+    {"event": "start", "step": 0, "stop": 2000, "time": ..., ...}    an attempt began, from this step
+    {"step": 50, "loss": 0.31, "gradient_norm": 0.8, "rate": 24.1, "time": ...}    means since the line before
+    {"event": "end", "step": 2000, "reason": "done", "time": ...}    it ended; without this line it was killed
+Steps that a killed attempt took after its last save are forgotten when the next one goes on. The same numbers
+go to TensorBoard where that is installed (folder *.events).
+"""
+
+import importlib.util
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from get.storage.atomic import room_for, write_text
+from get.storage.lock import this_process
+
+Line = dict[str, Any]
+NUMBER = (int, float)
+# what a line holds beside step and time, by its event
+KEYS: dict[Any, dict[str, Any]] = {
+    "start": {"stop": int, "process": str},
+    None: {"loss": NUMBER, "gradient_norm": NUMBER, "rate": NUMBER},
+    "end": {"reason": str},
+}
+
+
+class Journal:
+    """The journal of the training that makes `output`."""
+
+    def __init__(self, output: str | Path) -> None:
+        self.path = Path(output).with_suffix(".journal.jsonl")
+        self._events: Any = None
+        self._told = (0, 0.0)  # step and time of the line before
+
+    def begin(self, step: int, stop: int, **facts: Any) -> None:
+        """Note that an attempt goes on from `step` towards `stop`, and forget what came after `step`."""
+        kept = [line for line in read_journal(self.path) if line["step"] <= step]
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept), recorded=False)
+        self._told = step, time.monotonic()
+        self._append({"event": "start", "step": step, "stop": stop, "process": this_process(), **facts})
+
+    def wasted(self, step: int) -> float:
+        """Return the seconds in which an attempt before this one did not get beyond `step`; 0 if it did."""
+        last = (read_journal(self.path) or [{}])[-1]
+        wasted = last.get("reason") == "no progress" and last["step"] == step
+        return float(last.get("limit", 0.0)) if wasted else 0.0
+
+    def record(self, step: int, loss: float, gradient_norm: float) -> None:
+        """Note the means of the steps since the line before."""
+        (before, then), now = self._told, time.monotonic()
+        self._told = step, now
+        rate = (step - before) / max(now - then, 1e-9)
+        values = {"loss": loss, "gradient_norm": gradient_norm, "rate": round(rate, 3)}
+        self._append({"step": step, **values})
+        if self._events is None and importlib.util.find_spec("tensorboard"):
+            from torch.utils.tensorboard import SummaryWriter  # takes seconds, and is not always there
+
+            folder = self.path.with_name(self.path.name.replace(".journal.jsonl", ".events"))
+            self._events = SummaryWriter(str(folder), purge_step=step)
+        if self._events:
+            for name, value in values.items():
+                self._events.add_scalar(name, value, step)
+
+    def end(self, step: int, reason: str, **facts: Any) -> None:
+        """Note why the attempt ends at `step`: 'done', 'asked', 'time', 'no progress', 'diverged', ..."""
+        self._append({"event": "end", "step": step, "reason": reason, **facts})
+        if self._events:
+            self._events.close()
+
+    def _append(self, line: Line) -> None:
+        with room_for(self.path), open(self.path, "a") as file:
+            file.write(json.dumps({**line, "time": round(time.time(), 1)}) + "\n")
+
+
+def read_journal(path: Path) -> list[Line]:
+    """Return the lines of the journal at `path`; none where there is no such file.
+
+    What is no line of a journal, such as a half-written last one, is left out.
+    """
+    lines = []
+    if path.exists():
+        for text in path.read_text(errors="replace").splitlines():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict) and _is_known(line):
+                lines.append(line)
+    return lines
+
+
+def _is_known(line: Line) -> bool:
+    event = line.get("event")
+    kinds = KEYS.get(event if isinstance(event, str) else None, {"": str}) | {"step": int, "time": NUMBER}
+    return all(isinstance(line.get(key), kind) for key, kind in kinds.items())
