@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from get import __version__
-from get.paper import pages
-from get.paper.tables import fixed
+from get.paper import documents
+from get.paper.cells import fixed, missing
+from get.paper.documents import Block, Heading, Note, Paragraph, Table
 from get.storage.hashing import sha256
 from get.storage.reading import reading
 
@@ -82,44 +83,55 @@ def durations(folder: Path) -> pd.DataFrame:
 
 def provenance_page(found: Mapping[str, Any]) -> str:
     """Return the page that shows it."""
-    rules = pd.DataFrame(found["rules"])
-    return pages.page(
-        "Provenance",
-        pages.heading("Duration of each rule"),
-        _durations(rules),
-        pages.paragraph(
+    seeds = {name: _seeds(value) for name, value in found["seeds"].items()}
+    blocks: list[Block] = [
+        Heading("Duration of each rule"),
+        _duration_table(found["rules"]),
+        Note(
             "Of all jobs that this folder has records of. Seconds are by the wall, of jobs that may have run"
-            " side by side; memory is the largest of all jobs. Rules that take next to nothing keep none.",
-            "note",
+            " side by side; memory is the largest of all jobs. Rules that take next to nothing keep none."
         ),
-        pages.heading("Machine"),
-        _pairs(found["machine"], "what"),
-        pages.paragraph("Of the job that made this page; others may have run elsewhere.", "note"),
-        pages.heading("Versions"),
-        _pairs(found["versions"], "package"),
-        pages.heading("Seeds"),
-        _pairs({name: _listed(value) for name, value in found["seeds"].items()}, "of"),
-        pages.heading("SHA-256"),
-        _pairs(found["sha256"], "file"),
-        pages.paragraph("A manifest holds the hashes of its shards of pairs.", "note"),
-    )
+        Heading("Machine"),
+        _mapping_table(found["machine"], "what"),
+        Note("Of the job that made this page; others may have run elsewhere."),
+        Heading("Versions"),
+        _mapping_table(found["versions"], "package"),
+        Heading("Seeds"),
+        _mapping_table(seeds, "of"),
+        Heading("SHA-256"),
+        _mapping_table(found["sha256"], "file"),
+        Note("A manifest holds the hashes of its shards of pairs."),
+    ]
+    return documents.html("Provenance", blocks)
 
 
-def _durations(rules: pd.DataFrame) -> str:
-    if rules.empty:
-        return pages.paragraph("No rule has kept its record.")
-    words = {"jobs": 0, "seconds": 1, "median": 1, "longest": 1, "memory_mb": 0}
-    titles = ["jobs", "seconds, all together", "median of one", "longest", "peak memory (MB)"]
-    shown = pd.DataFrame({"rule": rules["rule"]})
-    for title, (name, digits) in zip(titles, words.items(), strict=True):
-        shown[title] = ["-" if pd.isna(value) else fixed(value, digits) for value in rules[name]]
-    return pages.table(shown, [True] + [False] * len(words))
+DURATIONS = {  # columns of the page: of the records, and digits
+    "jobs": ("jobs", 0),
+    "seconds, all together": ("seconds", 1),
+    "median of one": ("median", 1),
+    "longest": ("longest", 1),
+    "peak memory (MB)": ("memory_mb", 0),
+}
 
 
-def _pairs(found: Mapping[str, Any], first: str) -> str:
-    shown = pd.DataFrame({first: list(found), "is": [str(value) for value in found.values()]}, dtype=str)
-    return pages.table(shown, [True, True])
+def _duration_table(rules: Sequence[Mapping[str, Any]]) -> Block:
+    if not rules:
+        return Paragraph("No rule has kept its record.")
+    lines = [
+        {"rule": rule["rule"]}
+        | {
+            title: "-" if missing(rule[name]) else fixed(rule[name], digits)
+            for title, (name, digits) in DURATIONS.items()
+        }
+        for rule in rules
+    ]
+    return Table(pd.DataFrame(lines), ["rule"])
 
 
-def _listed(value: int | Sequence[int]) -> str:
+def _mapping_table(found: Mapping[str, Any], first: str) -> Table:
+    cells = {first: list(found), "is": [str(value) for value in found.values()]}
+    return Table(pd.DataFrame(cells, dtype=str), [first, "is"])
+
+
+def _seeds(value: int | Sequence[int]) -> str:
     return str(value) if isinstance(value, int) else ", ".join(map(str, value))

@@ -1,14 +1,17 @@
 # What each table and figure shows: its rows, and the score files of each.
 #
 # The content goes into a settings file (settings.smk), of which the scripts read labels and paths. A new table needs its
-# number in TABLES, a function and columns in get/paper/tables.py, a caption, and a key in the schema if it has rows of
-# its own; a new figure its name in FIGURES, a function of that name in get/paper/figures.py, and a caption.
+# number in TABLES, an entry of TABLES in get/paper/tables.py, a caption, and a key in the schema if it has rows of its
+# own; a new figure its name in FIGURES, an entry of FIGURES in get/paper/figures.py, and a caption.
 import yaml
+
+from get import studies
 
 TABLES = [str(number) for number in range(1, 7)]
 CURVES = ["figure2a", "figure2b", "figure3b"]  # over all milestones
 FIGURES = [*CURVES, "figure3a", "residuals", "training-curves"]
 WITH_FID = [*CURVES, "figure3a"]
+WITH_PUBLISHED_ROWS = ["1", "3", "5"]  # below ours, on the paper's data
 WITH_COSTS = ["table4", "figure3a", "figure3b", "reproduction"]
 # the parts of Figure 4, and those of them that the config asks for
 PARTS = {"figure4a": "unconditional", "figure4b": "conditional"}
@@ -20,15 +23,7 @@ SAME_NOISE = [f"same-noise-{name}" for name in USED_PAIRS]
 with open(workflow.source_path("../report/captions.yaml")) as file:
     CAPTIONS = yaml.safe_load(file)
 
-STUDY_CAPTIONS = [f"study-{name}" for name in STUDIES]
-for shown in (
-    *(f"table{number}" for number in TABLES),
-    *FIGURES,
-    *PARTS,
-    *STUDY_CAPTIONS,
-    "same-noise",
-    "costs",
-):
+for shown in (*(f"table{number}" for number in TABLES), *FIGURES, *PARTS, "same-noise", "costs"):
     check(shown in CAPTIONS, f"workflow/report/captions.yaml has no caption of {shown}")
 
 
@@ -160,12 +155,14 @@ def shown_in(name):
     if name in SAME_NOISE:
         pairs = name.removeprefix("same-noise-")
         return {"precision": config["evaluation"]["precision"], "students": answering(pairs)}
-    content = {"cifar10": config["data"]["name"] == "cifar10"}
+    cifar10 = {"cifar10": config["data"]["name"] == "cifar10"}
+    content = {}
     if name == "reproduction" or name.startswith("table"):
         content["published"] = (
             PUBLISHED_HASH  # the numbers come with the package, as no file that a rule could name
         )
     if name == "reproduction":
+        content |= cifar10
         content["tables"] = {number: table_rows(number) for number in TABLES if number != "5"}
         content["larger"] = rows_of(config["paper"].get("larger_vit", []))
     elif name in GRIDS:
@@ -180,10 +177,10 @@ def shown_in(name):
     else:
         number = name.removeprefix("table")
         content["rows"] = table_rows(number) + (ends_of_the_scale() if number == "1" else [])
-        content["arguments"] = {}
+        content["arguments"] = cifar10 if number in WITH_PUBLISHED_ROWS else {}
         if number == "5":
             names = sorted({entry["student"] for entry in content["rows"]})
-            content["arguments"]["training"] = {name: teaching(name) for name in names}
+            content["arguments"] |= {"training": {name: teaching(name) for name in names}}
     return content
 
 
@@ -201,14 +198,17 @@ def costs_of(name):
 
 
 def caption(name):
-    """The caption of a table, a figure or a study, with what is particular to the data."""
+    """The caption of a table or a figure, with what is particular to the data."""
     data = about_data()
-    tabular = name.startswith(("table", "study-"))
-    scores = data["tables"] if tabular else data["fid"] if name in WITH_FID else None
-    added = (
-        CAPTIONS["studies"] if name.startswith("study-") else config["paper"].get("captions", {}).get(name)
-    )
+    scores = data["tables"] if name.startswith("table") else data["fid"] if name in WITH_FID else None
+    added = config["paper"].get("captions", {}).get(name)
     return " ".join(filter(None, [CAPTIONS[name], added, data["all"], scores]))
+
+
+def study_caption(name):
+    """The caption of a study, with what holds for all, and what is particular to the data."""
+    data = about_data()
+    return " ".join([studies.load(name).caption, CAPTIONS["studies"], data["all"], data["tables"]])
 
 
 def about_data():

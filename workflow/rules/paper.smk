@@ -117,7 +117,7 @@ rule reproduction:
     input:
         settings="<results>/settings/paper/reproduction.json",
         scores=files_of("reproduction"),
-        costs=costs_of("reproduction"),
+        costs="<results>/costs.json",
     output:
         csv="<results>/reproduction.csv",
         md="<results>/reproduction.md",
@@ -143,7 +143,8 @@ rule reproduction:
 rule summary:
     input:
         settings="<results>/settings/paper/summary.json",
-        claims="<results>/reproduction.csv",
+        claims="<results>/settings/paper/reproduction.json",
+        scores=files_of("reproduction"),
         table1="<results>/table1.csv",
         costs="<results>/costs.json",
         hashed=hashed,

@@ -42,14 +42,14 @@ rule study:
             "<results>/studies/{study}.html",
             caption="../report/caption.rst",
             category="8 Studies",
-            labels=lambda wildcards: {"study": title(f"study-{wildcards.study}"), "shows": "table"},
+            labels=lambda wildcards: {"study": studies.load(wildcards.study).title, "shows": "table"},
         ),
         pdf="<results>/studies/{study}.pdf",
         png=report(
             "<results>/studies/{study}.png",
             caption="../report/caption.rst",
             category="8 Studies",
-            labels=lambda wildcards: {"study": title(f"study-{wildcards.study}"), "shows": "figure"},
+            labels=lambda wildcards: {"study": studies.load(wildcards.study).title, "shows": "figure"},
         ),
     log:
         "<results>/logs/studies/{study}.log",
@@ -61,7 +61,6 @@ rule study:
     resources:
         **asks("light"),
     params:
-        title=lambda wildcards: title(f"study-{wildcards.study}"),
-        caption=lambda wildcards: caption(f"study-{wildcards.study}"),
+        caption=lambda wildcards: study_caption(wildcards.study),
     script:
         "../scripts/study.py"

@@ -4,10 +4,9 @@ from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.storage.reading import read_json
-    from get.studies.sampling import sample_initial_states, sample_solvers
+    from get.studies import load_sampled
 
-    draw = {"initial": sample_initial_states, "solvers": sample_solvers}[snakemake.wildcards.study]
-    draw(
+    load_sampled(snakemake.wildcards.study).sample(
         weights=snakemake.input.weights,
         **read_json(snakemake.input.settings),
         seed=int(snakemake.wildcards.seed),
