@@ -11,17 +11,17 @@ of the seeds (see `statistics.Advantage`). One seed has no scatter, and a verdic
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
 from get.paper import documents
-from get.paper.cells import MEGA, Cell, Line, amount, missing, text
+from get.paper.cells import MEGA, Cell, amount, missing
 from get.paper.documents import Block, Heading, Note, Sign, Table, as_text, write_texts
 from get.paper.published import CHECKPOINTED, numbers_of, published
 from get.paper.results import Mode, Row, read_rows
@@ -89,16 +89,15 @@ class Judgement(NamedTuple):
         return f"{self.verdict} (single run)" if self.single_run else self.verdict.value
 
 
-SUPPORT = (  # from the judgement that supports a claim best to the one that refutes it
-    Judgement(Verdict.REPRODUCED),
-    Judgement(Verdict.REPRODUCED, single_run=True),
-    Judgement(Verdict.UNDECIDED),
-    Judgement(Verdict.UNDECIDED, single_run=True),
-    Judgement(Verdict.NOT_RUN),
-    Judgement(Verdict.NO_SCORE),
-    Judgement(Verdict.NOT_REPRODUCED, single_run=True),
-    Judgement(Verdict.NOT_REPRODUCED),
-)
+def _support(judgement: Judgement) -> tuple[int, bool]:
+    """Return the place of a judgement, from the one that supports a claim best to the one that refutes it."""
+    order = (
+        Verdict.REPRODUCED, Verdict.UNDECIDED, Verdict.NOT_RUN, Verdict.NO_SCORE, Verdict.NOT_REPRODUCED
+    )  # fmt: skip
+    refuted = judgement.verdict is Verdict.NOT_REPRODUCED
+    return order.index(judgement.verdict), judgement.single_run is not refuted
+
+
 FROM_ADVANTAGE = {
     "better": Verdict.REPRODUCED,
     "worse": Verdict.NOT_REPRODUCED,
@@ -122,7 +121,7 @@ class Claim:
         judgement: on the train split, for an ordering in FID; judgement_test: on the test split.
         published: a number of the paper.
         measured: the number, or the advantage of what is said to be better; low, high: its 95% interval.
-        seeds, by_seed: how many seeds there are, and the advantage for each.
+        seeds, by_seed: how many seeds there are (0: the claim is of none), and the advantage for each.
         split: of the data set, which FID is taken against.
     """
 
@@ -134,7 +133,7 @@ class Claim:
     measured: float = math.nan
     low: float = math.nan
     high: float = math.nan
-    seeds: int | None = None
+    seeds: int = 0
     by_seed: Sequence[float] = ()
     split: str = ""
 
@@ -142,11 +141,6 @@ class Claim:
     def kind(self) -> Kind:
         """Whether it is an ordering or a number."""
         return Kind.NUMBER if self.topic is Topic.NUMBER else Kind.ORDERING
-
-    @property
-    def difference_percent(self) -> float:
-        """How far the measured number is from the published one."""
-        return 100 * (self.measured / self.published - 1)
 
 
 def reproduction(tables: Mapping[str, Sequence[Row]], larger: Sequence[Row], cifar10: bool) -> list[Claim]:
@@ -300,7 +294,7 @@ def table4_orderings(rows: Sequence[Row]) -> list[Claim]:
         judgement = Judgement(FROM_ADVANTAGE[found.verdict])
         claim = Claim(Topic.COLUMN, f"{beats} {NAMES[column]}", judgement, measured=found.value)
         claims.append(replace(claim, low=ends[0], high=ends[-1]))
-    worst = max((claim.judgement for claim in claims), key=SUPPORT.index)
+    worst = max((claim.judgement for claim in claims), key=_support)
     return [*claims, Claim(Topic.EVERY_COLUMN, f"{beats} every column", worst)]
 
 
@@ -370,62 +364,50 @@ def conditioning(rows: Sequence[Row]) -> list[Claim]:
 
 # ---------- as files
 
+CSV = [
+    "claim", "kind", "published", "measured", "low", "high", "seeds", "by_seed", "split",
+    "difference_percent", "verdict", "verdict_test",
+]  # fmt: skip
+
 
 def claims_frame(claims: Sequence[Claim]) -> pd.DataFrame:
     """Return the claims with the columns of reproduction.csv."""
     lines = [
-        {
-            "claim": claim.claim,
+        vars(claim)
+        | {
             "kind": claim.kind.value,
-            "published": claim.published,
-            "measured": claim.measured,
-            "low": claim.low,
-            "high": claim.high,
-            "seeds": math.nan if claim.seeds is None else claim.seeds,
-            "by_seed": ", ".join(f"{value:.2f}" for value in claim.by_seed) or None,
-            "split": claim.split or None,
-            "difference_percent": claim.difference_percent,
+            "seeds": claim.seeds or math.nan,
+            "by_seed": ", ".join(f"{value:.2f}" for value in claim.by_seed),
+            "difference_percent": 100 * (claim.measured / claim.published - 1),
             "verdict": str(claim.judgement),
-            "verdict_test": None if claim.judgement_test is None else str(claim.judgement_test),
+            "verdict_test": str(claim.judgement_test or ""),
         }
         for claim in claims
     ]
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines, columns=CSV)
 
 
-def _amount(name: str) -> Cell:
-    return lambda line: "" if missing(line[name]) else amount(line[name])
+def _cell(name: str, write: Callable[[Any], str] = amount) -> Cell:
+    return lambda line: "" if missing(line[name]) else write(line[name])
 
 
-def _word(name: str) -> Cell:
-    return lambda line: "" if missing(line[name]) else line[name]
-
-
-def _seeds(line: Line) -> str:
-    return "" if missing(line["seeds"]) else f"{line['seeds']:.0f}"
-
-
-def _difference(line: Line) -> str:
-    return "" if missing(line["difference_percent"]) else f"{line['difference_percent']:+.1f}"
-
-
-COLUMNS: dict[Kind, dict[str, Cell]] = {
+COLUMNS = {
     Kind.ORDERING: {
-        "claim": text("claim"),
-        "verdict": text("verdict"),
-        "measured difference": _amount("measured"),
-        "low": _amount("low"),
-        "high": _amount("high"),
-        "seeds": _seeds,
-        "by seed": _word("by_seed"),
-        "verdict on test": _word("verdict_test"),
+        "claim": _cell("claim", str),
+        "verdict": _cell("verdict", str),
+        "measured difference": _cell("measured"),
+        "low": _cell("low"),
+        "high": _cell("high"),
+        "seeds": _cell("seeds", "{:.0f}".format),
+        "by seed": _cell("by_seed", str),
+        "verdict on test": _cell("verdict_test", str),
     },
     Kind.NUMBER: {
-        "claim": text("claim"),
-        "published": _amount("published"),
-        "measured": _amount("measured"),
-        "difference (%)": _difference,
-        "verdict": text("verdict"),
+        "claim": _cell("claim", str),
+        "published": _cell("published"),
+        "measured": _cell("measured"),
+        "difference (%)": _cell("difference_percent", "{:+.1f}".format),
+        "verdict": _cell("verdict", str),
     },
 }
 WORDS = ("claim", "verdict", "verdict on test")

@@ -4,89 +4,62 @@ A study compares ways of doing one thing. Its table has a line for each way, wit
 way that it is compared with; where the interval of that change (see `get.paper.statistics.Advantage`) holds
 zero or the seeds disagree, it is undecided. Its text says what the table shows of these students, no more.
 
-A module assigns an object of its own subclass of `Study` (or `SampledStudy`) to `STUDY`; all about the study
-is there. The modules are loaded to plan an experiment, too: what takes long to import (torch, matplotlib,
-pandas) they import inside the methods. What studies share is in `common`.
+A module assigns a `Study` to `STUDY`; all about the study is there. The modules are loaded to plan an
+experiment, too: what takes long to import (torch, matplotlib, pandas) they import inside functions. What
+studies share is in `common`.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from get import plugins
 from get.paper.cells import Cell, Line
+from get.paper.results import Row
 from get.storage.errors import UserError
 
-if TYPE_CHECKING:
-    from get.paper.results import Row
-
-PACKAGE = "studies"
-
-
-class Study(ABC):
-    """A study: how the results of its rows become lines, a text and a figure."""
-
-    title: ClassVar[str]  # of its page, and in the report's menu
-    caption: ClassVar[str]  # of its table and figure; what holds for all studies is added
-    columns: ClassVar[Mapping[str, Cell]]  # of the readable table
-
-    @abstractmethod
-    def lines(self, rows: "Sequence[Row]", settings: Mapping[str, Any]) -> list[Line]:
-        """Return the lines of the table.
-
-        Args:
-            rows: the results, in the order of `settings['rows']`.
-            settings: of the study, from its settings file: what its rows are, beyond what their scores say.
-        """
-
-    @abstractmethod
-    def text(self, lines: Sequence[Line]) -> str:
-        """Return what the lines show, in a sentence or two."""
-
-    @abstractmethod
-    def draw(self, lines: Sequence[Line], paths: Iterable[str | Path]) -> None:
-        """Draw the figure and save it under each name."""
-
-    def readable(self, lines: Sequence[Line]) -> Sequence[Line]:
-        """Return the lines that the readable table shows; the CSV has all."""
-        return lines
+Rows = Sequence[Row]
+Settings = Mapping[str, Any]  # of a study, from its settings file
+Lines = Sequence[Line]
+Paths = Iterable[str | Path]
 
 
-class SampledStudy(Study):
-    """A study that samples trained GETs in ways of its own; the samples are scored like any others."""
+@dataclass(frozen=True)
+class Study:
+    """A study.
 
-    @abstractmethod
-    def sample(self, *arguments: Any, **options: Any) -> None:
-        """Write a sample file with a variant for each way; its info says more about what they compare.
+    Args:
+        title: of its page, and in the report's menu.
+        caption: of its table; what holds for all studies is added.
+        columns: of the readable table; the CSV has all.
+        lines: from rows, in the order of their list in the settings, and settings to the lines of the table.
+        text: from lines to a sentence or two about what they show.
+        draw: from lines to the figure, which is saved under each name.
+        changes_only: whether the readable table leaves out lines that are compared with none.
+        sample: of a study that samples trained GETs itself: writes a sample file, a variant for each way.
+            Its keyword arguments are `weights` (the checkpoint), `output`, `samples`, `batch`, `precision`,
+            `seed`, `device` as for `get.sampling.students.sample_student`, and what its settings add.
+    """
 
-        Args:
-            *arguments: none.
-            **options: `weights`, the student's checkpoint; `samples`, `batch`, `precision`, `seed` and
-                `device` as for `get.sampling.students.sample_student`; `output`, the file; and what is
-                in the settings of this study alone.
-
-        Raises:
-            UserError: the checkpoint is damaged, or of no GET.
-        """
+    title: str
+    caption: str
+    columns: Mapping[str, Cell]
+    lines: Callable[[Rows, Settings], list[Line]]
+    text: Callable[[Lines], str]
+    draw: Callable[[Lines, Paths], None]
+    changes_only: bool = False
+    sample: Callable[..., None] | None = None
 
 
 def names() -> list[str]:
     """Return the names of all studies."""
-    return plugins.names(PACKAGE)
+    return plugins.names("studies")
 
 
 def load(name: str) -> Study:
     """Return a study; raises `UserError` where there is none of that name."""
-    study = getattr(plugins.load(PACKAGE, name, "study"), "STUDY", None)
+    study = getattr(plugins.load("studies", name, "study"), "STUDY", None)
     if not isinstance(study, Study):
         raise UserError(f"get/studies/{name}.py assigns no Study to STUDY; see docs/extend.md")
-    return study
-
-
-def load_sampled(name: str) -> SampledStudy:
-    """Return a study that samples GETs; raises `UserError` where the study is no such one."""
-    study = load(name)
-    if not isinstance(study, SampledStudy):
-        raise UserError(f"the study {name} samples nothing")
     return study

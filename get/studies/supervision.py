@@ -1,14 +1,9 @@
 """Which states of a GET are supervised in training: all, or the last alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 from get.paper.cells import Line, text
 from get.storage.variants import Variant
-from get.studies import Study
+from get.studies import Lines, Rows, Settings, Study
 from get.studies.common.comparison import (
-    CHANGE,
     FIDS,
     RATE,
     WAY,
@@ -18,47 +13,37 @@ from get.studies.common.comparison import (
     rows_by_rate,
     with_change,
 )
+from get.studies.common.plots import plot_levels
 from get.studies.states import RULES
 
-if TYPE_CHECKING:
-    from get.paper.results import Row
 
-
-class Supervision(Study):
+def _lines(rows: Rows, settings: Settings) -> list[Line]:
     """Compare supervision, decoded by either rule; rows, for each of the `rates`: all states, the last."""
-
-    title = "All states supervised, or the last alone"
-    caption = (
-        "A GET trained with all states supervised (weights as in the paper's code), or the last alone,"
-        " decoded by either rule. All else is equal."
-    )
-    columns = WAY | RATE | {"Decoded": text("decoded")} | FIDS | CHANGE
-
-    def lines(self, rows: "Sequence[Row]", settings: Mapping[str, Any]) -> list[Line]:
-        """Return two lines for each learning rate and rule."""
-        lines: list[Line] = []
-        for rate, group in rows_by_rate(rows, settings["rates"]):
-            for rule, decoded in RULES.items():
-                columns = {"lr": rate, "decoded": decoded}
-                ways = (Way(row.label, row, Variant(rule, row.runs[0].iterations), columns) for row in group)
-                lines += compare_to_first(settings["student"], ways)
-        return lines
-
-    def text(self, lines: Sequence[Line]) -> str:
-        """Return what the last state alone changes at each learning rate, with each rule."""
-        compared = with_change(lines)
-        parts = [
-            f"at a learning rate of {rate:g} and with the {rule} decoded, "
-            + fid_changes([line for line in compared if (line["lr"], line["decoded"]) == (rate, rule)])
-            for rate, rule in sorted({(line["lr"], line["decoded"]) for line in compared})
-        ]
-        return f"With the last state supervised alone in place of all: {'; '.join(parts)}."
-
-    def draw(self, lines: Sequence[Line], paths: Iterable[str | Path]) -> None:
-        """Draw FID itself."""
-        from get.studies.common.plots import plot_levels
-
-        plot_levels(lines, paths)
+    lines = []
+    for rate, group in rows_by_rate(rows, settings["rates"]):
+        for rule, decoded in RULES.items():
+            columns = {"lr": rate, "decoded": decoded}
+            ways = (Way(row.label, row, Variant(rule, row.runs[0].iterations), columns) for row in group)
+            lines += compare_to_first(settings["student"], ways)
+    return lines
 
 
-STUDY = Supervision()
+def _text(lines: Lines) -> str:
+    compared = with_change(lines)
+    parts = [
+        f"at a learning rate of {rate:g} and with the {rule} decoded, "
+        + fid_changes([line for line in compared if (line["lr"], line["decoded"]) == (rate, rule)])
+        for rate, rule in sorted({(line["lr"], line["decoded"]) for line in compared})
+    ]
+    return f"With the last state supervised alone in place of all: {'; '.join(parts)}."
+
+
+STUDY = Study(
+    title="All states supervised, or the last alone",
+    caption="A GET trained with all states supervised (weights as in the paper's code), or the last alone,"
+    " decoded by either rule. All else is equal.",
+    columns=WAY | RATE | {"Decoded": text("decoded")} | FIDS,
+    lines=_lines,
+    text=_text,
+    draw=plot_levels,
+)

@@ -4,9 +4,11 @@ from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.storage.reading import read_json
-    from get.studies import load_sampled
+    from get.studies import load
 
-    load_sampled(snakemake.wildcards.study).sample(
+    sample = load(snakemake.wildcards.study).sample
+    assert sample, "the rule names studies that sample"
+    sample(
         weights=snakemake.input.weights,
         **read_json(snakemake.input.settings),
         seed=int(snakemake.wildcards.seed),

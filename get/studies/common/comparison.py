@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from get.paper.cells import Cell, Line, missing, number, plateau, plus_minus, text
+from get.paper.results import Row
 from get.storage.variants import Variant
-
-if TYPE_CHECKING:
-    from get.paper.results import Row
 
 TURNS = {"better": "lower", "worse": "higher", "undecided": "undecided", "no score": "not known"}
 
@@ -18,12 +16,12 @@ class Way:
     """One way of doing it: what it is called, its scores, the variant of the samples, further columns."""
 
     name: str
-    row: "Row"
+    row: Row
     variant: Variant | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
 
 
-def compare(student: str, way: Way, other: Way | None = None) -> dict[str, Any]:
+def compare(student: str, way: Way, other: Way | None = None) -> Line:
     """Return the line of one way: its `row_statistics`, and the change of FID to the `other` way, if any.
 
     The columns of a change are `to` (the other way), `change` with its interval `change_low` and
@@ -40,23 +38,16 @@ def compare(student: str, way: Way, other: Way | None = None) -> dict[str, Any]:
     return line | change | {"turn": TURNS[gain.verdict]}
 
 
-def compare_to_first(student: str, ways: Iterable[Way]) -> list[dict[str, Any]]:
+def compare_to_first(student: str, ways: Iterable[Way]) -> list[Line]:
     """Return the lines of several ways, each but the first compared with the first."""
     first, *others = ways
     return [compare(student, first), *(compare(student, way, first) for way in others)]
 
 
-def rows_by_rate(rows: "Sequence[Row]", rates: Sequence[float]) -> Iterable[tuple[float, "Sequence[Row]"]]:
-    """Yield each learning rate and its rows; there are equally many rows for each."""
+def rows_by_rate(rows: Sequence[Row], rates: Sequence[float]) -> Iterable[tuple[float, Sequence[Row]]]:
+    """Return each learning rate and its rows; there are equally many rows for each."""
     each = len(rows) // len(rates)
-    for place, rate in enumerate(rates):
-        yield rate, rows[place * each : (place + 1) * each]
-
-
-def mean(values: Iterable[float]) -> float:
-    """Return the mean."""
-    numbers = list(values)
-    return sum(numbers) / len(numbers)
+    return [(rate, rows[place * each : (place + 1) * each]) for place, rate in enumerate(rates)]
 
 
 # ---------- sentences
@@ -71,11 +62,10 @@ def fid_changes(lines: Sequence[Line], name: str = "student") -> str:
     """Return for which lines (by the column `name`) FID is lower, higher, or undecided, with the changes."""
     parts = []
     for turn in TURNS.values():
-        changed = [
-            f"{line[name]}{plateau(line)} ({change(line)})" for line in lines if line.get("turn") == turn
-        ]
-        if changed:
-            parts.append(f"{turn} for {', '.join(changed)}")
+        those = [line for line in lines if line.get("turn") == turn]
+        if those:
+            changes = (f"{line[name]}{plateau(line)} ({change(line)})" for line in those)
+            parts.append(f"{turn} for {', '.join(changes)}")
     return f"FID is {'; '.join(parts)}"
 
 
@@ -92,10 +82,14 @@ def change(line: Line) -> str:
 STUDENT: dict[str, Cell] = {"Student": text("student")}
 WAY: dict[str, Cell] = {**STUDENT, "Way": lambda line: line["way"] + plateau(line)}
 RATE: dict[str, Cell] = {"Learning rate": lambda line: f"{line['lr']:g}"}
-FIDS: dict[str, Cell] = {"FID (train)": plus_minus("fid_train"), "FID (test)": plus_minus("fid_test")}
 CHANGE: dict[str, Cell] = {
     "Change of FID (interval)": change,
     "FID is": text("turn"),
     "Seeds": number("seeds"),
+}
+FIDS: dict[str, Cell] = {
+    "FID (train)": plus_minus("fid_train"),
+    "FID (test)": plus_minus("fid_test"),
+    **CHANGE,
 }
 WORDS = ("Student", "Way", "Solver", "Decoded", "FID is")

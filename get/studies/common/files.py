@@ -1,26 +1,19 @@
 """The files of a study."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from get.paper import documents
 from get.paper.claims import SIGNS
 from get.paper.documents import Block, Heading, Note, Paragraph, Table, as_text, write_texts
-from get.paper.results import Row
-from get.studies import Study
-from get.studies.common.comparison import WORDS
+from get.studies import Rows, Settings, Study
+from get.studies.common.comparison import WORDS, with_change
 
 
 def write_study(
-    study: Study,
-    rows: Sequence[Row],
-    settings: Mapping[str, Any],
-    *,
-    caption: str,
-    paths: Mapping[str, str | Path],
+    study: Study, rows: Rows, settings: Settings, *, caption: str, paths: Mapping[str, str | Path]
 ) -> None:
     """Write a study.
 
@@ -30,7 +23,8 @@ def write_study(
         paths: the table as 'csv', text and table as 'md' and 'html', the figure as 'pdf' and 'png'.
     """
     lines = study.lines(rows, settings)
-    table = Table(as_text(pd.DataFrame(study.readable(lines)), study.columns), WORDS, SIGNS)
+    readable = with_change(lines) if study.changes_only else lines
+    table = Table(as_text(pd.DataFrame(readable), study.columns), WORDS, SIGNS)
     blocks: list[Block] = [Paragraph(study.text(lines)), table, Note(caption)]
     texts = {
         "csv": documents.csv(pd.DataFrame(lines)),
