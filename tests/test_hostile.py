@@ -43,8 +43,9 @@ from get.imports.teachers import import_teacher
 from get.networks import denoiser as network
 from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
 from get.pairs.shards import HELD_OUT, read_manifest, write_manifest
-from get.paper.claims import reproduction
-from get.paper.results import over_iterations, read_costs, read_history, read_rows
+from get.paper.claims import claims_frame, reproduction
+from get.paper.results import read_history, read_rows
+from get.paper.statistics import over_iterations
 from get.paper.tables import TABLES, readable
 from get.sampling.files import open_samples
 from get.sampling.sources import teacher_samples
@@ -151,12 +152,13 @@ def shown(root: Path, costs: bool = True) -> Any:
     entries = [
         {"student": name, "label": name, "batch": 16, "scores": files} for (name, _), files in runs.items()
     ]
-    rows = read_rows(entries, read_costs(root / "costs.json") if costs else None)
+    rows = read_rows(entries, root / "costs.json" if costs else None)
     over_iterations(rows)
     training = {name: {"pairs": 48, "nfe": 3, "teacher": "EDM"} for name in MODELS}
+    arguments = {"1": {"cifar10": True}, "3": {"cifar10": True}, "5": {"cifar10": True, "training": training}}
     for number, table in TABLES.items():
-        readable(table(rows, True, **({"training": training} if number == "5" else {})), number)
-    return reproduction(dict.fromkeys("12346", rows), [rows[0], rows[-1]], True)
+        readable(table.lines(rows, **arguments.get(number, {})), number)
+    return claims_frame(reproduction(dict.fromkeys("12346", rows), [rows[0], rows[-1]], True))
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ class Judgement(NamedTuple):
         return f"{self.verdict} (single run)" if self.single_run else self.verdict.value
 
 
-def _support(judgement: Judgement) -> tuple[int, bool]:
+def support(judgement: Judgement) -> tuple[int, bool]:
     """Return the place of a judgement, from the one that supports a claim best to the one that refutes it."""
     order = (
         Verdict.REPRODUCED, Verdict.UNDECIDED, Verdict.NOT_RUN, Verdict.NO_SCORE, Verdict.NOT_REPRODUCED
@@ -294,7 +294,7 @@ def table4_orderings(rows: Sequence[Row]) -> list[Claim]:
         judgement = Judgement(FROM_ADVANTAGE[found.verdict])
         claim = Claim(Topic.COLUMN, f"{beats} {NAMES[column]}", judgement, measured=found.value)
         claims.append(replace(claim, low=ends[0], high=ends[-1]))
-    worst = max((claim.judgement for claim in claims), key=_support)
+    worst = max((claim.judgement for claim in claims), key=support)
     return [*claims, Claim(Topic.EVERY_COLUMN, f"{beats} every column", worst)]
 
 

@@ -59,7 +59,8 @@ class Record(BaseModel):
 def _reason(error: ValidationError) -> str:
     """Return the first of what is wrong with a record: 'no step', 'fid_train is None', ..."""
     first = error.errors(include_url=False, include_context=False)[0]
-    keys = [key for key in first["loc"] if isinstance(key, str)]
+    # without places in lists, and the branches of unions
+    keys = [key for key in first["loc"] if isinstance(key, str) and "[" not in key]
     if first["type"] == "missing":
         return f"no {keys[-1]}"
     return f"{keys[-1]} is {reprlib.repr(first['input'])}" if keys else first["msg"]
