@@ -40,7 +40,7 @@ def content_of(variants: dict[str, float], noise: int = 0, **change: Any) -> dic
 
 
 def run_content(fid: float, model: dict[str, Any] = GET, noise: int = 0, **change: Any) -> dict[str, Any]:
-    """Return the content of a student's score file: each iteration lowers FID by 1, the last state adds 0.5."""
+    """Return the content of a student's score file: an iteration lowers FID by 1, the last state adds 0.5."""
     about = {"model": model, "step": 2000, "seed": None, "parameters": 1000, "plateau": False}
     if model["family"] == "get":
         about |= {"residuals": [9.0, 3.0, 2.0], "changes": [0.5, 0.1]}

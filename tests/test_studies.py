@@ -50,10 +50,8 @@ def test_supervision_is_compared_with_each_rule() -> None:
     rows = [seeds(*values) for values in fids]
     found = study.lines(rows, {"student": "GET", "rates": [1e-3, 3e-3]})
     assert column(found, "turn") == ["higher", "higher", "lower", "lower"]
-    sentence = (
-        "at a learning rate of 0.001 and with the lowest residual decoded, FID is higher for GET (+46.50"
-    )
-    assert sentence in study.text(found)
+    text = study.text(found)
+    assert "rate of 0.001 and with the lowest residual decoded, FID is higher for GET (+46.50" in text
 
 
 def test_gradients_compare_the_implicit_one_with_the_unrolled_one_of_the_same_state() -> None:
