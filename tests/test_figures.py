@@ -171,15 +171,15 @@ def test_lines_end_at_their_own_labels(tmp_path: Path) -> None:
     style.save(figure, [tmp_path / "f.png"])
 
 
-def test_moved_apart_moves_no_more_than_it_must() -> None:
-    np.testing.assert_allclose(style.moved_apart(np.array([1.0, 5.0]), 2, 0, 9), [1, 5])
-    np.testing.assert_allclose(style.moved_apart(np.array([4.0, 4.0, 4.0]), 2, 0, 9), [2, 4, 6])
-    np.testing.assert_allclose(style.moved_apart(np.array([0.0, 9.0, 9.0]), 2, 0, 9), [0, 7, 9])
+def test_labels_move_no_more_than_it_must() -> None:
+    np.testing.assert_allclose(style.move_apart(np.array([1.0, 5.0]), 2, 0, 9), [1, 5])
+    np.testing.assert_allclose(style.move_apart(np.array([4.0, 4.0, 4.0]), 2, 0, 9), [2, 4, 6])
+    np.testing.assert_allclose(style.move_apart(np.array([0.0, 9.0, 9.0]), 2, 0, 9), [0, 7, 9])
     for seed in range(20):
         wanted = np.sort(np.random.default_rng(seed).normal(0, 5, seed % 7 + 1))
         pile = 2 * np.arange(len(wanted))
         nearest = isotonic_regression(wanted - pile) + pile
-        np.testing.assert_allclose(style.moved_apart(wanted, 2, -99, 99), nearest)
+        np.testing.assert_allclose(style.move_apart(wanted, 2, -99, 99), nearest)
 
 
 # ---------- grids of images

@@ -136,8 +136,10 @@ def html(title: str, blocks: Sequence[Block]) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    source = Path(__file__).with_name("page.html").read_text()
-    return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    return environment.from_string(Path(__file__).with_name("page.html").read_text())
 
 
 # ---------- LaTeX

@@ -30,7 +30,7 @@ def figure2a(rows: Sequence[Row], paths: Paths) -> None:
         style.log_axis(axes, "x")
         style.ticks_at(axes, sorted(found["steps"].dropna().unique(), reverse=True))
 
-    by_classes(frame(rows), draw, paths)
+    draw_by_class(frame(rows), draw, paths)
 
 
 def figure2b(rows: Sequence[Row], paths: Paths) -> None:
@@ -55,9 +55,9 @@ def figure2b(rows: Sequence[Row], paths: Paths) -> None:
             labels.append((*last, f"{name_of(str(family))}{kind}, {step:,.0f} steps", look["color"]))
         axes.set_xlabel("parameters")
         style.log_axis(axes, "x")
-        finish(axes, labels)
+        finish_fid_axes(axes, labels)
 
-    by_classes(found, draw, paths)
+    draw_by_class(found, draw, paths)
 
 
 def figure3a(rows: Sequence[Row], paths: Paths) -> None:
@@ -86,9 +86,9 @@ def figure3a(rows: Sequence[Row], paths: Paths) -> None:
             labels.append((x.iloc[-1], y.iloc[-1], str(key[1]), colour))
         axes.set_xlabel(f"sampling time per image in ms ({machine})")
         style.log_axis(axes, "x")
-        finish(axes, labels)
+        finish_fid_axes(axes, labels)
 
-    by_classes(found, draw, paths)
+    draw_by_class(found, draw, paths)
 
 
 def figure3b(rows: Sequence[Row], paths: Paths) -> None:
@@ -101,7 +101,7 @@ def figure3b(rows: Sequence[Row], paths: Paths) -> None:
         axes.set_xlabel(f"training compute in {unit}FLOP")
         style.log_axis(axes, "x", base=2)
 
-    by_classes(found, draw, paths)
+    draw_by_class(found, draw, paths)
 
 
 def residuals(rows: Sequence[Row], paths: Paths) -> None:
@@ -127,7 +127,7 @@ def residuals(rows: Sequence[Row], paths: Paths) -> None:
     for axes in (left, right):
         axes.set_xlabel("iteration $k$")
         style.log_axis(axes, "y")
-        style.label_lines(axes, finite(labels[axes]))
+        style.label_lines(axes, finite_labels(labels[axes]))
     style.save(figure, paths)
 
 
@@ -156,7 +156,7 @@ def training_curves(curves: Sequence[Curve], paths: Paths) -> None:
             style.log_axis(axes, which)
         usual = axes.get_xticks()
         style.ticks_at(axes, [*sorted({x for x, *_ in labels}, reverse=True), *usual])
-        style.label_lines(axes, finite(labels))
+        style.label_lines(axes, finite_labels(labels))
     style.save(figure, paths)
 
 
@@ -172,7 +172,7 @@ FIGURES: dict[str, Callable[[Sequence[Row], Paths], None]] = {  # those that sho
 # ---------- what the plots share
 
 
-def by_classes(found: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], paths: Paths) -> None:
+def draw_by_class(found: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], paths: Paths) -> None:
     """Draw a panel for the class-conditional rows and one for the unconditional ones, where there are any."""
     kinds = [kind for kind in CLASSES if len(found) and (found["conditional"] == kind).any()]
     figure, panels = style.panels(max(1, len(kinds)), [CLASSES[kind] for kind in kinds])
@@ -190,7 +190,7 @@ def curves(axes: Axes, found: pd.DataFrame, x: str) -> None:
             look = style.look(str(family), rank)
             last = line(axes, curve[x], curve["fid_train"], curve["fid_train_sd"], look)
             labels.append((*last, str(label), look["color"]))
-    finish(axes, labels)
+    finish_fid_axes(axes, labels)
 
 
 def line(axes: Axes, x: Any, y: Any, sd: Any, look: Mapping[str, Any]) -> tuple[float, float]:
@@ -201,13 +201,13 @@ def line(axes: Axes, x: Any, y: Any, sd: Any, look: Mapping[str, Any]) -> tuple[
     return (x[good[-1]], y[good[-1]]) if len(good) else (np.nan, np.nan)
 
 
-def finish(axes: Axes, labels: Sequence[Label]) -> None:
+def finish_fid_axes(axes: Axes, labels: Sequence[Label]) -> None:
     """Put FID on a logarithmic axis and write the labels beside the curves."""
     style.log_axis(axes, "y")
-    style.label_lines(axes, finite(labels))
+    style.label_lines(axes, finite_labels(labels))
 
 
-def finite(labels: Iterable[Label]) -> list[Label]:
+def finite_labels(labels: Iterable[Label]) -> list[Label]:
     """Return the labels whose point exists."""
     return [label for label in labels if np.isfinite(label[:2]).all()]
 

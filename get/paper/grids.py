@@ -47,7 +47,7 @@ def figure4b(
     axes.set_yticks([pitch * row + pitch / 2 - 1 for row in range(len(classes))], [str(c) for c in classes])
     axes.set_xticks([])
     axes.set_ylabel("class")
-    bare(axes)
+    hide_axes(axes)
     style.save(figure, paths)
 
 
@@ -72,7 +72,7 @@ def same_noise(
     for (_, images), difference in zip(students, off, strict=True):
         coloured = np.moveaxis(scale.cmap(np.asarray(scale.norm(difference)), bytes=True)[..., :3], 3, 1)
         columns.append((images, coloured))
-    picture, x, above, below = two_rows_each(columns)
+    picture, x, above, below = pair_rows(columns)
     width = min(style.PAGE, BESIDE + CELL * len(columns))
     height = (width - BESIDE) * picture.shape[0] / picture.shape[1] + 0.4
     figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
@@ -82,7 +82,7 @@ def same_noise(
     axes.xaxis.tick_top()
     rows = [f"noise {n + 1}" if labels is None else f"class {labels[n]}" for n in range(len(noise))]
     axes.set_yticks([*above, *below], [*rows, *["|difference|"] * len(below)])
-    bare(axes)
+    hide_axes(axes)
     shrink = min(0.4, BAR / height)
     bar = figure.colorbar(scale, ax=axes, shrink=shrink, anchor=(0, 1), pad=0.02, aspect=30)
     bar.set_label("|student - teacher|, share of the range of a pixel")
@@ -90,7 +90,7 @@ def same_noise(
     style.save(figure, paths)
 
 
-def two_rows_each(
+def pair_rows(
     columns: Sequence[tuple[NDArray[Any], NDArray[Any]]],
 ) -> tuple[NDArray[np.uint8], list[float], list[float], list[float]]:
     """Arrange columns of twice (N, C, H, W), the second below the first, into one picture, white in between.
@@ -112,7 +112,7 @@ def two_rows_each(
     return picture, [column * across + width / 2 - 0.5 for column in range(len(columns))], above, below
 
 
-def bare(axes: Axes) -> None:
+def hide_axes(axes: Axes) -> None:
     """Leave a picture its labels alone: no ticks, grid or frame."""
     axes.tick_params(length=0)
     axes.grid(False)

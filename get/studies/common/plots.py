@@ -81,5 +81,5 @@ def plot_beside_fid(lines: Lines, paths: Paths, x: tuple[str, str], beside: tupl
         axes.set_xlabel(x[1])
         style.log_axis(axes, "x")
         style.ticks_at(axes, sorted({line[x[0]] for line in lines}, reverse=True))
-        figures.finish(axes, labels[axes])
+        figures.finish_fid_axes(axes, labels[axes])
     style.save(figure, paths)
