@@ -42,7 +42,6 @@ NAMES = {
 SCORES = {"fid": "fid_test", "is": "is"}
 UNITS = {"training_memory": MEGA}  # in which a claim gives a column
 HARDWARE = ("training_memory", "training_speed")  # columns that depend on the machine
-INCONSISTENT = {"Table 2: GET-Tiny-4xIters, parameters"}  # numbers that the paper itself gives in two ways
 
 
 class Kind(StrEnum):
@@ -175,44 +174,62 @@ def read_claims(settings: str | Path, costs: str | Path) -> list[Claim]:
 # ---------- numbers
 
 
+class Entry(NamedTuple):
+    """A number in a table of the paper."""
+
+    table: str
+    method: str
+    column: str
+
+    @property
+    def mode(self) -> Mode:
+        """How the student was trained, which the end of its name says."""
+        return Mode.CHECKPOINTED if self.method.endswith(CHECKPOINTED) else Mode.PLAIN
+
+    def __str__(self) -> str:
+        return f"Table {self.table}: {self.method}, {NAMES[self.column]}"
+
+
+INCONSISTENT = {Entry("2", "GET-Tiny-4xIters", "parameters")}  # that the paper itself gives in two ways
+
+
 def numbers(tables: Mapping[str, Sequence[Row]], cifar10: bool) -> Iterator[Claim]:
     """Yield a claim for every number that the paper's tables give of a GET or ViT."""
     for table in TABLES:
         rows = {row.published: row for row in tables.get(table, ()) if row.runs}
         paper = published(f"paper table {table}")
         for _, line in paper[paper["method"].str.startswith(("GET", "ViT"))].iterrows():
-            method = line["method"]
-            row, mode = rows.get(method.removesuffix(CHECKPOINTED)), Mode.PLAIN
-            if method.endswith(CHECKPOINTED):
-                mode = Mode.CHECKPOINTED
+            row = rows.get(line["method"].removesuffix(CHECKPOINTED))
             for column, value in numbers_of(line).items():
+                entry = Entry(table, line["method"], column)
                 claim = Claim(
                     Topic.NUMBER,
-                    f"Table {table}: {method}, {NAMES[column]}",
+                    str(entry),
                     Judgement(Verdict.NOT_RUN if cifar10 else Verdict.NOT_COMPARABLE),
                     published=value / UNITS.get(column, 1),
                     split="test" if column == "fid" else "",
                 )
-                yield _judge_number(claim, row, column, mode) if row and cifar10 else claim
+                yield _judge_number(claim, entry, row) if row and cifar10 else claim
 
 
-def _judge_number(claim: Claim, row: Row, column: str, mode: Mode) -> Claim:
+def _judge_number(claim: Claim, entry: Entry, row: Row) -> Claim:
     """Return the claim on a number with what was measured and a verdict."""
-    measured, sd = _measure(row, column, mode)
+    measured, sd = _measure(row, entry.column, entry.mode)
     if not math.isfinite(measured):
         return replace(claim, judgement=Judgement(Verdict.NO_SCORE))
     claim = replace(claim, measured=measured)
-    if column in SCORES:
+    scored = entry.column in SCORES
+    if scored:
         error = Z95 * sd / math.sqrt(len(row.runs))
         claim = replace(claim, seeds=len(row.runs), low=measured - error, high=measured + error)
-    close = abs(measured - claim.published) <= max(TOLERANCE * claim.published, 2 * sd)
-    if column in HARDWARE:
+    if entry.column in HARDWARE:
         verdict = Verdict.OTHER_HARDWARE
-    elif column in SCORES and len(row.runs) == 1:
+    elif scored and len(row.runs) == 1:
         verdict = Verdict.SINGLE_RUN
-    elif claim.claim in INCONSISTENT:
+    elif entry in INCONSISTENT:
         verdict = Verdict.INCONSISTENT
     else:
+        close = abs(measured - claim.published) <= max(TOLERANCE * claim.published, 2 * sd)
         verdict = Verdict.REPRODUCED if close else Verdict.NOT_REPRODUCED
     return replace(claim, judgement=Judgement(verdict))
 
