@@ -5,7 +5,7 @@ rule sample_student:
     input:
         weights="<results>/students/{student}/seed{seed}/{step}.safetensors",
         settings="<results>/settings/sampling/{student}/{step}.json",
-        held_out=lambda wildcards: f"<results>/pairs/{student_pairs(wildcards)}/held-out.h5",
+        held_out=lambda wildcards: f"<results>/pairs/{experiment.all_students[wildcards.student].pairs}/held-out.h5",
     output:
         samples="<results>/samples/students/{student}/seed{seed}/{step}.h5",
         grid=report(
@@ -44,8 +44,8 @@ rule sample_teacher:
     resources:
         **asks("light"),
     params:
-        samples=config["evaluation"]["samples"],
-        num_steps=lambda wildcards: PAIRS[wildcards.pairs]["sampler"]["num_steps"],
+        samples=experiment.config.evaluation.samples,
+        num_steps=lambda wildcards: experiment.pairs[wildcards.pairs].sampler.num_steps,
     script:
         "../scripts/sample_teacher.py"
 
@@ -66,8 +66,8 @@ rule sample_baseline:
     resources:
         **asks("light"),
     params:
-        samples=config["evaluation"]["samples"],
-        seed=config["seed"],
+        samples=experiment.config.evaluation.samples,
+        seed=experiment.config.seed,
     script:
         "../scripts/sample_baseline.py"
 
@@ -77,7 +77,7 @@ rule score:
         settings="<results>/settings/scoring.json",
         samples="<results>/samples/{source}.h5",
         store="<results>/data/images.h5",
-        weights=EXTRACTOR_WEIGHTS,
+        weights=experiment.extractor_weights,
         train="<results>/features/reference-train.npz",
         test="<results>/features/reference-test.npz",
         train_features="<results>/features/reference-train.npy",
@@ -95,9 +95,9 @@ rule score:
     resources:
         **asks("score"),
     params:
-        extractor=config["features"]["extractor"],
-        batch=config["evaluation"]["batch"],
-        seed=config["seed"],
+        extractor=experiment.config.features.extractor,
+        batch=experiment.config.evaluation.batch,
+        seed=experiment.config.seed,
         device=device_of("score"),
     script:
         "../scripts/score.py"

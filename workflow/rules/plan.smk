@@ -23,6 +23,6 @@ rule plan:
     params:
         cores=lambda wildcards, threads: threads,
         gpus=gpus_here(),
-        caption=CAPTIONS["plan"],
+        caption=contents.captions()["plan"],
     script:
         "../scripts/plan.py"
