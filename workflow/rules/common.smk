@@ -40,7 +40,7 @@ wildcard_constraints:
 
 def resources_of(kind):
     """The resources that a job of this kind asks for."""
-    job = experiment.job(kind)
+    job = experiment.jobs[kind]
     found = {"mem_mb": job.mem_mb, "runtime": job.runtime, "gpu": job.gpu}
     if not job.gpu:  # a type that the SLURM profile sets for all jobs would ask for GPUs, none of them
         found["gpu_model"] = ""
@@ -53,7 +53,7 @@ def resources_of(kind):
 
 def threads_of(kind):
     """The threads that a job of this kind asks for."""
-    return experiment.job(kind).threads
+    return experiment.jobs[kind].threads
 
 
 def all_cores(wildcards):
@@ -65,11 +65,7 @@ def all_cores(wildcards):
 def gpu_count():
     """How many GPUs Snakemake shares among the jobs; where it counts none, as many as one job asks for."""
     gpus = workflow.global_resources.get("gpu")
-    return (
-        gpus.value
-        if gpus
-        else max(experiment.job(kind).gpu for kind in type(experiment.config.jobs).model_fields)
-    )
+    return gpus.value if gpus else max(job.gpu for job in experiment.jobs.values())
 
 
 def device_of(kind):
