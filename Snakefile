@@ -5,6 +5,8 @@
 #   snakemake --cores all results/table1.csv                          one target, with what it needs
 #   snakemake --cores all results/plan.csv                            what all of it will take
 #   snakemake --cores all studies                                     what the paper lacks, about the solver and training
+from get.experiment import ConfigError, contents, load
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -16,13 +18,16 @@ if not workflow.config_settings.configfiles:
     configfile: "config.yaml"
 
 
+try:
+    experiment = load(config)
+except ConfigError as error:
+    raise WorkflowError(f"Error in the config: {error}") from None
+
+
 report: "workflow/report/workflow.rst"
 
 
-include: "workflow/rules/config.smk"
-include: "workflow/rules/studied.smk"
 include: "workflow/rules/common.smk"
-include: "workflow/rules/contents.smk"
 include: "workflow/rules/settings.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/teacher.smk"
@@ -37,11 +42,9 @@ include: "workflow/rules/studies.smk"
 rule all:
     default_target: True
     input:
-        expand("<results>/table{number}.{format}", number=TABLES, format=["csv", "md", "tex", "html"]),
+        expand("<results>/{table}.{format}", table=contents.TABLES, format=["csv", "md", "tex", "html"]),
         expand(
-            "<results>/figures/{figure}.{format}",
-            figure=[*FIGURES, *GRIDS, *SAME_NOISE],
-            format=["pdf", "png"],
+            "<results>/figures/{figure}.{format}", figure=contents.figures(experiment), format=["pdf", "png"]
         ),
         "<results>/reproduction.csv",
         "<results>/reproduction.html",

@@ -47,7 +47,7 @@ def test_a_document_in_every_format() -> None:
 
 
 def test_captions_are_there_for_all() -> None:
-    captions = yaml.safe_load((ROOT / "workflow/report/captions.yaml").read_text())
+    captions = yaml.safe_load((ROOT / "get/paper/captions.yaml").read_text())
     wanted = {f"table{number}" for number in TABLES} | {*FIGURES, "training-curves", "reproduction"}
     assert wanted <= set(captions)
 

@@ -1,10 +1,6 @@
 # Files from outside, real images, the features in which scores are taken, and the statistics of both splits.
 
-# of the data set: the file that it is made from, if any, and what it takes of the config
-DATA_SOURCE = config["data"].get("source")
-DATA_SETTINGS = [
-    key for key in sets.describe(config["data"]["name"]).takes if key not in ("archive", "sha256")
-]
+images, features = experiment.config.data, experiment.config.features
 
 
 rule download:
@@ -17,17 +13,17 @@ rule download:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
-        url=lambda wildcards: DOWNLOADS[wildcards.file]["url"],
-        sha256=checksum(lambda wildcards: DOWNLOADS[wildcards.file]),
+        url=lambda wildcards: experiment.downloads[wildcards.file].url,
+        sha256=checksum(lambda wildcards: experiment.downloads[wildcards.file]),
     script:
         "../scripts/download.py"
 
 
 rule make_data:
     input:
-        local_copy(DATA_SOURCE) if DATA_SOURCE else [],
+        experiment.local_copy(images.source) if images.source else [],
     output:
         "<results>/data/images.h5",
     log:
@@ -36,17 +32,17 @@ rule make_data:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
-        name=config["data"]["name"],
-        given={key: (config["data"] | {"seed": config["seed"]}).get(key) for key in DATA_SETTINGS},
-        origin=origin(DATA_SOURCE) if DATA_SOURCE else None,
-        sha256=checksum(lambda wildcards: DATA_SOURCE or {"sha256": None}),
+        name=images.name,
+        given=experiment.data_arguments,
+        origin=origin(images.source) if images.source else None,
+        sha256=lambda wildcards, input: images.source and images.source.sha256,
     script:
         "../scripts/make_data.py"
 
 
-if config["features"]["extractor"] == "classifier":
+if features.extractor == "classifier":
 
     rule train_classifier:
         input:
@@ -61,32 +57,32 @@ if config["features"]["extractor"] == "classifier":
             "../../envs/get.yaml"
         threads: threads_of("classifier")
         resources:
-            **asks("classifier"),
+            **resources_of("classifier"),
         params:
-            settings=part_of_config("features/classifier"),
-            seed=config["seed"],
+            settings=in_order(features.classifier.settings()),
+            seed=experiment.config.seed,
             device=device_of("classifier"),
         script:
             "../scripts/train_classifier.py"
 
 
-if config["features"]["extractor"] == "inception":
+if features.extractor == "inception":
 
     rule import_inception:
         input:
-            local_copy(config["features"]["source"]),
+            experiment.local_copy(features.source),
         output:
-            EXTRACTOR_WEIGHTS,
+            experiment.extractor_weights,
         log:
             "<results>/logs/import_inception.log",
         conda:
             "../../envs/get.yaml"
         threads: threads_of("light")
         resources:
-            **asks("light"),
+            **resources_of("light"),
         params:
-            origin=origin(config["features"]["source"]),
-            sha256=checksum(lambda wildcards: config["features"]["source"]),
+            origin=origin(features.source),
+            sha256=checksum(lambda wildcards: features.source),
         script:
             "../scripts/import_inception.py"
 
@@ -94,7 +90,7 @@ if config["features"]["extractor"] == "inception":
 rule reference_statistics:
     input:
         store="<results>/data/images.h5",
-        weights=EXTRACTOR_WEIGHTS,
+        weights=experiment.extractor_weights,
     output:
         train="<results>/features/reference-train.npz",
         test="<results>/features/reference-test.npz",
@@ -108,10 +104,10 @@ rule reference_statistics:
         "../../envs/get.yaml"
     threads: threads_of("score")
     resources:
-        **asks("score"),
+        **resources_of("score"),
     params:
-        extractor=config["features"]["extractor"],
-        batch=config["evaluation"]["batch"],
+        extractor=features.extractor,
+        batch=experiment.config.evaluation.batch,
         device=device_of("score"),
     script:
         "../scripts/reference_statistics.py"

@@ -5,7 +5,7 @@ rule sample_student:
     input:
         weights="<results>/students/{student}/seed{seed}/{step}.safetensors",
         settings="<results>/settings/sampling/{student}/{step}.json",
-        held_out=lambda wildcards: f"<results>/pairs/{student_pairs(wildcards)}/held-out.h5",
+        held_out=lambda wildcards: f"<results>/pairs/{experiment.all_students[wildcards.student].pairs}/held-out.h5",
     output:
         samples="<results>/samples/students/{student}/seed{seed}/{step}.h5",
         grid=report(
@@ -23,7 +23,7 @@ rule sample_student:
         "../../envs/get.yaml"
     threads: threads_of("sample")
     resources:
-        **asks("sample"),
+        **resources_of("sample"),
     params:
         device=device_of("sample"),
     script:
@@ -42,10 +42,10 @@ rule sample_teacher:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
-        samples=config["evaluation"]["samples"],
-        num_steps=lambda wildcards: PAIRS[wildcards.pairs]["sampler"]["num_steps"],
+        samples=experiment.config.evaluation.samples,
+        num_steps=lambda wildcards: experiment.pairs[wildcards.pairs].sampler.num_steps,
     script:
         "../scripts/sample_teacher.py"
 
@@ -64,10 +64,10 @@ rule sample_baseline:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
-        samples=config["evaluation"]["samples"],
-        seed=config["seed"],
+        samples=experiment.config.evaluation.samples,
+        seed=experiment.config.seed,
     script:
         "../scripts/sample_baseline.py"
 
@@ -77,7 +77,7 @@ rule score:
         settings="<results>/settings/scoring.json",
         samples="<results>/samples/{source}.h5",
         store="<results>/data/images.h5",
-        weights=EXTRACTOR_WEIGHTS,
+        weights=experiment.extractor_weights,
         train="<results>/features/reference-train.npz",
         test="<results>/features/reference-test.npz",
         train_features="<results>/features/reference-train.npy",
@@ -93,11 +93,11 @@ rule score:
         "../../envs/get.yaml"
     threads: threads_of("score")
     resources:
-        **asks("score"),
+        **resources_of("score"),
     params:
-        extractor=config["features"]["extractor"],
-        batch=config["evaluation"]["batch"],
-        seed=config["seed"],
+        extractor=experiment.config.features.extractor,
+        batch=experiment.config.evaluation.batch,
+        seed=experiment.config.seed,
         device=device_of("score"),
     script:
         "../scripts/score.py"
@@ -116,8 +116,8 @@ rule costs:
     conda:
         "../../envs/get.yaml"
     # all cores of this machine, that nothing else runs meanwhile; it computes with those of training
-    threads: cores_here
+    threads: all_cores
     resources:
-        **asks("costs"),
+        **resources_of("costs"),
     script:
         "../scripts/costs.py"

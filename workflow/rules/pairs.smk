@@ -3,7 +3,7 @@
 
 rule generate_pairs:
     input:
-        lambda wildcards: f"<results>/teachers/{PAIRS[wildcards.pairs]['teacher']}.safetensors",
+        lambda wildcards: f"<results>/teachers/{experiment.pairs[wildcards.pairs].teacher}.safetensors",
     output:
         "<results>/pairs/{pairs}/{part}.h5",
     log:
@@ -15,12 +15,12 @@ rule generate_pairs:
         "../../envs/get.yaml"
     threads: threads_of("pairs")
     resources:
-        **asks("pairs"),
+        **resources_of("pairs"),
     params:
-        indices=part_indices,
-        sampler=sampler_of,
-        identity=lambda wildcards: pairs_identity(wildcards.pairs),
-        seed=config["seed"],
+        indices=lambda wildcards: bounds(experiment.part_indices(wildcards.pairs, wildcards.part)),
+        sampler=lambda wildcards: in_order(experiment.pairs[wildcards.pairs].sampler.settings()),
+        identity=lambda wildcards: experiment.pairs_identity(wildcards.pairs),
+        seed=experiment.config.seed,
         device=device_of("pairs"),
     script:
         "../scripts/generate_pairs.py"
@@ -28,7 +28,11 @@ rule generate_pairs:
 
 rule make_manifest:
     input:
-        parts,
+        lambda wildcards: expand(
+            "<results>/pairs/{pairs}/{part}.h5",
+            pairs=wildcards.pairs,
+            part=experiment.parts(wildcards.pairs),
+        ),
     output:
         "<results>/pairs/{pairs}/manifest.json",
     log:
@@ -38,9 +42,9 @@ rule make_manifest:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
-        identity=lambda wildcards: pairs_identity(wildcards.pairs),
-        shards=lambda wildcards: PAIRS[wildcards.pairs]["shards"],
+        identity=lambda wildcards: experiment.pairs_identity(wildcards.pairs),
+        shards=lambda wildcards: experiment.pairs[wildcards.pairs].shards,
     script:
         "../scripts/make_manifest.py"

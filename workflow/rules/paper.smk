@@ -4,8 +4,8 @@
 rule table:
     input:
         settings="<results>/settings/paper/table{number}.json",
-        scores=lambda wildcards: files_of(f"table{wildcards.number}"),
-        costs=lambda wildcards: costs_of(f"table{wildcards.number}"),
+        scores=lambda wildcards: contents.result_files(experiment, f"table{wildcards.number}"),
+        costs=lambda wildcards: contents.cost_files(f"table{wildcards.number}"),
     output:
         csv="<results>/table{number}.csv",
         md="<results>/table{number}.md",
@@ -14,19 +14,19 @@ rule table:
             "<results>/table{number}.html",
             caption="../report/caption.rst",
             category="2 Tables",
-            labels=lambda wildcards: {"table": title(f"table{wildcards.number}")},
+            labels=lambda wildcards: {"table": contents.title(f"table{wildcards.number}")},
         ),
     log:
         "<results>/logs/table{number}.log",
     wildcard_constraints:
-        number="|".join(TABLES),
+        number="[1-6]",
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
-        caption=lambda wildcards: caption(f"table{wildcards.number}"),
+        caption=lambda wildcards: contents.caption(experiment, f"table{wildcards.number}"),
     script:
         "../scripts/table.py"
 
@@ -34,27 +34,27 @@ rule table:
 rule figure:
     input:
         settings="<results>/settings/paper/{figure}.json",
-        results=lambda wildcards: files_of(wildcards.figure),
-        costs=lambda wildcards: costs_of(wildcards.figure),
+        results=lambda wildcards: contents.result_files(experiment, wildcards.figure),
+        costs=lambda wildcards: contents.cost_files(wildcards.figure),
     output:
         pdf="<results>/figures/{figure}.pdf",
         png=report(
             "<results>/figures/{figure}.png",
             caption="../report/caption.rst",
             category="3 Figures",
-            labels=lambda wildcards: {"figure": title(wildcards.figure)},
+            labels=lambda wildcards: {"figure": contents.title(wildcards.figure)},
         ),
     log:
         "<results>/logs/{figure}.log",
     wildcard_constraints:
-        figure="|".join(FIGURES),
+        figure=one_of(contents.FIGURES),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
-        caption=lambda wildcards, input: caption(wildcards.figure),
+        caption=lambda wildcards, input: contents.caption(experiment, wildcards.figure),
     script:
         "../scripts/figure.py"
 
@@ -62,26 +62,26 @@ rule figure:
 rule figure4:
     input:
         settings="<results>/settings/paper/{grid}.json",
-        samples=lambda wildcards: figure4_samples(wildcards.grid),
+        samples=lambda wildcards: contents.figure4_samples(experiment, wildcards.grid),
     output:
         pdf="<results>/figures/{grid}.pdf",
         png=report(
             "<results>/figures/{grid}.png",
             caption="../report/caption.rst",
             category="4 Samples",
-            labels=lambda wildcards: {"shows": title(wildcards.grid)},
+            labels=lambda wildcards: {"shows": contents.title(wildcards.grid)},
         ),
     log:
         "<results>/logs/{grid}.log",
     wildcard_constraints:
-        grid=one_of(GRIDS),
+        grid=one_of(contents.grids(experiment)),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
-        caption=lambda wildcards, input: caption(wildcards.grid),
+        caption=lambda wildcards, input: contents.caption(experiment, wildcards.grid),
     script:
         "../scripts/figure4.py"
 
@@ -90,7 +90,9 @@ rule same_noise:
     input:
         settings="<results>/settings/paper/same-noise-{pairs}.json",
         held_out="<results>/pairs/{pairs}/held-out.h5",
-        weights=lambda wildcards: [student["weights"] for student in answering(wildcards.pairs)],
+        weights=lambda wildcards: [
+            student["weights"] for student in contents.learners(experiment, wildcards.pairs)
+        ],
     output:
         pdf="<results>/figures/same-noise-{pairs}.pdf",
         png=report(
@@ -105,9 +107,9 @@ rule same_noise:
         "../../envs/get.yaml"
     threads: threads_of("sample")
     resources:
-        **asks("sample"),
+        **resources_of("sample"),
     params:
-        caption=caption("same-noise"),
+        caption=contents.caption(experiment, "same-noise"),
         device=device_of("sample"),
     script:
         "../scripts/same_noise.py"
@@ -116,7 +118,7 @@ rule same_noise:
 rule reproduction:
     input:
         settings="<results>/settings/paper/reproduction.json",
-        scores=files_of("reproduction"),
+        scores=contents.result_files(experiment, "reproduction"),
         costs="<results>/costs.json",
     output:
         csv="<results>/reproduction.csv",
@@ -133,9 +135,9 @@ rule reproduction:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
-        caption=caption("reproduction"),
+        caption=contents.caption(experiment, "reproduction"),
     script:
         "../scripts/reproduction.py"
 
@@ -144,10 +146,10 @@ rule summary:
     input:
         settings="<results>/settings/paper/summary.json",
         claims="<results>/settings/paper/reproduction.json",
-        scores=files_of("reproduction"),
+        scores=contents.result_files(experiment, "reproduction"),
         table1="<results>/table1.csv",
         costs="<results>/costs.json",
-        hashed=hashed,
+        hashed=contents.provenance_files(experiment),
     output:
         overview=report(
             "<results>/overview.html",
@@ -175,8 +177,8 @@ rule summary:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
-        costs_caption=caption("costs"),
+        costs_caption=contents.caption(experiment, "costs"),
     script:
         "../scripts/summary.py"

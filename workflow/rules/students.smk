@@ -8,7 +8,9 @@
 rule train_student:
     input:
         settings="<results>/settings/students/{student}.json",
-        manifest=student_manifest,
+        manifest=lambda wildcards: ancient(
+            f"<results>/pairs/{experiment.all_students[wildcards.student].pairs}/manifest.json"
+        ),
         start=milestone_before,
     output:
         state="<results>/students/{student}/seed{seed}/{step}.pt",
@@ -19,18 +21,19 @@ rule train_student:
     benchmark:
         "<results>/benchmarks/train_student/{student}-seed{seed}-{step}.jsonl"
     wildcard_constraints:
-        student=one_of(name for name in ALL_STUDENTS if name not in IMPORTED_STUDENTS),
+        student=one_of(experiment.all_students.keys() - experiment.imported_students),
     priority: 80
     conda:
         "../../envs/get.yaml"
     threads: threads_of("student")
     resources:
-        **asks("student"),
+        **resources_of("student"),
     params:
         previous=lambda wildcards, input: (f"--previous {input.start}" if input.get("start") else ""),
         device=device_of("student"),
         launcher=launcher,
-        prefetch=prefetch,
+        # it reads `input`, so that Snakemake takes it for derived: it changes no number, and re-runs nothing
+        prefetch=lambda wildcards, input: experiment.all_students[wildcards.student].training.prefetch,
     shell:
         "{params.launcher} -m get train-student --settings {input.settings} --manifest {input.manifest}"
         " --seed {wildcards.seed} --steps {wildcards.step} {params.previous} --device {params.device} --threads {threads}"
@@ -40,22 +43,22 @@ rule train_student:
 rule import_student:
     input:
         settings="<results>/settings/students/{student}.json",
-        source=lambda wildcards: local_copy(STUDENTS[wildcards.student]["import"]),
+        source=lambda wildcards: experiment.local_copy(experiment.students[wildcards.student].source),
     output:
         "<results>/students/{student}/seed{seed}/{step}.safetensors",
     log:
         "<results>/logs/import_student/{student}-seed{seed}-{step}.log",
     wildcard_constraints:
-        student=one_of(IMPORTED_STUDENTS),
+        student=one_of(experiment.imported_students),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
-        shape=config["data"]["shape"],
-        classes=config["data"]["classes"],
-        origin=lambda wildcards: origin(STUDENTS[wildcards.student]["import"]),
-        sha256=checksum(lambda wildcards: STUDENTS[wildcards.student]["import"]),
+        shape=experiment.config.data.shape,
+        classes=experiment.config.data.classes,
+        origin=lambda wildcards: origin(experiment.students[wildcards.student].source),
+        sha256=checksum(lambda wildcards: experiment.students[wildcards.student].source),
     script:
         "../scripts/import_student.py"

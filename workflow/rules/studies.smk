@@ -3,13 +3,17 @@
 
 rule studies:
     input:
-        outputs_of_studies,
+        lambda wildcards: expand(
+            "<results>/studies/{study}.{format}",
+            study=studies.names(experiment),
+            format=["csv", "md", "html", "pdf", "png"],
+        ),
 
 
 rule sample_study:
     input:
         settings="<results>/settings/studies-sampling/{study}.json",
-        weights=lambda wildcards: checkpoint(wildcards.student, wildcards.seed),
+        weights=lambda wildcards: experiment.checkpoint(wildcards.student, wildcards.seed),
     output:
         "<results>/samples/studies/{study}/{student}/seed{seed}.h5",
     log:
@@ -17,14 +21,14 @@ rule sample_study:
     benchmark:
         "<results>/benchmarks/sample_study/{study}-{student}-seed{seed}.jsonl"
     wildcard_constraints:
-        study="|".join(SAMPLED),
-        student=one_of(STUDY["sampled"] if STUDY else []),
+        study=one_of(studies.SAMPLED),
+        student=one_of(experiment.config.studies.sampled if experiment.config.studies else []),
     priority: 20
     conda:
         "../../envs/get.yaml"
     threads: threads_of("sample")
     resources:
-        **asks("sample"),
+        **resources_of("sample"),
     params:
         device=device_of("sample"),
     script:
@@ -34,7 +38,7 @@ rule sample_study:
 rule study:
     input:
         settings="<results>/settings/studies/{study}.json",
-        scores=scores_of_study,
+        scores=lambda wildcards: studies.study_files(experiment, wildcards.study),
     output:
         csv="<results>/studies/{study}.csv",
         md="<results>/studies/{study}.md",
@@ -42,25 +46,25 @@ rule study:
             "<results>/studies/{study}.html",
             caption="../report/caption.rst",
             category="8 Studies",
-            labels=lambda wildcards: {"study": studies.load(wildcards.study).title, "shows": "table"},
+            labels=lambda wildcards: {"study": studies.title(wildcards.study), "shows": "table"},
         ),
         pdf="<results>/studies/{study}.pdf",
         png=report(
             "<results>/studies/{study}.png",
             caption="../report/caption.rst",
             category="8 Studies",
-            labels=lambda wildcards: {"study": studies.load(wildcards.study).title, "shows": "figure"},
+            labels=lambda wildcards: {"study": studies.title(wildcards.study), "shows": "figure"},
         ),
     log:
         "<results>/logs/studies/{study}.log",
     wildcard_constraints:
-        study="|".join(STUDIES),
+        study=one_of(studies.Study),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
-        caption=lambda wildcards: study_caption(wildcards.study),
+        caption=lambda wildcards: studies.caption(experiment, wildcards.study),
     script:
         "../scripts/study.py"

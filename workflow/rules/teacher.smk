@@ -12,16 +12,16 @@ rule train_teacher:
     benchmark:
         "<results>/benchmarks/train_teacher/{teacher}.jsonl"
     wildcard_constraints:
-        teacher=one_of(name for name in TEACHERS if name not in IMPORTED_TEACHERS),
+        teacher=one_of(experiment.teachers.keys() - experiment.imported_teachers),
     priority: 100
     conda:
         "../../envs/get.yaml"
     threads: threads_of("teacher")
     resources:
-        **asks("teacher"),
+        **resources_of("teacher"),
     params:
-        settings=as_json("teachers/{teacher}"),
-        seed=config["seed"],
+        settings=lambda wildcards: canonical_json(experiment.teachers[wildcards.teacher].settings()),
+        seed=experiment.config.seed,
         device=device_of("teacher"),
         launcher=launcher,
     shell:
@@ -31,23 +31,23 @@ rule train_teacher:
 
 rule import_teacher:
     input:
-        lambda wildcards: local_copy(TEACHERS[wildcards.teacher]["source"]),
+        lambda wildcards: experiment.local_copy(experiment.teachers[wildcards.teacher].source),
     output:
         "<results>/teachers/{teacher}.safetensors",
     log:
         "<results>/logs/import_teacher/{teacher}.log",
     wildcard_constraints:
-        teacher=one_of(IMPORTED_TEACHERS),
+        teacher=one_of(experiment.imported_teachers),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
-        conditional=lookup("teachers/{teacher}/conditional", within=config),
-        shape=config["data"]["shape"],
-        classes=config["data"]["classes"],
-        origin=lambda wildcards: origin(TEACHERS[wildcards.teacher]["source"]),
-        sha256=checksum(lambda wildcards: TEACHERS[wildcards.teacher]["source"]),
+        conditional=lambda wildcards: experiment.teachers[wildcards.teacher].conditional,
+        shape=experiment.config.data.shape,
+        classes=experiment.config.data.classes,
+        origin=lambda wildcards: origin(experiment.teachers[wildcards.teacher].source),
+        sha256=checksum(lambda wildcards: experiment.teachers[wildcards.teacher].source),
     script:
         "../scripts/import_teacher.py"

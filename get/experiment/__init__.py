@@ -1,0 +1,7 @@
+"""An experiment: its typed config, and all that follows from it. It needs neither torch nor Snakemake."""
+
+from get.experiment.checks import ConfigError
+from get.experiment.experiment import Experiment
+from get.experiment.loading import load
+
+__all__ = ["ConfigError", "Experiment", "load"]

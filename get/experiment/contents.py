@@ -1,0 +1,259 @@
+"""What each table, figure and claim shows: its rows, the files that it reads, and its caption.
+
+The content goes into a settings file, of which the workflow's scripts read labels and paths. A new table or
+figure needs its name here, its entry in get/paper, and a caption in get/paper/captions.yaml; a table also
+its key in `config.Paper`.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import get
+from get.experiment.checks import PUBLISHED_CSV
+from get.experiment.config import Row
+from get.experiment.experiment import Experiment
+from get.storage.hashing import sha256
+
+Content = dict[str, Any]
+
+TABLES = [f"table{number}" for number in range(1, 7)]
+OVER_MILESTONES = ["figure2a", "figure2b", "figure3b"]
+FIGURES = [*OVER_MILESTONES, "figure3a", "residuals", "training-curves"]
+FIGURE4 = {"figure4a": "unconditional", "figure4b": "conditional"}  # and the key of the config for each
+WITH_FID = [*OVER_MILESTONES, "figure3a"]
+WITH_PUBLISHED_ROWS = ["table1", "table3", "table5"]  # below ours, on the paper's data
+WITH_COSTS = ["table4", "figure3a", "figure3b", "reproduction"]
+SAME_NOISE = "same-noise-"  # and the name of the pairs
+
+
+def grids(experiment: Experiment) -> list[str]:
+    """Return the parts of Figure 4 that the config asks for."""
+    asked = experiment.config.paper.figure4.settings()
+    return [name for name, part in FIGURE4.items() if asked[part] is not None]
+
+
+def same_noise_figures(experiment: Experiment) -> list[str]:
+    """Return the figures of teacher and students on the same noise, one for each set of pairs."""
+    return [f"{SAME_NOISE}{name}" for name in experiment.used_pairs]
+
+
+def figures(experiment: Experiment) -> list[str]:
+    """Return all figures."""
+    return [*FIGURES, *grids(experiment), *same_noise_figures(experiment)]
+
+
+def content(experiment: Experiment, name: str) -> Content:
+    """Return what a table, a figure, the reproduction or the summary shows."""
+    paper = experiment.config.paper
+    if name == "summary":
+        return summary(experiment)
+    if name.startswith(SAME_NOISE):
+        students = learners(experiment, name.removeprefix(SAME_NOISE))
+        return {"precision": experiment.config.evaluation.precision, "students": students}
+    if name in FIGURE4:
+        student = experiment.students[getattr(paper.figure4, FIGURE4[name])]
+        return {"label": student.label, "samples": figure4_samples(experiment, name)}
+    if name == "training-curves":
+        trained = [student for student in experiment.students if student not in experiment.imported_students]
+        return {"histories": [histories(experiment, student) for student in trained]}
+    if name in OVER_MILESTONES:
+        return {
+            "rows": [
+                row(experiment, student, step)
+                for student in experiment.students
+                for step in experiment.students[student].milestones
+            ]
+        }
+    if name in FIGURES:
+        return {"rows": [row(experiment, student) for student in experiment.students]}
+    # what compares with the paper's numbers, which come with the package: no file that a rule could name
+    published = {"published": sha256(PUBLISHED_CSV)}
+    if name == "reproduction":
+        judged = [name for name in TABLES if name != "table5"]
+        tables = {name.removeprefix("table"): table_rows(experiment, name) for name in judged}
+        larger = listed(experiment, paper.larger_vit or [])
+        return published | {"cifar10": on_cifar10(experiment), "tables": tables, "larger": larger}
+    return published | table(experiment, name)
+
+
+def on_cifar10(experiment: Experiment) -> bool:
+    """Return whether the data are the paper's, so that numbers compare."""
+    return experiment.config.data.name == "cifar10"
+
+
+def table(experiment: Experiment, name: str) -> Content:
+    """Return the rows of a table, and what else it shows."""
+    rows = table_rows(experiment, name)
+    arguments: Content = {"cifar10": on_cifar10(experiment)} if name in WITH_PUBLISHED_ROWS else {}
+    if name == "table5":
+        arguments["training"] = {
+            student: teaching(experiment, student) for student in sorted({row["student"] for row in rows})
+        }
+    if name == "table1":
+        rows = rows + ends_of_scale(experiment)
+    return {"rows": rows, "arguments": arguments}
+
+
+def table_rows(experiment: Experiment, name: str) -> list[Content]:
+    """Return the students of a table, as the config lists them; of Table 1 all, unless it says."""
+    rows = experiment.config.paper.rows()[name]
+    if name == "table1" and not rows:
+        rows = [Row(student=student) for student in experiment.students]
+    return listed(experiment, rows)
+
+
+def listed(experiment: Experiment, rows: list[Row]) -> list[Content]:
+    """Return the rows that the config lists, without those of students that are disabled."""
+    enabled = [entry for entry in rows if entry.student in experiment.students]
+    return [row(experiment, **entry.settings()) for entry in enabled]
+
+
+def row(
+    experiment: Experiment,
+    student: str,
+    step: int | None = None,
+    label: str | None = None,
+    published: str | None = None,
+) -> Content:
+    """Return one row: a student at one step, with the scores of all its seeds."""
+    found = experiment.all_students[student]
+    step = step or found.shown_step
+    return {
+        "student": student,
+        "label": label or found.label,
+        "step": step,
+        "batch": found.training.batch,
+        "published": published,
+        "scores": [experiment.run_file(student, seed, step, "scores", "json") for seed in found.seeds],
+    }
+
+
+def ends_of_scale(experiment: Experiment) -> list[Content]:
+    """Return the rows of Table 1 that are no students: teachers, real images, noise."""
+    sources = {f"teachers/{name}": "EDM teacher" for name in experiment.used_pairs}
+    sources |= {"baselines/real": "real test images", "baselines/noise": "pure noise"}
+    rows: dict[str, Content] = {
+        path: {"label": label, "scores": [f"{experiment.results}/scores/{path}.json"]}
+        for path, label in sources.items()
+    }
+    for name in experiment.used_pairs if on_cifar10(experiment) else ():
+        if not experiment.teachers[experiment.pairs[name].teacher].conditional:
+            rows[f"teachers/{name}"]["published"] = "EDM"
+    return list(rows.values())
+
+
+def teaching(experiment: Experiment, student: str) -> Content:
+    """Return what Table 5 says of a student's training."""
+    pairs = experiment.students[student].pairs
+    return {
+        "pairs": experiment.pairs[pairs].count,
+        "nfe": experiment.evaluations(pairs),
+        "teacher": "EDM",
+    }
+
+
+def histories(experiment: Experiment, name: str) -> Content:
+    """Return the histories of a student's seeds, at its last milestone."""
+    student = experiment.students[name]
+    step = student.milestones[-1]
+    return {
+        "label": student.label,
+        "family": student.model.family,
+        "conditional": student.model.conditional,
+        "histories": [experiment.run_file(name, seed, step, kind="json") for seed in student.seeds],
+    }
+
+
+def learners(experiment: Experiment, pairs: str) -> list[Content]:
+    """Return the students that learned from a set of pairs, and their weights."""
+    return [
+        {"label": student.label, "weights": experiment.checkpoint(name, student.seeds[0])}
+        for name, student in experiment.students.items()
+        if student.pairs == pairs
+    ]
+
+
+def figure4_samples(experiment: Experiment, figure: str) -> str:
+    """Return the samples that a part of Figure 4 shows: the first seed, at the headline milestone."""
+    name = getattr(experiment.config.paper.figure4, FIGURE4[figure])
+    student = experiment.students[name]
+    return experiment.run_file(name, student.seeds[0], student.shown_step, "samples", "h5")
+
+
+def summary(experiment: Experiment) -> Content:
+    """Return what the overview says of the experiment, and what it calls the students."""
+    config, students = experiment.config, experiment.students
+    runs = sum(len(student.seeds) for student in students.values())
+    size = "x".join(map(str, config.data.shape[1:]))
+    scope = (
+        f"{len(students)} students in {runs} runs, on {config.data.name} at {size} pixels, each scored on"
+        f" {config.evaluation.samples:,} samples. {about_data(experiment)['scope']}"
+    )
+    return {
+        "scope": scope,
+        "labels": {name: experiment.full_label(name) for name in students},
+        "seeds": {"data, features, teachers, pairs": config.seed}
+        | {f"student {name}": student.seeds for name, student in students.items()},
+    }
+
+
+# ---------------------------------------------------------------------------------- files they read
+
+
+def result_files(experiment: Experiment, name: str) -> list[str]:
+    """Return the scores, histories and costs that a table, a figure or the reproduction reads."""
+    shown = content(experiment, name)
+    rows = [*shown.get("rows", []), *shown.get("larger", []), *shown.get("histories", [])]
+    rows += [entry for table in shown.get("tables", {}).values() for entry in table]
+    return list(dict.fromkeys(path for entry in rows for path in entry.get("scores") or entry["histories"]))
+
+
+def cost_files(name: str) -> list[str]:
+    """Return the costs, if a table, a figure or the reproduction reads them."""
+    return ["<results>/costs.json"] if name in WITH_COSTS else []
+
+
+def provenance_files(experiment: Experiment) -> list[str]:
+    """Return the files whose hashes the summary gives: data, features, teachers, manifests, students."""
+    teachers = dict.fromkeys(experiment.pairs[name].teacher for name in experiment.used_pairs)
+    return [
+        f"{experiment.results}/data/images.h5",
+        experiment.extractor_weights,
+        *(f"{experiment.results}/teachers/{name}.safetensors" for name in teachers),
+        *(f"{experiment.results}/pairs/{name}/manifest.json" for name in experiment.used_pairs),
+        *(experiment.run_file(*run) for run in experiment.runs()),
+    ]
+
+
+# ---------------------------------------------------------------------------------------- captions
+
+
+@cache
+def captions() -> dict[str, Any]:
+    """Return get/paper/captions.yaml."""
+    path = Path(get.__file__).with_name("paper") / "captions.yaml"
+    found: dict[str, Any] = yaml.safe_load(path.read_text())
+    return found
+
+
+def caption(experiment: Experiment, name: str) -> str:
+    """Return the caption of a table or a figure, with what is particular to the data."""
+    data, added = about_data(experiment), experiment.config.paper.captions.get(name)
+    scores = data["tables"] if name in TABLES else data["fid"] if name in WITH_FID else None
+    return " ".join(filter(None, [captions()[name], added, data["all"], scores]))
+
+
+def about_data(experiment: Experiment) -> dict[str, str]:
+    """Return what captions say of the data set: what is particular to it, or what holds for any."""
+    name = experiment.config.data.name
+    general = {key: captions()[key] for key in ("tables", "fid", "scope")} | {"all": f"Data set: {name}."}
+    return general | captions()["data"].get(name, {})
+
+
+def title(name: str) -> str:
+    """Return what the report calls a table or a figure."""
+    found: str = captions()["titles"][name]
+    return found

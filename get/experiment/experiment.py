@@ -1,0 +1,156 @@
+"""An experiment: what its config says, and what follows from it for the jobs."""
+
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from get.data import sets
+from get.experiment.checks import check, sources
+from get.experiment.config import Config, Pairs, Row, Source, Student, Teacher
+from get.experiment.derived import derived_pairs, derived_students
+from get.pairs.shards import HELD_OUT, shard_range
+from get.storage.hashing import fingerprint
+
+HELD_OUT_PART = "held-out"
+
+
+class Experiment:
+    """A config that has been checked (see `loading.load`).
+
+    Attributes:
+        results: the folder of results.
+        jobs: what each kind of job asks for.
+        students: those that are not disabled; with those of studies in `all_students`.
+        pairs: sets of pairs, with those of studies.
+        used_pairs: names of the sets that any student learns from.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.results = os.path.normpath(config.results)
+        self.jobs = config.jobs.by_kind()
+        self.teachers: dict[str, Teacher] = config.teachers
+        self.students = {name: student for name, student in config.students.items() if not student.disabled}
+        self.all_students = self.students | derived_students(config)
+        self.pairs: dict[str, Pairs] = config.pairs | derived_pairs(config)
+        learned = {student.pairs for student in self.students.values()}
+        self.used_pairs = [name for name in self.pairs if name in learned]
+
+    # ------------------------------------------------------------------------------------ students and rows
+
+    @property
+    def imported_students(self) -> list[str]:
+        """The students that are imported, not trained."""
+        return [name for name, student in self.students.items() if student.source]
+
+    @property
+    def imported_teachers(self) -> list[str]:
+        """The teachers that are imported, not trained."""
+        return [name for name, teacher in self.teachers.items() if teacher.source]
+
+    def teacher_of(self, student: Student) -> Teacher:
+        """Return the teacher whose pairs a student learns from."""
+        return self.teachers[self.pairs[student.pairs].teacher]
+
+    def full_label(self, name: str) -> str:
+        """Return what a student is called where those with classes and without stand together."""
+        student = self.students[name]
+        return student.label + ("" if student.model.conditional else ", unconditional")
+
+    def checkpoint(self, name: str, seed: int, step: int | None = None) -> str:
+        """Return the weights of a student, at its headline milestone or at another."""
+        return self.run_file(name, seed, step or self.all_students[name].shown_step)
+
+    def run_file(self, name: str, seed: int, step: int, folder: str = "", kind: str = "safetensors") -> str:
+        """Return the path of what belongs to a student at a step: its weights, history, samples, scores."""
+        return os.path.join(self.results, folder, f"students/{name}/seed{seed}/{step}.{kind}")
+
+    def runs(self) -> Iterator[tuple[str, int, int]]:
+        """Yield name, seed and step of every milestone of the students."""
+        for name, student in self.students.items():
+            for seed in student.seeds:
+                for step in student.milestones:
+                    yield name, seed, step
+
+    def rows_of(self, rows: list[Row]) -> list[Row]:
+        """Return rows without those of students that are disabled."""
+        return [row for row in rows if row.student in self.students]
+
+    # ------------------------------------------------------------------------------------------------ pairs
+
+    def pairs_identity(self, name: str) -> str:
+        """Return the fingerprint of all that decides which pairs there are to train on.
+
+        How many files hold them does not.
+        """
+        pairs = self.pairs[name]
+        made = {
+            "pairs": pairs.settings(),
+            "teacher": self.teachers[pairs.teacher].settings(),
+            "data": self.config.data.settings(),
+        }
+        for key in ("shards", "held_out"):
+            del made["pairs"][key]
+        for key, source in (
+            ("teacher", self.teachers[pairs.teacher].source),
+            ("data", self.config.data.source),
+        ):
+            if source:  # by its name, wherever it comes from: the shards name its content
+                made[key]["source"] = os.path.basename(self.local_copy(source))
+        return fingerprint({**made, "seed": self.config.seed})
+
+    def parts(self, name: str) -> list[str]:
+        """Return the names of the files of a set of pairs."""
+        return [*(f"train-{shard:05d}" for shard in range(self.pairs[name].shards)), HELD_OUT_PART]
+
+    def part_indices(self, name: str, part: str) -> range:
+        """Return the pair indices of one of the `parts`.
+
+        Raises:
+            ConfigError: there is no such part.
+        """
+        pairs = self.pairs[name]
+        if part == HELD_OUT_PART:
+            return range(HELD_OUT, HELD_OUT + pairs.held_out)
+        shard = int(part.removeprefix("train-"))
+        check(shard < pairs.shards, f"pairs.{name}.shards is {pairs.shards}: no shard {shard}")
+        return shard_range(shard, pairs.shards, pairs.count, pairs.sampler.batch)
+
+    def evaluations(self, name: str) -> int:
+        """Return how often the teacher is evaluated for one pair (NFE)."""
+        return 2 * self.pairs[name].sampler.num_steps - 1
+
+    # -------------------------------------------------------------------------------- images, files, devices
+
+    @cached_property
+    def data_arguments(self) -> dict[str, Any]:
+        """What the module of the data set takes of the config, beside its file."""
+        known = self.config.data.settings() | {"seed": self.config.seed}
+        takes = sets.describe(self.config.data.name).takes
+        return {key: known.get(key) for key in takes if key not in ("archive", "sha256")}
+
+    @property
+    def extractor_weights(self) -> str:
+        """The weights of the network whose features are compared."""
+        kinds = {"classifier": "classifier.safetensors", "inception": "inception.pth"}
+        return f"{self.results}/features/{kinds[self.config.features.extractor]}"
+
+    def shape(self, conditional: bool = True) -> dict[str, int]:
+        """Return what a model is told of the images."""
+        channels, size, _ = self.config.data.shape
+        return {"channels": channels, "size": size, "classes": self.config.data.classes * conditional}
+
+    @cached_property
+    def downloads(self) -> dict[str, Source]:
+        """The files from outside that are downloaded, by name."""
+        wanted = [source for source in sources(self.config).values() if not source.path]
+        return {os.path.basename(source.url or ""): source for source in wanted}
+
+    def local_copy(self, source: Source) -> str:
+        """Return where a file from outside lies: where the config says, or where it is downloaded to."""
+        return source.path or f"{self.results}/inputs/{os.path.basename(source.url or '')}"
+
+    def device(self, kind: str) -> str:
+        """Return where a job of this kind computes: without a GPU of its own, on the CPU."""
+        return self.config.device if self.jobs[kind].gpu else "cpu"

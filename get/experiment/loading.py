@@ -1,0 +1,98 @@
+"""From what YAML holds to an experiment; what is wrong is named by its key."""
+
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from get.experiment.checks import ConfigError, check_config
+from get.experiment.config import Config
+from get.experiment.experiment import Experiment
+
+
+def load(given: Mapping[str, Any]) -> Experiment:
+    """Return the experiment that a config, read from YAML, describes.
+
+    Raises:
+        ConfigError: a key is unknown, missing, of another type, out of range, or at odds with another one.
+    """
+    try:
+        config = Config.model_validate(given)
+    except ValidationError as error:
+        # a misspelt key is told before the key that is missing for it
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+        raise ConfigError(message(first)) from None
+    check_config(config)
+    return Experiment(config)
+
+
+def message(error: Mapping[str, Any]) -> str:
+    """Return the words for an error of pydantic: the key, what must be, and what there is."""
+    place = list(error["loc"])
+    key, given = key_of(place), error["input"]
+    match error["type"]:
+        case "extra_forbidden":
+            return f"{key}: there is no such key; {similar(place)}"
+        case "missing":
+            return f"{key} is missing"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{key}: keys and values should be where there is {given!r}"
+        case "string_pattern_mismatch":
+            return f"{key}: {given!r} does not match the pattern {error['ctx']['pattern']}"
+        case "finite_number":
+            return f"{key}: .nan and .inf are no numbers to compute with"
+    text = error["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
+    hint = " (YAML reads 1e-4 as text; write 1.0e-4)" if number_as_text(error) else ""
+    return f"{key}: {text[:1].lower()}{text[1:]}; there is {given!r}{hint}"
+
+
+def key_of(place: Sequence[str | int]) -> str:
+    """Return a place as a reader of the YAML finds it: paper.table2[0].student."""
+    text = ""
+    for part in place:
+        if part != "[key]":  # pydantic's mark of a key that is itself wrong
+            text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".") or "the config"
+
+
+def number_as_text(error: Mapping[str, Any]) -> bool:
+    """Return True if a number should be where there is text that is one."""
+    if not isinstance(error["input"], str) or error["type"] not in ("float_type", "int_type"):
+        return False
+    try:
+        float(error["input"])
+    except ValueError:
+        return False
+    return True
+
+
+def similar(place: Sequence[str | int]) -> str:
+    """Return the words for the key that was meant, or for those that there are."""
+    known = keys_at(place[:-1])
+    close = difflib.get_close_matches(str(place[-1]), known, 1)
+    return f"was {close[0]} meant?" if close else f"there are {', '.join(known)}"
+
+
+def keys_at(place: Sequence[str | int]) -> list[str]:
+    """Return the keys that the config may have at a place."""
+    kind: Any = Config
+    for part in place:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            fields = kind.model_fields.items()
+            kind = next(field.annotation for name, field in fields if part in (name, field.alias))
+        else:  # of a mapping by names, or a list
+            kind = typing.get_args(kind)[-1]
+        kind = model_in(kind)
+    return [field.alias or name for name, field in kind.model_fields.items()]
+
+
+def model_in(kind: Any) -> Any:
+    """Return a type without what is said about it, and without None as an alternative."""
+    if typing.get_origin(kind) is typing.Annotated:
+        return model_in(typing.get_args(kind)[0])
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return model_in(next(part for part in typing.get_args(kind) if part is not type(None)))
+    return kind

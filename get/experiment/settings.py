@@ -1,0 +1,120 @@
+"""Settings of jobs as files: an edit of the config re-runs the jobs whose settings it changes, and no others.
+
+They are files, not parameters, for jobs below an `ancient()` input. That says: this input re-runs nothing,
+however new it is. But Snakemake does not look at the parameters of a job where all between it and a job that
+must run is ancient; two edits at once would leave stale results. It always looks at files.
+"""
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from get.experiment.contents import TABLES, content, figures
+from get.experiment.experiment import Experiment
+from get.experiment.studies import SAMPLED, Study, study_content, study_sampling
+from get.storage.hashing import canonical_json
+
+Settings = dict[str, Any]
+DECISIVE = ("batch", "clip", "compile", "precision")  # keys of training on which its costs depend
+
+
+class Kind(StrEnum):
+    """The kinds of settings files, `results/settings/KIND/NAME.json`."""
+
+    STUDENT = "students"
+    SAMPLING = "sampling"
+    SCORING = "scoring"
+    COSTS = "costs"
+    PLAN = "plan"
+    PAPER = "paper"
+    STUDY = "studies"
+    STUDY_SAMPLING = "studies-sampling"
+
+
+def settings_text(experiment: Experiment, path: str) -> str:
+    """Return the content of the settings file at `path` ('sampling/get-16/500'), as JSON."""
+    kind, *names = path.split("/")
+    return canonical_json(SETTINGS[Kind(kind)](experiment, *names))
+
+
+def settings_pattern(experiment: Experiment) -> str:
+    """Return a regular expression of the paths of settings files."""
+    students = "|".join(experiment.all_students)
+    shown = [*TABLES, "reproduction", "summary", *figures(experiment)]
+    patterns = {
+        Kind.STUDENT: f"/({students})",
+        Kind.SAMPLING: rf"/({students})/[1-9]\d*",
+        Kind.PAPER: f"/({'|'.join(map(re.escape, shown))})",
+        Kind.STUDY: f"/({'|'.join(Study)})",
+        Kind.STUDY_SAMPLING: f"/({'|'.join(SAMPLED)})",
+    }
+    return "|".join(kind + patterns.get(kind, "") for kind in Kind)
+
+
+def student_settings(experiment: Experiment, name: str) -> Settings:
+    """Return what decides the weights of a student; the pairs are named by their fingerprint."""
+    student = experiment.all_students[name]
+    training = student.training.settings()
+    del training["prefetch"]
+    pairs = experiment.pairs_identity(student.pairs)
+    return {"model": student.model.settings(), "training": training, "pairs": pairs}
+
+
+def sampling_settings(experiment: Experiment, name: str, step: str) -> Settings:
+    """Return how a student is sampled at a step.
+
+    Over numbers of iterations at the headline milestone alone: there figures and claims look.
+    """
+    evaluation, student = experiment.config.evaluation, experiment.students.get(name)
+    swept = student and student.model.iterations and int(step) == student.shown_step
+    return {
+        "batch": evaluation.batch,
+        "precision": evaluation.precision,
+        "samples": evaluation.samples,
+        "iterations": evaluation.iterations if swept else [],
+    }
+
+
+def scoring_settings(experiment: Experiment) -> Settings:
+    """Return how samples are scored."""
+    return experiment.config.evaluation.scoring.settings()
+
+
+def costs_settings(experiment: Experiment) -> Settings:
+    """Return what decides the costs of all students, which are measured side by side."""
+    evaluation = experiment.config.evaluation
+    students = {}
+    for name, student in experiment.students.items():
+        training = student.training.settings()
+        students[name] = {
+            "model": student.model.settings() | experiment.shape(experiment.teacher_of(student).conditional),
+            "training": {key: training[key] for key in DECISIVE},
+        }
+    return {
+        "students": students,
+        "evaluation": {
+            "batch": evaluation.batch,
+            "iterations": evaluation.iterations,
+            "precision": evaluation.precision,
+        },
+        "threads": experiment.jobs["student"].threads,
+        "device": experiment.device("costs"),
+    }
+
+
+def plan_settings(experiment: Experiment) -> Settings:
+    """Return the whole config: the plan is of all jobs."""
+    return experiment.config.settings()
+
+
+SETTINGS: dict[Kind, Callable[..., Settings]] = {
+    Kind.STUDENT: student_settings,
+    Kind.SAMPLING: sampling_settings,
+    Kind.SCORING: scoring_settings,
+    Kind.COSTS: costs_settings,
+    Kind.PLAN: plan_settings,
+    Kind.PAPER: content,
+    Kind.STUDY: study_content,
+    Kind.STUDY_SAMPLING: study_sampling,
+}
