@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from get import plugins
+from get.experiment.config import Studies
+from get.experiment.contents import Content
+from get.experiment.experiment import Experiment
 from get.paper.cells import Cell, Line
 from get.paper.results import Row
 from get.storage.errors import UserError
@@ -32,6 +35,8 @@ class Study:
     Args:
         title: of its page, and in the report's menu.
         caption: of its table; what holds for all studies is added.
+        content: from an experiment and the studies of its config to what the settings file holds: `rows`,
+            and what else `lines` needs.
         columns: of the readable table; the CSV has all.
         lines: from rows, in the order of their list in the settings, and settings to the lines of the table.
         text: from lines to a sentence or two about what they show.
@@ -39,17 +44,20 @@ class Study:
         changes_only: whether the readable table leaves out lines that are compared with none.
         sample: of a study that samples trained GETs itself: writes a sample file, a variant for each way.
             Its keyword arguments are `weights` (the checkpoint), `output`, `samples`, `batch`, `precision`,
-            `seed`, `device` as for `get.sampling.students.sample_student`, and what its settings add.
+            `seed`, `device` as for `get.sampling.students.sample_student`, and what `sampling` adds.
+        sampling: from the studies of the config to what else the settings of sampling hold.
     """
 
     title: str
     caption: str
+    content: Callable[[Experiment, Studies], Content]
     columns: Mapping[str, Cell]
     lines: Callable[[Rows, Settings], list[Line]]
     text: Callable[[Lines], str]
     draw: Callable[[Lines, Paths], None]
     changes_only: bool = False
     sample: Callable[..., None] | None = None
+    sampling: Callable[[Studies], Settings] = lambda studies: {}
 
 
 def names() -> list[str]:

@@ -1,9 +1,23 @@
 """How a GET is differentiated: through its iterations, or implicitly at the last state."""
 
+from get.experiment.config import Studies
+from get.experiment.contents import Content
+from get.experiment.experiment import Experiment
 from get.paper.cells import Line
 from get.studies import Lines, Rows, Settings, Study
 from get.studies.common.comparison import FIDS, RATE, WAY, Way, compare, fid_changes, rows_by_rate
+from get.studies.common.contents import trained_rows
 from get.studies.common.plots import plot_levels
+
+WAYS = {
+    "": "unrolled, all states",
+    "last-state": "unrolled, last state",
+    "implicit": "implicit, last state",
+}
+
+
+def _content(experiment: Experiment, studies: Studies) -> Content:
+    return trained_rows(experiment, studies, WAYS)
 
 
 def _lines(rows: Rows, settings: Settings) -> list[Line]:
@@ -33,6 +47,7 @@ STUDY = Study(
     caption="A GET trained by gradients through its iterations, of all states or of the last alone, and by"
     " the implicit gradient of the last, with as many products in the backward pass as evaluations in the"
     " forward pass. All else is equal.",
+    content=_content,
     columns=WAY | RATE | FIDS,
     lines=_lines,
     text=_text,

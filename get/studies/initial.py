@@ -3,13 +3,21 @@
 from pathlib import Path
 from statistics import fmean
 
+from get.experiment.config import Studies
+from get.experiment.contents import Content
+from get.experiment.experiment import Experiment
 from get.paper.cells import Line, number
 from get.storage.variants import Variant
 from get.studies import Lines, Rows, Settings, Study
 from get.studies.common.comparison import FIDS, WAY, Way, compare_to_first, fid_changes, with_change
+from get.studies.common.contents import sampled_rows
 from get.studies.common.plots import plot_changes
 
 KINDS = {"independent": "one for each sample", "shared": "one for all samples", "zeros": "zero"}
+
+
+def _content(experiment: Experiment, studies: Studies) -> Content:
+    return {"rows": sampled_rows(experiment, studies, "initial"), "evaluations": []}
 
 
 def _sample(
@@ -70,6 +78,7 @@ STUDY = Study(
     caption="The initial state from which a trained GET is sampled: one draw for each sample, as in training,"
     " one draw for all, or zero. The last columns compare with one for each sample; images differ by a"
     " root mean square over pixels.",
+    content=_content,
     columns=WAY | {"Images differ by (of 255)": number("apart", 2)} | FIDS,
     lines=_lines,
     text=_text,

@@ -2,10 +2,22 @@
 
 from itertools import pairwise
 
+from get.experiment.config import Studies
+from get.experiment.contents import Content, row
+from get.experiment.derived import trained_on
+from get.experiment.experiment import Experiment
 from get.paper.cells import Line, fixed, number
 from get.studies import Lines, Paths, Rows, Settings, Study
 from get.studies.common.comparison import FIDS, WAY, Way, compare, fid_changes, with_change
 from get.studies.common.plots import plot_beside_fid
+
+
+def _content(experiment: Experiment, studies: Studies) -> Content:
+    rows = [
+        row(experiment, trained_on(experiment.config, count), label=f"{count:,} pairs")
+        for count in studies.pairs
+    ]
+    return {"pairs": studies.pairs, "rows": rows}
 
 
 def _lines(rows: Rows, settings: Settings) -> list[Line]:
@@ -40,6 +52,7 @@ STUDY = Study(
     title="How many pairs",
     caption="A GET that learns from the first so many of the same pairs, in equally many steps. Each number"
     " is compared with the one before.",
+    content=_content,
     columns=WAY | {"L1 error (held out)": number("l1_held_out", 3)} | FIDS,
     lines=_lines,
     text=_text,

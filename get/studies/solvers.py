@@ -4,14 +4,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
+from get.experiment.config import Studies
+from get.experiment.contents import Content
+from get.experiment.experiment import Experiment
 from get.paper.cells import Line, number, plus_minus, text
 from get.paper.results import Row
 from get.storage.variants import Rule, Variant
 from get.studies import Lines, Paths, Rows, Settings, Study
 from get.studies.common.comparison import CHANGE, STUDENT, TURNS, Way, compare_to_first, with_change
+from get.studies.common.contents import sampled_rows
 from get.studies.common.plots import plot_beside_fid
 
 SOLVERS = {"plain": "plain", "anderson": "Anderson, ridge 1e-4", "anderson-ridge": "Anderson, ridge 1e-2"}
+
+
+def _content(experiment: Experiment, studies: Studies) -> Content:
+    return {"rows": sampled_rows(experiment, studies, "solvers"), **_sampling(studies)}
+
+
+def _sampling(studies: Studies) -> Settings:
+    return {"evaluations": sorted(studies.evaluations)}
 
 
 def _sample(
@@ -107,6 +119,7 @@ STUDY = Study(
     " evaluations combined, the least squares problem with a ridge of 1e-4, or of 1e-2, of the mean"
     " square residual), at equal evaluations of the equilibrium transformer; of each, the evaluation"
     " with the smallest residual is decoded, which is the published rule.",
+    content=_content,
     columns={
         **STUDENT,
         "Solver": text("way"),
@@ -122,4 +135,5 @@ STUDY = Study(
     draw=_draw,
     changes_only=True,
     sample=_sample,
+    sampling=_sampling,
 )

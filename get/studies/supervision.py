@@ -1,5 +1,8 @@
 """Which states of a GET are supervised in training: all, or the last alone."""
 
+from get.experiment.config import Studies
+from get.experiment.contents import Content
+from get.experiment.experiment import Experiment
 from get.paper.cells import Line, text
 from get.storage.variants import Variant
 from get.studies import Lines, Rows, Settings, Study
@@ -13,8 +16,15 @@ from get.studies.common.comparison import (
     rows_by_rate,
     with_change,
 )
+from get.studies.common.contents import trained_rows
 from get.studies.common.plots import plot_levels
 from get.studies.states import RULES
+
+WAYS = {"": "all states", "last-state": "the last state"}
+
+
+def _content(experiment: Experiment, studies: Studies) -> Content:
+    return trained_rows(experiment, studies, WAYS)
 
 
 def _lines(rows: Rows, settings: Settings) -> list[Line]:
@@ -42,6 +52,7 @@ STUDY = Study(
     title="All states supervised, or the last alone",
     caption="A GET trained with all states supervised (weights as in the paper's code), or the last alone,"
     " decoded by either rule. All else is equal.",
+    content=_content,
     columns=WAY | RATE | {"Decoded": text("decoded")} | FIDS,
     lines=_lines,
     text=_text,

@@ -21,7 +21,7 @@ rule sample_study:
     benchmark:
         "<results>/benchmarks/sample_study/{study}-{student}-seed{seed}.jsonl"
     wildcard_constraints:
-        study=one_of(studies.SAMPLED),
+        study=one_of(studies.sampled()),
         student=one_of(experiment.config.studies.sampled if experiment.config.studies else []),
     priority: 20
     conda:
@@ -58,7 +58,7 @@ rule study:
     log:
         "<results>/logs/studies/{study}.log",
     wildcard_constraints:
-        study=one_of(studies.Study),
+        study=one_of(studies.NAMES),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
