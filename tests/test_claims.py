@@ -12,12 +12,12 @@ from get.paper.published import published
 from get.paper.results import Row
 
 
-def verdicts(tables: dict[str, list[Row]], larger: list[Row] = [], cifar10: bool = False) -> dict[str, str]:  # noqa: B006
-    return {claim.claim: str(claim.judgement) for claim in reproduction(tables, larger, cifar10)}
+def claims_on(tables: dict[str, list[Row]], *larger: Row, cifar10: bool = False) -> dict[str, Claim]:
+    return {claim.claim: claim for claim in reproduction(tables, larger, cifar10)}
 
 
-def claims_by_name(tables: dict[str, list[Row]], cifar10: bool = False) -> dict[str, Claim]:
-    return {claim.claim: claim for claim in reproduction(tables, [], cifar10)}
+def verdicts(tables: dict[str, list[Row]], *larger: Row, cifar10: bool = False) -> dict[str, str]:
+    return {name: str(claim.judgement) for name, claim in claims_on(tables, *larger, cifar10=cifar10).items()}
 
 
 def test_without_results_every_number_is_listed() -> None:
@@ -48,7 +48,7 @@ def test_verdict_of_a_number(fids: tuple[float, ...], verdict: str) -> None:
 
 def test_numbers_of_costs() -> None:
     get = row("GET-Mini", run(1.0), published="GET-Mini", costs=costs(parameters=19_177_740))
-    claims = claims_by_name({"4": [row("ViT", run(2.0, VIT)), get]}, cifar10=True)
+    claims = claims_on({"4": [row("ViT", run(2.0, VIT)), get]}, cifar10=True)
     assert claims["Table 4: GET-Mini, parameters"].judgement.verdict is Verdict.REPRODUCED
     assert claims["Table 4: GET-Mini, MACs"].judgement.verdict is Verdict.NOT_REPRODUCED
     memory = claims["Table 4: GET-Mini-O(1), training memory (MB)"]
@@ -78,7 +78,7 @@ def test_an_ordering_says_how_each_split_and_seed_judges_it() -> None:
     small, large = ladder("small", 1, 20.0, 21.0), ladder("large", 2, 10.0, 10.8)
     for content in large.runs:
         content.scores["lowest-residual-6"]["fid_test"] += 20
-    claims = claims_by_name({"2": [small, large]})
+    claims = claims_on({"2": [small, large]})
     claim = claims["Table 2: FID falls with size: large below small"]
     assert claim.judgement == Judgement(Verdict.REPRODUCED)
     assert claim.judgement_test == Judgement(Verdict.NOT_REPRODUCED)
@@ -86,7 +86,7 @@ def test_an_ordering_says_how_each_split_and_seed_judges_it() -> None:
     for other in claims.values():
         if other.kind is Kind.NUMBER or other.judgement.verdict is Verdict.NOT_RUN:
             assert other.judgement_test is None
-    table4 = claims_by_name({"4": [row("ViT", run(8.0, VIT)), row("GET", run(9.0))]})
+    table4 = claims_on({"4": [row("ViT", run(8.0, VIT)), row("GET", run(9.0))]})
     assert [claim.judgement_test is None for claim in table4.values()].count(False) == 1  # of FID alone
 
 
@@ -130,21 +130,12 @@ def test_iterations_conditioning_and_the_larger_vit() -> None:
     adaln = row("adaln", run(30.0, {**VIT, "conditioning": "adaln-zero"}))
     found = verdicts(
         {"2": [row("GET", run(10.0))], "6": [adaln, row("ours", run(10.0, VIT))]},
-        [row("GET", run(10.0)), row("ViT", run(20.0, VIT, parameters=5000))],
+        row("GET", run(10.0)),
+        row("ViT", run(20.0, VIT, parameters=5000)),
     )
     assert found["Figure 3a: FID of GET improves from 2 to 6 iterations"] == "reproduced (single run)"
     assert found["Table 6: injection beats AdaLN-Zero"] == "reproduced (single run)"
     assert found["GET matches ViT in FID, 5.0 times its size"] == "reproduced (single run)"
-
-
-def test_reproduction_files(tmp_path: Path) -> None:
-    claims = reproduction({"2": [row("GET", run(10.0), published="GET-Tiny")]}, [], cifar10=True)
-    write_reproduction(claims, "A caption.", {kind: tmp_path / f"r.{kind}" for kind in ("csv", "md", "html")})
-    assert len(pd.read_csv(tmp_path / "r.csv")) == len(claims)
-    text = (tmp_path / "r.md").read_text()
-    assert "single run" in text
-    assert "nan" not in text
-    assert text.endswith("\n\nA caption.\n")
 
 
 def test_reproduction_is_readable(tmp_path: Path) -> None:
@@ -153,8 +144,11 @@ def test_reproduction_is_readable(tmp_path: Path) -> None:
     get = row("GET | mini", run(9.0, seed=0), published="GET-Mini")
     claims = reproduction({"4": [vit, get]}, [], cifar10=True)
     write_reproduction(claims, "A caption.", {kind: tmp_path / f"r.{kind}" for kind in ("csv", "md", "html")})
-    first, second = (tmp_path / "r.md").read_text().split("## Published numbers")
+    text = (tmp_path / "r.md").read_text()
+    first, second = text.split("## Published numbers")
     assert first.startswith("## Orderings")
+    assert text.endswith("\n\nA caption.\n")
+    assert "nan" not in text
     orderings, found = cells_of(first), cells_of(second)
     assert {len(line) for line in orderings} == {8}
     assert {len(line) for line in found} == {5}
@@ -169,6 +163,7 @@ def test_reproduction_is_readable(tmp_path: Path) -> None:
     assert numbers["Table 4: GET-Mini, parameters"] == ["19.2M", "1,000", "-100.0", "not reproduced"]
     assert numbers["Table 4: GET-Mini, MACs"][0] == "15.2G"
     plain = pd.read_csv(tmp_path / "r.csv").set_index("claim")
+    assert len(plain) == len(claims)
     assert plain.loc["Table 4: GET | mini beats ViT in parameters", "measured"] == 19_999_000
 
 

@@ -237,13 +237,8 @@ def test_same_noise_has_a_column_for_each_and_two_rows(
     noise = np.zeros(teacher.shape, np.float32)
     grids.same_noise(noise, teacher, students, np.array([3, 4]), [tmp_path / "f.png"])
     axes, scale = drawn[0].axes
-    assert [text.get_text() for text in axes.get_xticklabels()] == [
-        "noise",
-        "teacher",
-        "GET",
-        "GET",
-        "ViT\n(x)",
-    ]
+    names = [text.get_text() for text in axes.get_xticklabels()]
+    assert names == ["noise", "teacher", "GET", "GET", "ViT\n(x)"]
     assert {text.get_text() for text in axes.get_yticklabels()} == {"class 3", "class 4", "|difference|"}
     assert scale.get_ylim() == (0, 1)  # 255 is the whole range
     picture = axes.images[0].get_array()
