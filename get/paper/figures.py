@@ -24,11 +24,11 @@ Label = tuple[float, float, str, str]  # a point, the text beside it, and its co
 def figure2a(rows: Sequence[Row], paths: Paths) -> None:
     """Draw FID over training iterations, a curve per student."""
 
-    def draw(axes: Axes, found: pd.DataFrame) -> None:
-        curves(axes, found, "steps")
+    def draw(axes: Axes, data: pd.DataFrame) -> None:
+        curves(axes, data, "steps")
         axes.set_xlabel("training iterations")
         style.log_axis(axes, "x")
-        style.ticks_at(axes, sorted(found["steps"].dropna().unique(), reverse=True))
+        style.ticks_at(axes, sorted(data["steps"].dropna().unique(), reverse=True))
 
     draw_by_class(frame(rows), draw, paths)
 
@@ -38,41 +38,41 @@ def figure2b(rows: Sequence[Row], paths: Paths) -> None:
 
     Where any such group has several sizes, groups of one size are left out.
     """
-    found = frame(rows)
-    if len(found):
-        groups = found.groupby(["family", "conditioning", "batch", "steps"])
-        several = found[groups["parameters"].transform("nunique") > 1]
-        found = several if len(several) else found
+    data = frame(rows)
+    if len(data):
+        groups = data.groupby(["family", "conditioning", "batch", "steps"])
+        several = data[groups["parameters"].transform("nunique") > 1]
+        data = several if len(several) else data
 
-    def draw(axes: Axes, found: pd.DataFrame) -> None:
-        steps, labels = sorted(found["steps"].unique()), []
-        for (family, kind, batch, step), group in found.groupby(["family", "conditioning", "batch", "steps"]):
+    def draw(axes: Axes, data: pd.DataFrame) -> None:
+        steps, labels = sorted(data["steps"].unique()), []
+        for (family, kind, batch, step), group in data.groupby(["family", "conditioning", "batch", "steps"]):
             group = group.sort_values("parameters")
             look = style.look(str(family), steps.index(step))
             last = line(axes, group["parameters"], group["fid_train"], group["fid_train_sd"], look)
-            usual = len(found.query("family == @family")[["conditioning", "batch"]].drop_duplicates()) == 1
+            usual = len(data.query("family == @family")[["conditioning", "batch"]].drop_duplicates()) == 1
             kind = "" if usual else f" ({kind}, batch {batch:.0f})"
             labels.append((*last, f"{name_of(str(family))}{kind}, {step:,.0f} steps", look["color"]))
         axes.set_xlabel("parameters")
         style.log_axis(axes, "x")
         finish_fid_axes(axes, labels)
 
-    draw_by_class(found, draw, paths)
+    draw_by_class(data, draw, paths)
 
 
 def figure3a(rows: Sequence[Row], paths: Paths) -> None:
     """Draw FID over sampling time: GETs at several iterations; the area of a circle is the size."""
-    found = over_iterations(rows)
-    largest = found["parameters"].max() if len(found) else 1
+    data = over_iterations(rows)
+    largest = data["parameters"].max() if len(data) else 1
     machine = ", ".join(sorted({row.device for row in rows if row.device}))
 
-    def draw(axes: Axes, found: pd.DataFrame) -> None:
+    def draw(axes: Axes, data: pd.DataFrame) -> None:
         labels = []
         # of curves that run into each other, the lower has its numbers below, the next one above
-        most = found.groupby(["student", "method"])["iterations"].transform("max")
-        solvers = found[most > 1].groupby(["student", "method"])
+        most = data.groupby(["student", "method"])["iterations"].transform("max")
+        solvers = data[most > 1].groupby(["student", "method"])
         below = (solvers["fid_train"].last().rank(method="first") % 2 == 1).to_dict()
-        for rank, (key, curve) in enumerate(found.groupby(["student", "method"], sort=False)):
+        for rank, (key, curve) in enumerate(data.groupby(["student", "method"], sort=False)):
             look = style.look(curve["family"].iloc[0], rank)
             x, y, colour = 1e3 * curve["seconds"], curve["fid_train"], look["color"]
             area = SMALLEST + AREA * curve["parameters"] / largest
@@ -88,20 +88,20 @@ def figure3a(rows: Sequence[Row], paths: Paths) -> None:
         style.log_axis(axes, "x")
         finish_fid_axes(axes, labels)
 
-    draw_by_class(found, draw, paths)
+    draw_by_class(data, draw, paths)
 
 
 def figure3b(rows: Sequence[Row], paths: Paths) -> None:
     """Draw FID over training compute, a curve per student over its milestones."""
-    found = frame(rows)
-    power, unit = scale_of(found.get("training_flops", pd.Series(dtype=float)))
+    data = frame(rows)
+    power, unit = scale_of(data.get("training_flops", pd.Series(dtype=float)))
 
-    def draw(axes: Axes, found: pd.DataFrame) -> None:
-        curves(axes, found.assign(compute=found["training_flops"] / power), "compute")
+    def draw(axes: Axes, data: pd.DataFrame) -> None:
+        curves(axes, data.assign(compute=data["training_flops"] / power), "compute")
         axes.set_xlabel(f"training compute in {unit}FLOP")
         style.log_axis(axes, "x", base=2)
 
-    draw_by_class(found, draw, paths)
+    draw_by_class(data, draw, paths)
 
 
 def residuals(rows: Sequence[Row], paths: Paths) -> None:
@@ -172,20 +172,20 @@ FIGURES: dict[str, Callable[[Sequence[Row], Paths], None]] = {  # those that sho
 # ---------- what the plots share
 
 
-def draw_by_class(found: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], paths: Paths) -> None:
+def draw_by_class(data: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], paths: Paths) -> None:
     """Draw a panel for the class-conditional rows and one for the unconditional ones, where there are any."""
-    kinds = [kind for kind in CLASSES if len(found) and (found["conditional"] == kind).any()]
+    kinds = [kind for kind in CLASSES if len(data) and (data["conditional"] == kind).any()]
     figure, panels = style.panels(max(1, len(kinds)), [CLASSES[kind] for kind in kinds])
     for axes, kind in zip(panels, kinds, strict=False):
         axes.set_ylabel(FID)
-        draw(axes, found[found["conditional"] == kind])
+        draw(axes, data[data["conditional"] == kind])
     style.save(figure, paths)
 
 
-def curves(axes: Axes, found: pd.DataFrame, x: str) -> None:
+def curves(axes: Axes, data: pd.DataFrame, x: str) -> None:
     """Draw FID over column `x`, a curve per student, families in their colours."""
     labels = []
-    for family, members in found.groupby("family", sort=False):
+    for family, members in data.groupby("family", sort=False):
         for rank, ((_, label), curve) in enumerate(members.groupby(["student", "method"], sort=False)):
             look = style.look(str(family), rank)
             last = line(axes, curve[x], curve["fid_train"], curve["fid_train_sd"], look)

@@ -12,8 +12,8 @@ import pandas as pd
 
 from get import __version__
 from get.paper import documents
-from get.paper.cells import fixed, missing
-from get.paper.documents import Block, Heading, Note, Paragraph, Table
+from get.paper.cells import number, text
+from get.paper.documents import Block, Heading, Note, Paragraph, Table, as_text
 from get.storage.hashing import sha256
 from get.storage.reading import reading
 
@@ -71,65 +71,58 @@ def durations(folder: Path) -> pd.DataFrame:
     lines = []
     for path in sorted(folder.rglob("*.jsonl")):
         with reading(path, "record of a job"):
-            for text in path.read_text().splitlines():
-                found = json.loads(text)
+            for line in path.read_text().splitlines():
+                job = json.loads(line)
                 rule = path.relative_to(folder).parts[0].removesuffix(".jsonl")
-                lines.append((rule, float(found["s"]), pd.to_numeric(found["max_rss"], errors="coerce")))
+                lines.append((rule, float(job["s"]), pd.to_numeric(job["max_rss"], errors="coerce")))
     jobs = pd.DataFrame(lines, columns=["rule", "seconds", "memory_mb"])
     by_rule = jobs.groupby("rule", sort=False)
     found = by_rule["seconds"].agg(jobs="count", seconds="sum", median="median", longest="max")
     return found.assign(memory_mb=by_rule["memory_mb"].max()).reset_index().round(2)
 
 
-def provenance_page(found: Mapping[str, Any]) -> str:
-    """Return the page that shows it."""
-    seeds = {name: _seeds(value) for name, value in found["seeds"].items()}
+def provenance_page(content: Mapping[str, Any]) -> str:
+    """Return the page that shows what `provenance` returned."""
+    seeds = {name: _seeds(value) for name, value in content["seeds"].items()}
     blocks: list[Block] = [
         Heading("Duration of each rule"),
-        _duration_table(found["rules"]),
+        _duration_table(content["rules"]),
         Note(
             "Of all jobs that this folder has records of. Seconds are by the wall, of jobs that may have run"
             " side by side; memory is the largest of all jobs. Rules that take next to nothing keep none."
         ),
         Heading("Machine"),
-        _mapping_table(found["machine"], "what"),
+        _mapping_table(content["machine"], "what"),
         Note("Of the job that made this page; others may have run elsewhere."),
         Heading("Versions"),
-        _mapping_table(found["versions"], "package"),
+        _mapping_table(content["versions"], "package"),
         Heading("Seeds"),
         _mapping_table(seeds, "of"),
         Heading("SHA-256"),
-        _mapping_table(found["sha256"], "file"),
+        _mapping_table(content["sha256"], "file"),
         Note("A manifest holds the hashes of its shards of pairs."),
     ]
     return documents.html("Provenance", blocks)
 
 
-DURATIONS = {  # columns of the page: of the records, and digits
-    "jobs": ("jobs", 0),
-    "seconds, all together": ("seconds", 1),
-    "median of one": ("median", 1),
-    "longest": ("longest", 1),
-    "peak memory (MB)": ("memory_mb", 0),
+DURATIONS = {  # columns of the page
+    "rule": text("rule"),
+    "jobs": number("jobs"),
+    "seconds, all together": number("seconds", 1),
+    "median of one": number("median", 1),
+    "longest": number("longest", 1),
+    "peak memory (MB)": number("memory_mb"),
 }
 
 
 def _duration_table(rules: Sequence[Mapping[str, Any]]) -> Block:
     if not rules:
         return Paragraph("No rule has kept its record.")
-    lines = [
-        {"rule": rule["rule"]}
-        | {
-            title: "-" if missing(rule[name]) else fixed(rule[name], digits)
-            for title, (name, digits) in DURATIONS.items()
-        }
-        for rule in rules
-    ]
-    return Table(pd.DataFrame(lines), ["rule"])
+    return Table(as_text(pd.DataFrame(rules), DURATIONS), ["rule"])
 
 
-def _mapping_table(found: Mapping[str, Any], first: str) -> Table:
-    cells = {first: list(found), "is": [str(value) for value in found.values()]}
+def _mapping_table(content: Mapping[str, Any], first: str) -> Table:
+    cells = {first: list(content), "is": [str(value) for value in content.values()]}
     return Table(pd.DataFrame(cells, dtype=str), [first, "is"])
 
 
