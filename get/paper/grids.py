@@ -64,6 +64,7 @@ def same_noise(
         noise, teacher: (N, C, H, W); students: what each is called, and its images.
         labels: the classes (N,); None where the teacher sees none.
     """
+    # Differences from the teacher, coloured
     off = [np.abs(images / 255 - teacher / 255).mean(axis=1) for _, images in students]
     largest = max(float(difference.max()) for difference in off)
     scale = ScalarMappable(Normalize(0, largest or 1), "Blues")  # its lightness alone tells the values
@@ -72,6 +73,7 @@ def same_noise(
     for (_, images), difference in zip(students, off, strict=True):
         coloured = np.moveaxis(scale.cmap(np.asarray(scale.norm(difference)), bytes=True)[..., :3], 3, 1)
         columns.append((images, coloured))
+    # Picture and labels
     picture, x, above, below = pair_rows(columns)
     width = min(style.PAGE, BESIDE + CELL * len(columns))
     height = (width - BESIDE) * picture.shape[0] / picture.shape[1] + 0.4
@@ -83,6 +85,7 @@ def same_noise(
     rows = [f"noise {n + 1}" if labels is None else f"class {labels[n]}" for n in range(len(noise))]
     axes.set_yticks([*above, *below], [*rows, *["|difference|"] * len(below)])
     hide_axes(axes)
+    # Scale of the differences
     shrink = min(0.4, BAR / height)
     bar = figure.colorbar(scale, ax=axes, shrink=shrink, anchor=(0, 1), pad=0.02, aspect=30)
     bar.set_label("|student - teacher|, share of the range of a pixel")
