@@ -288,7 +288,7 @@ STREAMS: dict[str, tuple[Callable[[str], bytes], str]] = {
     ),
     "control": (lambda c: raw("os\x1b[2J", "system\n", CALLED), r"os\x1b[2J.system\n"),
     "inst": (lambda c: raw(b"(", c, b"ios\nsystem\n"), "instruction INST"),
-    "obj": (lambda c: raw(b"(cos\nsystem\n", c, b"o"), "asks for os.system"),
+    "obj": (lambda c: raw(b"(cos\nsystem\n", c, b"o"), "instruction OBJ"),
     "obj-known": (lambda c: raw(b"(cbuiltins\nset\n", c, b"o"), "instruction OBJ"),
     "ext": (lambda c: raw(b"\x82\xf0", c, TUPLE1, REDUCE), "instruction EXT1"),
     "ext4": (lambda c: raw(b"\x84\xf0\0\0\0", c, TUPLE1, REDUCE), "instruction EXT4"),
@@ -297,7 +297,7 @@ STREAMS: dict[str, tuple[Callable[[str], bytes], str]] = {
     "newobj-ex": (lambda c: raw("builtins", "set", CALLED, b")}", NEWOBJ_EX), "instruction NEWOBJ_EX"),
     "build-name": (
         lambda c: raw("collections", "OrderedDict", CALLED, b"}", "__call__", c, b"s", BUILD),
-        "a state to a _Name",
+        "a state to a Name",
     ),
     "build-dict": (lambda c: raw(b"}}", "__class__", c, b"s", BUILD), "a state to a dict"),
     "build-twice": (
@@ -305,9 +305,9 @@ STREAMS: dict[str, tuple[Callable[[str], bytes], str]] = {
         "a state to a Stored",
     ),
     "call-text": (lambda c: raw("os.system", c, TUPLE1, REDUCE), "it calls 'os.system'"),
-    "set-of-text": (lambda c: raw("builtins", "set", CALLED, c, TUPLE1, REDUCE), "items to a set"),
+    "set": (lambda c: raw("builtins", "set", CALLED, c, TUPLE1, REDUCE), "'builtins.set' where EDMPrecond"),
     "protocol-0": (lambda c: raw(b"S'text'\n"), "instruction STRING"),
-    "not-a-name": (lambda c: raw(b"K\x01", "system", CALLED), "asks for 1.system"),
+    "not-a-name": (lambda c: raw(b"K\x01", "system", CALLED), "STACK_GLOBAL requires str"),
 }
 
 
@@ -376,6 +376,7 @@ def doubled(times: int) -> bytes:
         (raw(b"\x8f(", doubled(200), b"\x90"), "items to a set"),
         (raw(doubled(200), b")R"), "it calls a tuple"),
         (raw(b"}", "ema", doubled(200), b"s"), "a tuple where EDMPrecond should be"),
+        (raw(b"cbuiltins\nset\n(", b"N" * 11, b"tR"), "it calls a Name"),  # each call copies its arguments
         (raw(b"Nr\xff\xff\xff\xff"), "EDMPrecond"),
         (raw(b"\x8e" + struct.pack("<Q", 2**62)), "damaged"),
         (raw(b"B" + struct.pack("<I", 2**32 - 1) + b"short"), "damaged"),
