@@ -46,6 +46,7 @@ from get.pairs.shards import HELD_OUT, read_manifest, write_manifest
 from get.paper.claims import reproduction
 from get.paper.results import over_iterations, read_costs, read_history, read_rows
 from get.paper.tables import TABLES, readable
+from get.runtime.remedies import explain
 from get.sampling.files import open_samples
 from get.sampling.sources import teacher_samples
 from get.sampling.students import sample_student
@@ -58,7 +59,8 @@ from get.scoring.scores import score_samples
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.storage.hashing import record_of
-from get.storage.reading import place, read_json
+from get.storage.places import place
+from get.storage.reading import read_json
 from get.storage.weights import write_weights
 from get.student import checkpoint, models
 from get.student.training import train_student
@@ -303,7 +305,7 @@ def verdict(read: Callable[[], Any], path: Path) -> str:
     try:
         read()
     except UserError as error:
-        text = str(error)
+        text = explain(error)
         helps = any(word in text for word in REMEDIES)
         return "refused" if str(path) in text and helps and len(text) < 1500 else f"unhelpful: {text}"
     except BaseException as error:
@@ -457,9 +459,10 @@ def refused(read: Callable[[], Any], path: Path) -> str:
     """Return the message, which names the file and says what to do."""
     with pytest.raises(UserError) as caught:
         read()
-    assert str(path) in str(caught.value)
-    assert any(word in str(caught.value) for word in REMEDIES), caught.value
-    return str(caught.value)
+    message = explain(caught.value)
+    assert str(path) in message
+    assert any(word in message for word in REMEDIES), message
+    return message
 
 
 def forged_hdf5(path: Path, forgery: str, names: tuple[str, str]) -> None:

@@ -200,7 +200,7 @@ def test_a_shard_that_is_cut_off_while_it_is_read(copy: Path) -> None:
     os.truncate(shard, 20_000)
     with pytest.raises(
         UserError,
-        match=r"train-00001.h5 .*damaged \(it was cut off after .*; delete it and make it again with: ",
+        match=r"train-00001.h5 .*damaged \(it was cut off after ",
     ):
         data.batch(torch.arange(200))
     assert len(data.batch(torch.arange(120)).image) == 120  # the other shard is whole
@@ -227,11 +227,9 @@ def test_a_file_system_that_fails(copy: Path, monkeypatch: pytest.MonkeyPatch, c
         data.batch(torch.tensor([150]))
 
 
-def test_missing_shard_names_the_command(copy: Path) -> None:
+def test_missing_shard(copy: Path) -> None:
     (copy.parent / "train-00001.h5").unlink()
-    with pytest.raises(
-        UserError, match=r"train-00001.h5 is missing; make it again with: snakemake .*train-00001"
-    ):
+    with pytest.raises(UserError, match=r"train-00001.h5 does not exist, but .*manifest.json lists it"):
         training_pairs(read_manifest(copy))
 
 
@@ -239,12 +237,10 @@ def test_missing_shard_names_the_command(copy: Path) -> None:
 def test_truncated_shard(copy: Path, keep: int) -> None:
     shard = copy.parent / "train-00000.h5"
     shard.write_bytes(shard.read_bytes()[:keep])
-    with pytest.raises(
-        UserError, match=r"train-00000.h5 is not the shard that .*manifest.json lists; delete both"
-    ):
+    with pytest.raises(UserError, match=r"train-00000.h5 is not the shard that .*manifest.json lists"):
         training_pairs(read_manifest(copy))
     record_of(shard).unlink()
-    with pytest.raises(UserError, match=r"train-00000.h5 is no shard of pairs or is damaged.*make it again"):
+    with pytest.raises(UserError, match=r"train-00000.h5 is no shard of pairs or is damaged"):
         write_manifest(copy, [shard], "abc")
 
 
@@ -279,7 +275,7 @@ def test_verify_hashes_every_shard(copy: Path) -> None:
     assert main(["verify", str(copy)]) == 0
     flip_a_byte(copy.parent / "train-00001.h5", keep_time=True)
     (copy.parent / "held-out.h5").unlink()
-    with pytest.raises(UserError, match=r"held-out.h5 \S*train-00001.h5; delete it and make it again"):
+    with pytest.raises(UserError, match=r"held-out.h5 \S*train-00001.h5$"):
         verify(copy)
     assert main(["verify", str(copy)]) == 2
 

@@ -38,7 +38,7 @@ def describe(path: Path) -> Facts:
         raise missing(path)
     if path.suffix not in READERS:
         raise UserError(f"{path} is no file that can be told of; name one of {', '.join(READERS)}")
-    with reading(path, "file of this project", "make it again, or name another"):
+    with reading(path, "file of this project"):
         found = sha256(path)
         record = record_of(path)
         kept = record.read_text(errors="replace").split()[:1] if record.exists() else None

@@ -46,10 +46,7 @@ def verify_folder(folder: Path) -> Checked:
     progress.close()
     if bad:
         names = " ".join(map(str, bad))
-        raise UserError(
-            f"changed since they were written: {names}; delete them, and make them again with: "
-            f"snakemake --cores all {names} (and --configfile, if it is not the default experiment)"
-        )
+        raise UserError(f"changed since they were written: {names}", *bad)
     return Checked(whole, [path for path in _files(folder) if _unrecorded(path)])
 
 

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from get.pairs.shards import HELD_OUT, Content, Manifest, changed, open_shard, remedy
+from get.pairs.shards import HELD_OUT, Content, Manifest, changed, open_shard
 from get.runtime.device import send
 from get.storage.errors import UserError
-from get.storage.reading import AGAIN, reading
+from get.storage.reading import reading
 
 OTHER_FILES = 256  # that a process may have open beside its shards
 
@@ -50,7 +50,7 @@ class Source:
 
     def __init__(self, path: Path, content: Content) -> None:
         self.path = path
-        with reading(path, "shard of pairs", remedy(path)):
+        with reading(path, "shard of pairs"):
             self.file = os.open(path, os.O_RDONLY)
             weakref.finalize(self, os.close, self.file)
             self.label: NDArray[np.int64] = content.sets["label"][:]
@@ -102,7 +102,7 @@ class Pairs:
                     raise ValueError("it was cut off after it was opened")
             except (OSError, ValueError):
                 path = self._sources[number].path
-                with reading(path, "shard of pairs", remedy(path)):
+                with reading(path, "shard of pairs"):
                     raise
         return out
 
@@ -119,17 +119,17 @@ def training_pairs(manifest: Manifest) -> Pairs:
     for shard in manifest.training():
         path = manifest.folder / shard.file
         if not path.exists():
-            raise UserError(f"{path} is missing; make it again with: snakemake {path} ({listed} lists it)")
-        another = UserError(f"{path} is not the shard that {listed} lists; delete both, and {AGAIN}")
+            raise UserError(f"{path} does not exist, but {listed} lists it", path)
+        exchanged = UserError(f"{path} is not the shard that {listed} lists", path, listed)
         if not path.is_file() or changed(path, shard):
-            raise another
+            raise exchanged
         with open_shard(path, manifest.identity, listed=True) as content:
             found = [content.start, *content.sets["image"].shape, content.classes, content.teacher]
             if found != [shard.start, shard.count, *manifest.shape, manifest.classes, manifest.teacher]:
-                raise another
+                raise exchanged
             sources.append(Source(path, content))
     if not sources:
-        raise UserError(f"{listed} lists no training pairs; delete it and {AGAIN}")
+        raise UserError(f"{listed} lists no training pairs", listed)
     return Pairs(sources, manifest.classes, manifest.teacher)
 
 
@@ -137,7 +137,7 @@ def held_out_pairs(path: str | Path, identity: str) -> Pairs:
     """Open the shard of held-out pairs at `path`; raises `UserError` as `open_shard`, or if it is another."""
     with open_shard(Path(path), identity) as content:
         if content.start != HELD_OUT:
-            raise UserError(f"{path} holds pairs from {content.start} on, no held-out ones; {remedy(path)}")
+            raise UserError(f"{path} holds pairs from {content.start} on, no held-out ones", path)
         return Pairs([Source(Path(path), content)], content.classes, content.teacher)
 
 

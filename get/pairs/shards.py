@@ -130,10 +130,8 @@ def write_manifest(path: str | Path, shards: Sequence[str | Path], identity: str
     for first, held_out in ((0, False), (HELD_OUT, True)):
         for line in sorted((s for s in lines if s.held_out == held_out), key=lambda s: s.start):
             if line.start != first:
-                raise UserError(
-                    f"{path.with_name(line.file)} starts at pair {line.start}, not {first}; "
-                    f"{remedy(path.with_name(line.file))}"
-                )
+                shard = path.with_name(line.file)
+                raise UserError(f"{shard} starts at pair {line.start}, not {first}", shard)
             first += line.count
     ((*shape, classes, teacher),) = kinds
     content = {"identity": identity, "teacher": teacher, "shape": shape, "classes": classes}
@@ -159,8 +157,7 @@ def read_manifest(path: str | Path, identity: str | None = None) -> Manifest:
         manifest = Manifest(**content, shards=shards, folder=Path(path).parent)
     if identity is not None and manifest.identity != identity:
         raise UserError(
-            f"{path} lists pairs made with other settings ({manifest.identity[:16]}, wanted {identity}); "
-            f"make them again with: snakemake --forcerun make_manifest -- {path}"
+            f"{path} lists pairs made with other settings ({manifest.identity[:16]}, wanted {identity})", path
         )
     return manifest
 
@@ -194,7 +191,7 @@ def verify(path: str | Path) -> int:
     progress.close()
     if bad:
         names = " ".join(map(str, bad))
-        raise UserError(f"missing or changed since they were listed: {names}; {remedy(names)}")
+        raise UserError(f"missing or changed since they were listed: {names}", *bad)
     return len(manifest.shards)
 
 
@@ -218,14 +215,14 @@ def open_shard(path: Path, identity: str, listed: bool = False) -> Iterator[Cont
             may crash or hang over damaged bytes.
     """
     if not path.exists():
-        raise UserError(f"{path} is missing; make it again with: snakemake {path}")
+        raise UserError(f"{path} does not exist", path)
     with ExitStack() as stack:
-        with reading(path, "shard of pairs", remedy(path)):
+        with reading(path, "shard of pairs"):
             if not listed:
                 require_unchanged(path)
             file = stack.enter_context(h5py.File(path, "r"))
             if str(file.attrs["identity"]) != identity:
-                raise UserError(f"{path} belongs to pairs of other settings; {remedy(path)}")
+                raise UserError(f"{path} belongs to pairs of other settings", path)
             content = _content(file)
         yield content
 
@@ -240,8 +237,3 @@ def _content(file: h5py.File) -> Content:
     if start < 0 or classes < 0:
         raise ValueError(f"start is {start}, classes is {classes}")
     return Content(start, classes, str(file.attrs["teacher"]), sets)
-
-
-def remedy(path: Path | str) -> str:
-    """Return the words that say how to make the shard at `path`, or several, again."""
-    return f"delete it and make it again with: snakemake {path}"
