@@ -1,4 +1,4 @@
-"""What is in a file of the project: of which kind it is, how large, and where it comes from."""
+"""Descriptions of files for `get info`: kind, size, hash, provenance."""
 
 import json
 import math
@@ -37,7 +37,7 @@ def describe(path: Path) -> Facts:
     if not path.exists():
         raise missing(path)
     if path.suffix not in READERS:
-        raise UserError(f"{path} is no file that can be told of; name one of {', '.join(READERS)}")
+        raise UserError(f"{path} is of no kind that is described here; name one of {', '.join(READERS)}")
     with reading(path, "file of this project"):
         found = sha256(path)
         record = record_of(path)
@@ -103,7 +103,7 @@ def _json(path: Path) -> Facts:
         variants, best = [*content["scores"]], content["scores"][content["headline"]]
         return _merged({"kind": "scores", "headline": content["headline"], "variants": variants}, best)
     if "shards" not in keys:
-        raise UserError(f"{path} is neither a manifest of pairs nor scores; of other JSON nothing is told")
+        raise UserError(f"{path} is neither a manifest of pairs nor scores, the JSON that is described here")
     manifest = read_manifest(path)
     training = manifest.training()
     missing = [shard.file for shard in manifest.shards if not (path.parent / shard.file).exists()]

@@ -25,12 +25,12 @@ from get.storage.errors import UserError
 from get.storage.hashing import sha256
 from get.storage.hdf5 import dataset
 from get.storage.reading import read_json, reading, require, require_unchanged
+from get.storage.settings import from_settings
 
 HELD_OUT = 2**40  # first index of the held-out range
 LARGEST_PIXEL = 10.0  # a teacher's pixel beyond this is a failure, not an image (they lie in about [-1, 1])
 DATASETS = ("noise", "image", "label")
-LINE = {"file": str, "start": int, "count": int, "bytes": int, "modified": int, "sha256": str}
-LIST = {"identity": str, "teacher": str, "shape": list, "classes": int, "shards": list}
+MANIFEST = {"identity": str, "teacher": str, "shape": list, "classes": int, "shards": list}
 
 
 @dataclass(frozen=True)
@@ -118,15 +118,17 @@ def write_manifest(path: str | Path, shards: Sequence[str | Path], identity: str
             a gap or overlap.
     """
     path = Path(path)
+    # open and hash each shard
     lines, kinds = [], set()
     for shard in map(Path, shards):
         with open_shard(shard, identity) as found:
-            count, *shape = found.sets["image"].shape
+            count, *shape = found.datasets["image"].shape
             kinds.add((*shape, found.classes, found.teacher))
         stat = shard.stat()
         lines.append(Shard(shard.name, found.start, count, stat.st_size, stat.st_mtime_ns, sha256(shard)))
     if len(kinds) != 1:
         raise UserError(f"{path}: the shards are of different teachers or shapes; make them again")
+    # training pairs are numbered from 0 on, held-out ones from HELD_OUT on, without a gap
     for first, held_out in ((0, False), (HELD_OUT, True)):
         for line in sorted((s for s in lines if s.held_out == held_out), key=lambda s: s.start):
             if line.start != first:
@@ -146,14 +148,13 @@ def read_manifest(path: str | Path, identity: str | None = None) -> Manifest:
     """
     with reading(path, "manifest of pairs"):
         content = read_json(path)
-        require(content, LIST)
+        require(content, MANIFEST)
         for size in content["shape"]:
             require({"shape": size}, {"shape": int})
-        for line in content["shards"]:
-            require(line, LINE)
-            if not re.fullmatch(r"[\w-]{1,64}\.h5", line["file"], re.ASCII):
-                raise ValueError(f"it lists {line['file']!r}, which is no shard beside it")
-        shards = [Shard(**line) for line in content.pop("shards")]
+        shards = [from_settings(Shard, line, "shards") for line in content.pop("shards")]
+        for shard in shards:
+            if not re.fullmatch(r"[\w-]{1,64}\.h5", shard.file, re.ASCII):
+                raise ValueError(f"it lists {shard.file!r}, which is no shard beside it")
         manifest = Manifest(**content, shards=shards, folder=Path(path).parent)
     if identity is not None and manifest.identity != identity:
         raise UserError(
@@ -165,8 +166,8 @@ def read_manifest(path: str | Path, identity: str | None = None) -> Manifest:
 def changed(path: Path, shard: Shard, hash_all: bool = False) -> bool:
     """Return True if the file at `path` is not the one that the manifest lists as `shard`.
 
-    Size and time tell for nearly nothing; only a file of another time (a copy, say) is hashed again, or, with
-    `hash_all`, every file.
+    Size and time are compared first. Only a file of another time (a copy, say) is hashed again; with
+    `hash_all`, every file is.
     """
     stat = path.stat()
     if stat.st_size != shard.bytes:
@@ -195,24 +196,24 @@ def verify(path: str | Path) -> int:
     return len(manifest.shards)
 
 
-class Content(NamedTuple):
-    """An open shard: the index of its first pair, classes and teacher, and its datasets by name."""
+class OpenShard(NamedTuple):
+    """The index of its first pair, classes and teacher, and its datasets by name."""
 
     start: int
     classes: int
     teacher: str
-    sets: dict[str, h5py.Dataset]
+    datasets: dict[str, h5py.Dataset]
 
 
 @contextmanager
-def open_shard(path: Path, identity: str, listed: bool = False) -> Iterator[Content]:
+def open_shard(path: Path, identity: str, listed: bool = False) -> Iterator[OpenShard]:
     """Open a shard and check that it is whole and of the pairs named `identity`; else raise `UserError`.
 
     Args:
         path: the shard.
         identity: fingerprint of the settings of the pairs.
-        listed: it has been compared with a manifest; else with the hash that is kept beside it. HDF5 itself
-            may crash or hang over damaged bytes.
+        listed: whether it has been compared with a manifest; if not, it is compared with the hash beside it.
+            HDF5 itself may crash or hang over damaged bytes.
     """
     if not path.exists():
         raise UserError(f"{path} does not exist", path)
@@ -223,17 +224,17 @@ def open_shard(path: Path, identity: str, listed: bool = False) -> Iterator[Cont
             file = stack.enter_context(h5py.File(path, "r"))
             if str(file.attrs["identity"]) != identity:
                 raise UserError(f"{path} belongs to pairs of other settings", path)
-            content = _content(file)
-        yield content
+            shard = _checked(file)
+        yield shard
 
 
-def _content(file: h5py.File) -> Content:
+def _checked(file: h5py.File) -> OpenShard:
     """Return the content of a shard, whose datasets must have a common length."""
     kinds = zip(DATASETS, (np.float16, np.float16, np.int64), (4, 4, 1), strict=True)
-    sets = {name: dataset(file, name, dtype, ndim) for name, dtype, ndim in kinds}
-    if sets["noise"].shape != sets["image"].shape or len(sets["label"]) != len(sets["image"]):
+    datasets = {name: dataset(file, name, dtype, ndim) for name, dtype, ndim in kinds}
+    if datasets["noise"].shape != datasets["image"].shape or len(datasets["label"]) != len(datasets["image"]):
         raise ValueError("noise, image and label are not of one length")
     start, classes = int(file.attrs["start"]), int(file.attrs["classes"])
     if start < 0 or classes < 0:
         raise ValueError(f"start is {start}, classes is {classes}")
-    return Content(start, classes, str(file.attrs["teacher"]), sets)
+    return OpenShard(start, classes, str(file.attrs["teacher"]), datasets)

@@ -19,11 +19,8 @@ def _remedy(files: list[Path]) -> str:
     exist = any(file.exists() for file in files)
     them = "it" if len(files) == 1 else "them"
     if not all(map(is_result, files)):
-        return (
-            f"name another, or delete {them} and run the same command again"
-            if exist
-            else ("correct its name, or make it first")
-        )
+        again = f"name another, or delete {them} and run the same command again"
+        return again if exist else "correct its name, or make it first"
     make = f"delete {them} and make {them} again" if exist else f"make {them}"
     # a target of Snakemake's is named as its rules name it: from the folder where it runs
     here = Path.cwd()
