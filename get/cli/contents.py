@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 import safetensors
 
-from get.pairs.shards import DATASETS, read_manifest
+from get.pairs.manifest import read_manifest
+from get.pairs.shards import DATASETS
 from get.storage.errors import UserError
 from get.storage.hashing import fingerprint, record_of, sha256
 from get.storage.hdf5 import dataset

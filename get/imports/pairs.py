@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from get.imports.saved import load_saved
-from get.pairs.shards import HELD_OUT, Manifest, read_manifest, write_manifest, write_shard
+from get.pairs.manifest import Manifest, read_manifest, write_manifest
+from get.pairs.shards import HELD_OUT, write_shard
 from get.runtime.log import Progress
 from get.storage.atomic import new_folder
 from get.storage.errors import UserError

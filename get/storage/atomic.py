@@ -32,17 +32,17 @@ def atomic(path: str | Path, recorded: bool = True) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with room_for(path):
-            # leftovers
+            # remove leftovers
             path.parent.mkdir(parents=True, exist_ok=True)
             for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
                 leftover.unlink(missing_ok=True)
             yield temporary
-            # on the disk, readable for all whom the umask allows
+            # flush to disk; readable by all whom the umask allows, which not all writers see to
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
             os.umask(umask := os.umask(0))
             temporary.chmod(0o666 & ~umask)
-            # under its name, with its hash
+            # give the file its name, and record its hash
             digest = sha256(temporary) if recorded else None
             os.replace(temporary, path)
             if digest:
