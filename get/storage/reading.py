@@ -15,15 +15,7 @@ from get.storage.errors import UserError
 from get.storage.hashing import record_of, sha256
 
 NUMBER = int | float
-NO_ACCESS = (
-    errno.EIO,
-    errno.ESTALE,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ETIMEDOUT,
-)
+NO_ACCESS = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ETIMEDOUT)
 
 
 class Damaged(UserError):
