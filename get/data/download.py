@@ -76,6 +76,7 @@ def download(
             f"{url} has SHA-256 {found}, but {where} says {wanted}: another file than at first, or damaged "
             f"on the way; try again, {LOCAL}; to accept the file as it is now, {accept} {where}"
         )
+    # the whole file, under its name
     if wanted is None:
         write_text(record, f"{found}  {output.name}\n", recorded=False)
     with atomic(output) as temporary:

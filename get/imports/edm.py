@@ -39,6 +39,7 @@ def _values(saved: Any, budget: Budget) -> Tensor:
     if type(saved) is not bytes:
         raise UserError("a weight has no values; it is no EDM teacher")
     budget.take(len(saved))
+    # pickles
     stream = io.BytesIO(saved)
     names: Answers = dict.fromkeys(DTYPES)
     magic, version, system, header, keys = (
@@ -47,6 +48,7 @@ def _values(saved: Any, budget: Budget) -> Tensor:
     kind, storage, _, _, count, view = header
     if (magic, version, system["little_endian"], kind, view) != (MAGIC, VERSION, True, "storage", None):
         raise UserError("its weights are in a format that no EDM teacher has")
+    # numbers
     dtype, numbers = DTYPES[storage.name], bytearray(stream.read()[8:])  # behind their number, as int64
     if len(keys) != 1 or len(numbers) != count * dtype.itemsize:
         raise UserError("the values of a weight are cut off; the file is damaged: download it again")
