@@ -31,7 +31,8 @@ from get.costs.measure import NO_CHANGE, peak_memory
 from get.costs.timing import LIMIT, seconds_of, timing
 from get.networks.denoiser import build as build_teacher
 from get.pairs.dataset import Pairs, training_pairs
-from get.pairs.shards import read_manifest, write_manifest, write_shard
+from get.pairs.manifest import read_manifest, write_manifest
+from get.pairs.shards import write_shard
 from get.runtime.device import pick_device, send
 from get.runtime.limits import is_out_of_memory
 from get.runtime.log import Progress

@@ -16,21 +16,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, PlainValidator, PositiveInt, ValidationError, model_validator
 
 from get.storage.errors import UserError
-from get.storage.reading import AGAIN, reading, require_place
+from get.storage.places import require_place
+from get.storage.reading import reading
 from get.storage.variants import Variant
 
 SPREAD = ("fid_train", "fid_test", "is")  # whose standard deviation over seeds is given
 SCORED = ("samples", *SPREAD, *(f"{name}_sd" for name in SPREAD))  # what every variant has
 SCORED += tuple(f"{name}_{end}" for name in ("fid_train", "fid_test") for end in ("low", "high"))
-STUDENT = {
-    "model",
-    "step",
-    "seed",
-    "parameters",
-    "plateau",
-    "residuals",
-    "changes",
-}  # what students' scores have
+STUDENT = {"model", "step", "seed", "parameters", "plateau", "residuals", "changes"}  # of a student's scores
 
 
 def _number(value: Any) -> int | float:
@@ -248,21 +241,19 @@ def read_rows(entries: Iterable[Mapping[str, Any]], costs: str | Path | None = N
     Raises:
         UserError: a score file is missing, damaged or another's; or the costs are of other students.
     """
-    measured = read_costs(costs) if costs else None
+    file = read_costs(costs) if costs else None
     rows = []
     for entry in entries:
         runs = [read_scores(path) for path in entry["scores"]]
         row = Row(
             entry["label"], runs, entry.get("student", ""), entry.get("batch", 0), entry.get("published")
         )
-        if measured and row.student:
+        if costs and file and row.student:
             # costs are those of the scored student if it has as many parameters
-            found = measured.students.get(row.student)
+            found = file.students.get(row.student)
             for run, path in zip(runs, entry["scores"], strict=True):
                 if found is None or found.parameters != run.parameters:
-                    raise UserError(
-                        f"{costs} has no costs of the student that {path} is of; delete both, and {AGAIN}"
-                    )
-            row = replace(row, costs=found, device=measured.device)
+                    raise UserError(f"{costs} has no costs of the student that {path} is of", costs, path)
+            row = replace(row, costs=found, device=file.device)
         rows.append(row)
     return rows

@@ -13,7 +13,7 @@ from get.runtime.seeding import normal
 from get.sampling.one_step import Sampling, sample
 from get.storage.errors import UserError
 from get.storage.hashing import sha256
-from get.storage.reading import place
+from get.storage.places import place
 from get.student import checkpoint
 from get.student.models import Student
 from get.teacher import generation, training

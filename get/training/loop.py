@@ -184,9 +184,7 @@ def _begin(state: State, start: str | Path | None, scratch: Path, stop: int) -> 
         if rank() == 0:
             scratch.unlink(missing_ok=True)
     if start is not None and not state.load(Path(start), stop):
-        raise UserError(
-            f"{start} has other settings or is beyond step {stop}; delete it and run snakemake again"
-        )
+        raise UserError(f"{start} has other settings or is beyond step {stop}", start)
 
 
 def _fit(state: State, job: _Job, stopping: threading.Event) -> None:
