@@ -22,7 +22,7 @@ from get.data import sets
 from get.plugins import Argument
 from get.storage.errors import UserError
 from get.student import architectures as families
-from get.student.losses import supervised
+from get.student.objectives.pairs import decoded_states
 
 TEACHER = {
     "sigma_data": 0.5,
@@ -149,7 +149,7 @@ def test_a_wrong_entry_is_refused_at_once(change: dict[str, Any], message: str, 
 def test_images_of_another_shape_than_the_noise_are_refused() -> None:
     noise = torch.zeros(2, 3, 8, 8)
     with pytest.raises(UserError, match=r"images of shape .2, 1, 8, 8. for noise of shape .2, 3, 8, 8."):
-        supervised(lambda noise, label: noise[:, :1], noise, None, None)
+        decoded_states(lambda noise, label: noise[:, :1], noise, None, None)
 
 
 # ------------------------------------------------------------------------------------------------- registry

@@ -44,9 +44,9 @@ from get.scoring.reference import Reference
 from get.scoring.scores import Scoring, bootstrap, compare_with_train, score
 from get.storage.errors import UserError
 from get.storage.weights import write_weights
-from get.student.losses import distillation_loss, supervised
+from get.student.initial import training_state
 from get.student.models import build as build_student
-from get.student.training import Distillation, initial_state
+from get.student.objectives.pairs import Distillation, distillation_loss
 from get.teacher.generation import Sampler
 from get.teacher.generation import sample as sample_teacher
 from get.teacher.samplers.heun import evaluations
@@ -85,10 +85,8 @@ def student_step(s: Settings, device: torch.device) -> Found:
 
         def loss(count: int, forward: Any, step: int) -> Tensor:
             chosen = torch.randperm(batch)[:count]
-            noise, image, label = pairs.batch(chosen).on(device)
-            z = initial_state(student.state_shape, count, 0, step, device)
-            states = supervised(forward, noise, label, z, options.checkpointing)
-            return distillation_loss(states, image, options.loss_decay)
+            state = training_state(student.state_shape, count, 0, step, device)
+            return distillation_loss(forward, pairs.batch(chosen).on(device), state, options)
 
         return _step(student, loss, options, device)
 
