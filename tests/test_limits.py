@@ -25,6 +25,7 @@ from get.storage.errors import UserError
 from get.storage.lock import Lock
 from get.student.objectives.pairs import Distillation
 from get.teacher import generation
+from get.teacher.samplers import Sampler
 from get.training import loop
 from get.training.interruption import Stopped
 from get.training.journal import Journal, read_journal
@@ -175,7 +176,7 @@ def test_batches_halve_until_they_fit(error: Exception, caplog: pytest.LogCaptur
 def test_the_teacher_in_smaller_batches_writes_the_same_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     teacher = build_teacher({**NETWORK, **SHAPE}).eval().requires_grad_(False)
-    sampler = generation.Sampler(3, 0.01, 5.0, 7.0, "float32", 12)
+    sampler = Sampler(num_steps=3, sigma_min=0.01, sigma_max=5.0, rho=7.0, precision="float32", batch=12)
     noise, label = generation.draw(range(12), teacher.shape, 0, 10)
     whole = generation._whole_batch(teacher, noise, label, sampler, torch.device("cpu"))
     real, sizes = generation.sample, []

@@ -3,6 +3,7 @@
 import argparse
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from get.cli.arguments import (
     Commands,
@@ -18,7 +19,11 @@ from get.cli.arguments import (
 from get.storage.errors import UserError
 
 MOST_ROWS = 50
-EDM = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}  # its noise levels, as in the paper's pairs
+EDM: dict[str, Any] = {
+    "sigma_min": 0.002,
+    "sigma_max": 80.0,
+    "rho": 7.0,
+}  # its noise levels, as in the paper's pairs
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -27,7 +32,7 @@ def compare(args: argparse.Namespace) -> None:
     from get.paper.grids import same_noise
     from get.runtime.device import pick_device
     from get.sampling.comparison import compare
-    from get.teacher.generation import Sampler
+    from get.teacher.samplers import Sampler
 
     if len(args.seeds) > MOST_ROWS:
         raise UserError(
@@ -39,7 +44,7 @@ def compare(args: argparse.Namespace) -> None:
         args.seeds,
         partial(labels_of, args),
         seed=args.seed,
-        sampler=Sampler(args.num_steps, **EDM, precision="float32", batch=args.batch),
+        sampler=Sampler(num_steps=args.num_steps, **EDM, precision="float32", batch=args.batch),
         options=sampling_of(args),
         device=pick_device(args.device),
     )

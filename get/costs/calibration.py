@@ -47,9 +47,8 @@ from get.storage.weights import write_weights
 from get.student.initial import training_state
 from get.student.models import build as build_student
 from get.student.objectives.pairs import Distillation, distillation_loss
-from get.teacher.generation import Sampler
 from get.teacher.generation import sample as sample_teacher
-from get.teacher.samplers.heun import evaluations
+from get.teacher.samplers import Sampler
 from get.teacher.training import NoiseLevels, edm_loss
 from get.training.loop import take_step
 from get.training.optimisation import Optimisation
@@ -175,7 +174,7 @@ def teacher_evaluation(s: Settings, device: torch.device) -> Found:
     """One of the evaluations in which a teacher samples a batch."""
     torch.manual_seed(0)
     teacher = build_teacher(s["model"]).to(device).eval().requires_grad_(False)
-    sampler = replace(Sampler(**s["sampler"]), num_steps=2)
+    sampler = Sampler(**{**s["sampler"], "num_steps": 2})
     noise = torch.randn(sampler.batch, *teacher.shape, device=device)
     label = classes_of(range(sampler.batch), teacher.classes).to(device)
 
@@ -184,7 +183,7 @@ def teacher_evaluation(s: Settings, device: torch.device) -> Found:
         sample_teacher(teacher, noise[:count], classes, sampler, device)
 
     found = timing(call, sampler.batch, device)
-    return Found({"batch": found.seconds / evaluations(sampler.num_steps)}, share=found.share)
+    return Found({"batch": found.seconds / sampler.evaluations}, share=found.share)
 
 
 def sampling(s: Settings, device: torch.device) -> Found:

@@ -17,7 +17,7 @@ from get.storage.reading import place
 from get.student import checkpoint
 from get.student.models import Student
 from get.teacher import generation, training
-from get.teacher.generation import Sampler
+from get.teacher.samplers import Sampler
 
 
 class Compared(NamedTuple):
