@@ -28,7 +28,6 @@ EDM: dict[str, Any] = {
 
 def compare(args: argparse.Namespace) -> None:
     """Run `get compare`."""
-    from get.data.store import to_bytes
     from get.paper.grids import same_noise
     from get.runtime.device import pick_device
     from get.sampling.comparison import compare
@@ -48,13 +47,12 @@ def compare(args: argparse.Namespace) -> None:
         options=sampling_of(args),
         device=pick_device(args.device),
     )
-    images = [(each.name, to_bytes(each.images).numpy()) for each in found.students]
-    labels = None if found.labels is None else found.labels.numpy()
-    same_noise(found.noise.numpy(), to_bytes(found.teacher).numpy(), images, labels, [args.out])
+    same_noise(*found.arrays(), [args.out])
     if args.json:
         print_json({"picture": str(args.out), "l1": {each.name: each.l1 for each in found.students}})
         return
-    students = "a student" if len(images) == 1 else f"{len(images)} students"
+    count = len(found.students)
+    students = "a student" if count == 1 else f"{count} students"
     print(f"{len(args.seeds)} samples of a teacher and {students} in {args.out}")
     for each in found.students:
         print(f"{each.name}: mean absolute difference from the teacher {each.l1:.4f} (images in [-1, 1])")
