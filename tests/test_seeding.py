@@ -96,7 +96,8 @@ def test_initial_states() -> None:
         held_out_state((4, 2), range(BLOCK), device),
     ]
     assert len(torch.cat(draws).flatten(1).unique(dim=0)) == 4 * BLOCK
-    assert training_state(None, 3, 0, 0, device) is held_out_state(None, [5], device) is None
+    assert training_state(None, 3, 0, 0, device) is None
+    assert held_out_state(None, [5], device) is None
     independent = sample_state((4, 2), [5, 6, 5], 0, "independent", device)
     assert independent[0].equal(independent[2])
     assert not independent[0].equal(independent[1])

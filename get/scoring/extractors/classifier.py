@@ -1,4 +1,4 @@
-"""A small classifier of the data set, in whose features scores can be taken."""
+"""A small classifier of the data set: features where Inception's mean nothing, as for digits."""
 
 from pathlib import Path
 from typing import Any
