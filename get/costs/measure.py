@@ -1,4 +1,4 @@
-"""What a student costs: parameters, operations, time and memory. It needs no trained weights.
+"""Costs of students: parameters, operations, time and memory, measured on random weights.
 
 Operations are counted on the meta device and are exact. Times and memory are those of the machine at hand,
 all students one after the other in one job, so that they compare. Students of one model share its sampling
@@ -139,6 +139,7 @@ def peak_memory(call: Callable[[], object], device: torch.device, held: Iterable
         torch.cuda.reset_peak_memory_stats(device)
         call()
         return torch.cuda.max_memory_allocated(device)
+    # Every allocation (+) and release (-) during the call, in order
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler says that it finds no GPU, as an error
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()
@@ -146,8 +147,9 @@ def peak_memory(call: Callable[[], object], device: torch.device, held: Iterable
         trace = Path(folder, "trace.json")
         profiler.export_chrome_trace(str(trace))
         events = json.loads(trace.read_text())["traceEvents"]
-    memory = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e.get("name") == "[memory]")
-    return sum(t.nbytes for t in held) + max(np.cumsum([size for _, size in memory]).tolist())
+    changes = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e.get("name") == "[memory]")
+    # The peak of their sum, on top of what is held all the time
+    return sum(t.nbytes for t in held) + max(np.cumsum([size for _, size in changes]).tolist())
 
 
 def sampling_costs(
@@ -167,14 +169,14 @@ def training_costs(
     `training` has 'batch', 'clip', 'compile' and 'precision'.
     """
     student = _built(description, device)
-    found = {}
+    costs = {}
     for mode in MODES if student.state_shape else ["plain"]:
         try:
             options = Distillation(**training, **NO_CHANGE, checkpointing=MODES[mode])
-            found[mode] = training_step(student, options)
+            costs[mode] = training_step(student, options)
         except torch.OutOfMemoryError:
             log.info("not enough memory on %s for training (%s) at batch %d", device, mode, training["batch"])
-    return found
+    return costs
 
 
 def _built(description: Description, device: torch.device) -> Student:
@@ -199,13 +201,13 @@ def measure_costs(
     """
     torch.set_num_threads(threads)
     on, costs = pick_device(device), {}
-    known: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
 
     def once(measure: Callable[..., Any], *settings: Any) -> Any:
         key = json.dumps([measure.__name__, *settings], sort_keys=True)
-        if key not in known:
-            known[key] = measure(*settings, on)
-        return known[key]
+        if key not in measured:
+            measured[key] = measure(*settings, on)
+        return measured[key]
 
     progress = Progress("costs", len(students))
     for name, student in students.items():

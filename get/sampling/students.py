@@ -1,4 +1,4 @@
-"""Samples of students, and their errors on held-out pairs."""
+"""Sample files of students, with their errors on held-out pairs."""
 
 import math
 from collections.abc import Mapping, Sequence
