@@ -74,6 +74,7 @@ def sample(
     options: Sampling,
     device: torch.device,
     trajectories: bool = False,
+    noise: Tensor | None = None,
 ) -> Iterator[Samples]:
     """Yield the samples with the given indices, batch by batch (smaller ones where memory is short).
 
@@ -88,12 +89,19 @@ def sample(
         options: see `Sampling`.
         device: where to compute; images come back on the CPU.
         trajectories: yield the image of every iteration, not of the one that `options.rule` chooses.
+        noise: unit-variance noise (len(indices), C, H, W), instead of that which is drawn.
     """
 
     def draw(rows: slice) -> Samples:
-        noise = normal(indices[rows], student.shape, seed, "evaluation", "noise")
-        state = sample_state(student.state_shape, indices[rows], seed, options.initial, device)
-        return _draw(student, noise, labels[rows], state, options, device, trajectories, rows)
+        numbers, label = indices[rows], labels[rows].to(device)
+        x = normal(numbers, student.shape, seed, "evaluation", "noise") if noise is None else noise[rows]
+        state = sample_state(student.state_shape, numbers, seed, options.initial, device)
+        with torch.no_grad(), autocast(device, options.precision):
+            if trajectories:
+                drawn = student.trajectory(x.to(device), label, state, options.iterations)
+            else:
+                drawn = student.generate(x.to(device), label, state, options.iterations, options.rule)
+        return Samples(drawn.images.float().cpu(), drawn.residuals.float().cpu(), rows)
 
     yield from within_memory(draw, len(indices), options.batch, "evaluation.batch (--batch)")
 
@@ -120,14 +128,8 @@ def interpolate(
         options: 'independent' states z_0 differ from sample to sample, as their noise should not.
     """
     first, last = normal(ends, student.shape, seed, "evaluation", "noise")
-    noise = great_circle(first, last, count)
-    labels = torch.full((count,), label)
-
-    def draw(rows: slice) -> Samples:
-        state = sample_state(student.state_shape, range(count)[rows], seed, options.initial, device)
-        return _draw(student, noise[rows], labels[rows], state, options, device, False, rows)
-
-    yield from within_memory(draw, count, options.batch, "evaluation.batch (--batch)")
+    noise, labels = great_circle(first, last, count), torch.full((count,), label)
+    return sample(student, range(count), labels, seed=seed, options=options, device=device, noise=noise)
 
 
 def great_circle(first: Tensor, last: Tensor, count: int) -> Tensor:
@@ -139,23 +141,3 @@ def great_circle(first: Tensor, last: Tensor, count: int) -> Tensor:
     # spherical linear interpolation
     t = torch.linspace(0, 1, count).view(-1, *[1] * first.ndim)
     return (torch.sin((1 - t) * angle) * first + torch.sin(t * angle) * last) / torch.sin(angle)
-
-
-def _draw(
-    student: Student,
-    noise: Tensor,
-    label: Tensor,
-    state: Tensor | None,
-    options: Sampling,
-    device: torch.device,
-    trajectories: bool,
-    rows: slice,
-) -> Samples:
-    """Return what the student makes of noise (B, C, H, W), label (B,) and z_0 (B, N, D)."""
-    noise, label = noise.to(device), label.to(device)
-    with torch.no_grad(), autocast(device, options.precision):
-        if trajectories:
-            drawn = student.trajectory(noise, label, state, options.iterations)
-        else:
-            drawn = student.generate(noise, label, state, options.iterations, options.rule)
-    return Samples(drawn.images.float().cpu(), drawn.residuals.float().cpu(), rows)
