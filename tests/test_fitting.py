@@ -85,11 +85,14 @@ class Killed(BaseException):
     pass
 
 
-@pytest.fixture
-def kill_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Kill training as SIGKILL would, without a word, after the given number of steps."""
+Kill = Callable[[int, Callable[[], Any]], None]
 
-    def kill(steps: int) -> None:
+
+@pytest.fixture
+def kill(monkeypatch: pytest.MonkeyPatch) -> Kill:
+    """Run a training that saves after every step, and kill it, as SIGKILL would, after so many steps."""
+
+    def kill(steps: int, train: Callable[[], Any]) -> None:
         real, left = loop.take_step, [steps]
 
         def step(*args: Any) -> None:
@@ -98,7 +101,11 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             left[0] -= 1
             real(*args)
 
-        monkeypatch.setattr(loop, "take_step", step)
+        with monkeypatch.context() as patch:
+            save_every_step(patch)
+            patch.setattr(loop, "take_step", step)
+            with pytest.raises(Killed):
+                train()
 
     return kill
 
@@ -106,20 +113,10 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 @pytest.mark.parametrize("steps", [1, 13, 49, 50, 51, 69])
 @pytest.mark.parametrize("model", [GET, VIT], ids=["get", "vit"])
 def test_killed_anywhere_and_resumed_equals_uninterrupted(
-    steps: int,
-    model: dict[str, Any],
-    pairs: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    kill_at: Callable[[int], None],
+    steps: int, model: dict[str, Any], pairs: Path, tmp_path: Path, kill: Kill
 ) -> None:
     whole = student(pairs, tmp_path / "whole" / "70.pt", 70, model=model)
-    with monkeypatch.context() as patch:
-        save_every_step(patch)  # save after every step
-        kill_at(steps)
-        with pytest.raises(Killed):
-            student(pairs, tmp_path / "cut" / "70.pt", 70, model=model)
-    monkeypatch.undo()
+    kill(steps, lambda: student(pairs, tmp_path / "cut" / "70.pt", 70, model=model))
     assert torch.load(tmp_path / "cut" / "70.unfinished.pt", weights_only=True)["step"] == steps
     assert_same(student(pairs, tmp_path / "cut" / "70.pt", 70, model=model), whole)
     history = [(tmp_path / part / "70.json").read_text() for part in ("whole", "cut")]
@@ -164,14 +161,9 @@ def test_a_failure_while_results_are_written_keeps_the_state(
 
 
 def test_a_file_system_that_fails_for_a_moment_costs_no_state(
-    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Callable[[int], None]
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill: Kill
 ) -> None:
-    with monkeypatch.context() as patch:
-        save_every_step(patch)
-        kill_at(7)
-        with pytest.raises(Killed):
-            student(pairs, tmp_path / "20.pt", 20)
-    monkeypatch.undo()
+    kill(7, lambda: student(pairs, tmp_path / "20.pt", 20))
 
     def load(*_: Any, **__: Any) -> Any:
         raise OSError(errno.EIO, "Input/output error")
@@ -225,14 +217,8 @@ def test_signal_saves_and_says_how_to_go_on(
     assert_same(resumed, student(pairs, tmp_path / "whole.pt", 30))
 
 
-def test_unfinished_work_of_other_settings_is_discarded(
-    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Callable[[int], None]
-) -> None:
-    save_every_step(monkeypatch)
-    kill_at(5)
-    with pytest.raises(Killed):
-        student(pairs, tmp_path / "20.pt", 20)
-    monkeypatch.undo()
+def test_unfinished_work_of_other_settings_is_discarded(pairs: Path, tmp_path: Path, kill: Kill) -> None:
+    kill(5, lambda: student(pairs, tmp_path / "20.pt", 20))
     other = {**DISTILLATION, "lr": 5e-3}
     changed = student(pairs, tmp_path / "20.pt", 20, training=other)
     assert_same(changed, student(pairs, tmp_path / "fresh.pt", 20, training=other))
@@ -246,17 +232,10 @@ def test_damaged_unfinished_work_is_discarded(damage: bytes | None, pairs: Path,
     assert_same(student(pairs, tmp_path / "20.pt", 20), student(pairs, tmp_path / "whole.pt", 20))
 
 
-def test_killed_inside_a_later_milestone(
-    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Callable[[int], None]
-) -> None:
+def test_killed_inside_a_later_milestone(pairs: Path, tmp_path: Path, kill: Kill) -> None:
     whole = student(pairs, tmp_path / "whole" / "60.pt", 60)
     student(pairs, tmp_path / "25.pt", 25)
-    with monkeypatch.context() as patch:
-        save_every_step(patch)
-        kill_at(11)
-        with pytest.raises(Killed):
-            student(pairs, tmp_path / "60.pt", 60, start=tmp_path / "25.pt")
-    monkeypatch.undo()
+    kill(11, lambda: student(pairs, tmp_path / "60.pt", 60, start=tmp_path / "25.pt"))
     assert torch.load(tmp_path / "60.unfinished.pt", weights_only=True)["step"] == 36
     assert_same(student(pairs, tmp_path / "60.pt", 60, start=tmp_path / "25.pt"), whole)
 
@@ -289,9 +268,7 @@ def test_pairs_of_other_settings_are_refused(pairs: Path, tmp_path: Path) -> Non
         student(pairs, tmp_path / "10.pt", 10, pairs="other")
 
 
-def test_teacher_resumes_too(
-    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Callable[[int], None]
-) -> None:
+def test_teacher_resumes_too(digits: Path, tmp_path: Path, kill: Kill) -> None:
     def train(output: Path) -> dict[str, Tensor]:
         settings = {"conditional": True, "network": {**NETWORK, "dropout": 0.2}, "training": TRAINING}
         settings |= {"noise_levels": {"mean": -1.2, "std": 1.2}, "steps": 12}
@@ -300,12 +277,7 @@ def test_teacher_resumes_too(
         return load_file(output)
 
     whole = train(tmp_path / "whole.safetensors")
-    with monkeypatch.context() as patch:
-        save_every_step(patch)
-        kill_at(5)
-        with pytest.raises(Killed):
-            train(tmp_path / "cut.safetensors")
-    monkeypatch.undo()
+    kill(5, lambda: train(tmp_path / "cut.safetensors"))
     assert_same(train(tmp_path / "cut.safetensors"), whole)
 
 
@@ -326,9 +298,7 @@ def test_a_checkpoint_needs_no_config(pairs: Path, tmp_path: Path) -> None:
     assert header["teacher"] == "t"
 
 
-def test_unfinished_work_on_other_images_is_discarded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Callable[[int], None]
-) -> None:
+def test_unfinished_work_on_other_images_is_discarded(tmp_path: Path, kill: Kill) -> None:
     def classifier(store: Path, name: str) -> dict[str, Tensor]:
         output = tmp_path / name
         train_classifier(
@@ -341,11 +311,7 @@ def test_unfinished_work_on_other_images_is_discarded(
     for store, fraction in zip(stores, (0.2, 0.3), strict=True):
         write_digits(store, test_fraction=fraction, seed=0)
     whole = [classifier(store, "whole.safetensors") for store in stores]
-    save_every_step(monkeypatch)
-    kill_at(4)
-    with pytest.raises(Killed):
-        classifier(stores[0], "cut.safetensors")
-    monkeypatch.undo()
+    kill(4, lambda: classifier(stores[0], "cut.safetensors"))
     unfinished = (tmp_path / "cut.unfinished.pt").read_bytes()
     assert_same(classifier(stores[0], "cut.safetensors"), whole[0])
     (tmp_path / "cut.unfinished.pt").write_bytes(unfinished)
