@@ -30,21 +30,13 @@ class Solution(NamedTuple):
 Solver = Callable[[Map, Tensor, int], Solution]  # of f, z_0 and K, the number of evaluations of f
 
 
-def iterate(
-    f: Map,
-    state: Tensor,
-    iterations: int,
-    *,
-    damping: float = 1.0,
-    checkpointing: bool = False,
-) -> list[Tensor]:
-    """Return the states z_0, ..., z_K, each (B, N, D), of z <- (1 - damping) z + damping f(z).
+def iterate(f: Map, state: Tensor, iterations: int, *, checkpointing: bool = False) -> list[Tensor]:
+    """Return the states z_0, ..., z_K, each (B, N, D), of the plain iteration z <- f(z).
 
     Args:
         f: map of states (B, N, D) to states.
         state: z_0, (B, N, D).
         iterations: K, the number of evaluations of f.
-        damping: in (0, 1]; 1 is the plain iteration z <- f(z).
         checkpointing: keep one state per iteration for the backward pass instead of all of f's tensors
             (but those of the last iteration).
     """
@@ -52,15 +44,16 @@ def iterate(
     for number in range(1, iterations + 1):
         z = states[-1]
         # the last one is the first that the backward pass needs: to compute it again would save nothing
-        again = checkpointing and number < iterations
-        new = checkpoint(f, z, use_reentrant=False, preserve_rng_state=False) if again else f(z)
-        states.append(new if damping == 1.0 else torch.lerp(z, new, damping))
+        if checkpointing and number < iterations:
+            states.append(checkpoint(f, z, use_reentrant=False, preserve_rng_state=False))
+        else:
+            states.append(f(z))
     return states
 
 
-def residuals(states: Tensor, damping: float = 1.0) -> Tensor:
+def residuals(states: Tensor) -> Tensor:
     """Return ||f(z_k) - z_k||, k = 0..K-1, as (K, B), of the stacked states (K + 1, B, N, D) of `iterate`."""
-    return (states[1:] - states[:-1]).flatten(2).norm(dim=2) / damping
+    return (states[1:] - states[:-1]).flatten(2).norm(dim=2)
 
 
 def plain(f: Map, state: Tensor, iterations: int) -> Solution:
