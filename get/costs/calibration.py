@@ -45,12 +45,11 @@ from get.scoring.reference import Reference
 from get.scoring.scores import Scoring, bootstrap, compare_with_train, score
 from get.storage.errors import UserError
 from get.storage.weights import write_weights
-from get.student.losses import distillation_loss, supervised
+from get.student.initial import training_state
 from get.student.models import build as build_student
-from get.student.training import Distillation, initial_state
-from get.teacher.generation import Sampler
+from get.student.objectives.pairs import Distillation, distillation_loss
 from get.teacher.generation import sample as sample_teacher
-from get.teacher.samplers.heun import evaluations
+from get.teacher.samplers import Sampler
 from get.teacher.training import NoiseLevels, edm_loss
 from get.training.loop import take_step
 from get.training.optimisation import Optimisation
@@ -86,10 +85,8 @@ def student_step(s: Settings, device: torch.device) -> Found:
 
         def loss(count: int, forward: Any, step: int) -> Tensor:
             chosen = torch.randperm(batch)[:count]
-            noise, image, label = pairs.batch(chosen).on(device)
-            z = initial_state(student.state_shape, count, 0, step, device)
-            states = supervised(forward, noise, label, z, options.checkpointing)
-            return distillation_loss(states, image, options.loss_decay)
+            state = training_state(student.state_shape, count, 0, step, device)
+            return distillation_loss(forward, pairs.batch(chosen).on(device), state, options)
 
         return _step(student, loss, options, device)
 
@@ -178,7 +175,7 @@ def teacher_evaluation(s: Settings, device: torch.device) -> Found:
     """One of the evaluations in which a teacher samples a batch."""
     torch.manual_seed(0)
     teacher = build_teacher(s["model"]).to(device).eval().requires_grad_(False)
-    sampler = replace(Sampler(**s["sampler"]), num_steps=2)
+    sampler = Sampler(**{**s["sampler"], "num_steps": 2})
     noise = torch.randn(sampler.batch, *teacher.shape, device=device)
     label = classes_of(range(sampler.batch), teacher.classes).to(device)
 
@@ -187,7 +184,7 @@ def teacher_evaluation(s: Settings, device: torch.device) -> Found:
         sample_teacher(teacher, noise[:count], classes, sampler, device)
 
     found = timing(call, sampler.batch, device)
-    return Found({"batch": found.seconds / evaluations(sampler.num_steps)}, share=found.share)
+    return Found({"batch": found.seconds / sampler.evaluations}, share=found.share)
 
 
 def sampling(s: Settings, device: torch.device) -> Found:

@@ -19,7 +19,7 @@ from get.pairs.shards import shard_range
 from get.storage.hashing import canonical_json
 from get.student.models import build as build_student
 from get.student.models import parameter_count
-from get.teacher.samplers.heun import evaluations
+from get.teacher.samplers import evaluations
 
 RULES = {  # kind of job and priority, as in workflow/rules; all others are light and have none
     "costs": ("costs", 1000),
@@ -230,7 +230,7 @@ class Experiment:
             parts["held-out"] = pairs["held_out"]
             for part, count in parts.items():
                 batches = math.ceil(count / sampler["batch"])  # whole ones, of which the last may be cut
-                work = [Work(evaluation, "batch", batches * evaluations(sampler["num_steps"]))]
+                work = [Work(evaluation, "batch", batches * evaluations(sampler))]
                 what, writes = f"{name}, {part.partition('-0')[0]}", self._shard_bytes(count)
                 path = f"pairs/{name}/{part}"
                 self._add("generate_pairs", what, path, f"teachers/{teacher}", work=work, writes=writes)

@@ -45,8 +45,8 @@ def _sample(
         apart = {}
         for kind in KINDS:
             options = Sampling(batch, initial=kind, precision=precision)
-            for part, drawn in sample_batches(student, labels, seed, options, trajectories=False):
-                file.variants[kind][part] = to_bytes(drawn.images).numpy()
+            for drawn in sample_batches(student, labels, seed, options, trajectories=False):
+                file.variants[kind][drawn.rows] = to_bytes(drawn.images).numpy()
             apart[kind] = difference(file.variants[kind], file.variants["independent"])
         file.info.update(about, apart=apart)
 

@@ -59,12 +59,12 @@ def _sample(
         for name, solver in equilibrium.SOLVERS.items():
             student.solver = solver
             total = torch.zeros(max(evaluations), dtype=torch.float64)
-            for part, drawn in sample_batches(student, labels, seed, options, trajectories=True):
+            for drawn in sample_batches(student, labels, seed, options, trajectories=True):
                 # one solve serves all numbers of evaluations
                 for count in evaluations:
                     images, steps = drawn.images[:count], drawn.residuals[:count]
                     chosen = equilibrium.choose(images, steps, Rule.LOWEST_RESIDUAL)
-                    file.variants[str(Variant(name, count))][part] = to_bytes(chosen).numpy()
+                    file.variants[str(Variant(name, count))][drawn.rows] = to_bytes(chosen).numpy()
                 total += drawn.residuals.double().sum(dim=1)
             residuals[name] = (total / samples).tolist()
         file.info.update(about, residuals=residuals)

@@ -1,6 +1,7 @@
 """Samples of a GET for the studies that draw their own."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,24 +34,13 @@ def open_get(weights: str | Path, samples: int, device: str) -> tuple[GET, dict[
 
 def sample_batches(
     student: GET, labels: Tensor, seed: int, options: Sampling, *, trajectories: bool
-) -> Iterator[tuple[slice, Samples]]:
-    """Yield the samples, batch by batch, and where each batch belongs among all; see `one_step.sample`."""
-    device, progress = next(student.parameters()).device, Progress("samples", len(labels))
-    batches = sample(
-        student,
-        range(len(labels)),
-        labels,
-        seed=seed,
-        options=options,
-        device=device,
-        trajectories=trajectories,
-    )
-    done = 0
-    for batch in batches:
-        count = batch.images.shape[1 if trajectories else 0]
-        yield slice(done, done + count), batch
-        done += count
-        progress.advance(count)
+) -> Iterator[Samples]:
+    """Yield the samples with these classes, batch by batch; see `one_step.sample`."""
+    draw = partial(sample, seed=seed, options=options, device=next(student.parameters()).device)
+    progress = Progress("samples", len(labels))
+    for batch in draw(student, range(len(labels)), labels, trajectories=trajectories):
+        yield batch
+        progress.advance(batch.rows.stop - batch.rows.start)
     progress.close()
 
 
