@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from get import plugins
-from get.experiment.config import Studies
+from get.experiment.config import Config, Pairs, Student, Studies
 from get.experiment.contents import Content
 from get.experiment.experiment import Experiment
 from get.paper.cells import Cell, Line
@@ -35,6 +35,9 @@ class Study:
     Args:
         title: of its page, and in the report's menu.
         caption: of its table; what holds for all studies is added.
+        students: from a config and its studies to the students that are trained for this one, by name;
+            several studies may train the same.
+        pairs: likewise to the sets of pairs that are made for it.
         content: from an experiment and the studies of its config to what the settings file holds: `rows`,
             and what else `lines` needs.
         columns: of the readable table; the CSV has all.
@@ -56,6 +59,8 @@ class Study:
     text: Callable[[Lines], str]
     draw: Callable[[Lines, Paths], None]
     changes_only: bool = False
+    students: Callable[[Config, Studies], dict[str, Student]] = lambda config, studies: {}
+    pairs: Callable[[Config, Studies], dict[str, Pairs]] = lambda config, studies: {}
     sample: Callable[..., None] | None = None
     sampling: Callable[[Studies], Settings] = lambda studies: {}
 

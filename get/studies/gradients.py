@@ -1,23 +1,29 @@
 """How a GET is differentiated: through its iterations, or implicitly at the last state."""
 
-from get.experiment.config import Studies
+from get.experiment.config import Config, Student, Studies
 from get.experiment.contents import Content
 from get.experiment.experiment import Experiment
 from get.paper.cells import Line
 from get.studies import Lines, Rows, Settings, Study
 from get.studies.common.comparison import FIDS, RATE, WAY, Way, compare, fid_changes, rows_by_rate
-from get.studies.common.contents import trained_rows
 from get.studies.common.plots import plot_levels
+from get.studies.common.students import LAST_STATE, TrainingWay, rows_of, students_in
 
 WAYS = {
-    "": "unrolled, all states",
-    "last-state": "unrolled, last state",
-    "implicit": "implicit, last state",
+    "": TrainingWay("unrolled, all states", {}),
+    "last-state": TrainingWay("unrolled, last state", LAST_STATE),
+    "implicit": TrainingWay(
+        "implicit, last state", {"implicit": True, "checkpointing": False, "compile": False}
+    ),
 }
 
 
+def _students(config: Config, studies: Studies) -> dict[str, Student]:
+    return students_in(config, studies, WAYS)
+
+
 def _content(experiment: Experiment, studies: Studies) -> Content:
-    return trained_rows(experiment, studies, WAYS)
+    return rows_of(experiment, studies, WAYS)
 
 
 def _lines(rows: Rows, settings: Settings) -> list[Line]:
@@ -52,4 +58,5 @@ STUDY = Study(
     lines=_lines,
     text=_text,
     draw=plot_levels,
+    students=_students,
 )

@@ -2,21 +2,45 @@
 
 from itertools import pairwise
 
-from get.experiment.config import Studies
+from get.experiment.config import Config, Pairs, Student, Studies
 from get.experiment.contents import Content, row
-from get.experiment.derived import trained_on
 from get.experiment.experiment import Experiment
 from get.paper.cells import Line, fixed, number
 from get.studies import Lines, Paths, Rows, Settings, Study
 from get.studies.common.comparison import FIDS, WAY, Way, compare, fid_changes, with_change
 from get.studies.common.plots import plot_beside_fid
+from get.studies.common.students import changed
+
+
+def _student(studies: Studies, count: int) -> str:
+    """Return the name of the GET that learns from so many pairs."""
+    return f"{studies.trained}-{count}-pairs"
+
+
+def _set(config: Config, studies: Studies, count: int) -> str:
+    """Return the name of pairs of which there are `count`: those of the GET, or those that are added."""
+    name = config.students[studies.trained].pairs
+    return name if count <= config.pairs[name].count else f"{name}-{studies.pairs[-1]}"
+
+
+def _students(config: Config, studies: Studies) -> dict[str, Student]:
+    return {
+        _student(studies, count): changed(config, studies, {"pairs": count}, _set(config, studies, count))
+        for count in studies.pairs
+    }
+
+
+def _pairs(config: Config, studies: Studies) -> dict[str, Pairs]:
+    """Return a set as large as the largest number, where there are fewer pairs."""
+    base, most = config.pairs[config.students[studies.trained].pairs], studies.pairs[-1]
+    if most <= base.count:
+        return {}
+    shards = min(-(-base.shards * most // base.count), -(-most // base.sampler.batch))
+    return {_set(config, studies, most): base.model_copy(update={"count": most, "shards": shards})}
 
 
 def _content(experiment: Experiment, studies: Studies) -> Content:
-    rows = [
-        row(experiment, trained_on(experiment.config, count), label=f"{count:,} pairs")
-        for count in studies.pairs
-    ]
+    rows = [row(experiment, _student(studies, count), label=f"{count:,} pairs") for count in studies.pairs]
     return {"pairs": studies.pairs, "rows": rows}
 
 
@@ -57,4 +81,6 @@ STUDY = Study(
     lines=_lines,
     text=_text,
     draw=_draw,
+    students=_students,
+    pairs=_pairs,
 )

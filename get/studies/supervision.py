@@ -1,6 +1,6 @@
 """Which states of a GET are supervised in training: all, or the last alone."""
 
-from get.experiment.config import Studies
+from get.experiment.config import Config, Student, Studies
 from get.experiment.contents import Content
 from get.experiment.experiment import Experiment
 from get.paper.cells import Line, text
@@ -16,15 +16,19 @@ from get.studies.common.comparison import (
     rows_by_rate,
     with_change,
 )
-from get.studies.common.contents import trained_rows
 from get.studies.common.plots import plot_levels
+from get.studies.common.students import LAST_STATE, TrainingWay, rows_of, students_in
 from get.studies.states import RULES
 
-WAYS = {"": "all states", "last-state": "the last state"}
+WAYS = {"": TrainingWay("all states", {}), "last-state": TrainingWay("the last state", LAST_STATE)}
+
+
+def _students(config: Config, studies: Studies) -> dict[str, Student]:
+    return students_in(config, studies, WAYS)
 
 
 def _content(experiment: Experiment, studies: Studies) -> Content:
-    return trained_rows(experiment, studies, WAYS)
+    return rows_of(experiment, studies, WAYS)
 
 
 def _lines(rows: Rows, settings: Settings) -> list[Line]:
@@ -57,4 +61,5 @@ STUDY = Study(
     lines=_lines,
     text=_text,
     draw=plot_levels,
+    students=_students,
 )

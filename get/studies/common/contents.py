@@ -1,10 +1,7 @@
-"""What several studies show of an experiment: their rows, for the settings file of each."""
-
-from collections.abc import Mapping
+"""Rows of the studies that sample GETs in ways of their own."""
 
 from get.experiment.config import Studies
-from get.experiment.contents import Content, row
-from get.experiment.derived import trained_in
+from get.experiment.contents import Content
 from get.experiment.experiment import Experiment
 
 
@@ -21,19 +18,3 @@ def sampled_rows(experiment: Experiment, studies: Studies, study: str) -> list[C
         }
         for student in studies.sampled
     ]
-
-
-def trained_rows(experiment: Experiment, studies: Studies, ways: Mapping[str, str]) -> Content:
-    """Return `rates`, the learning rates, and for each a row for each of the `ways` to train the GET.
-
-    Args:
-        experiment: with its studies.
-        studies: of its config.
-        ways: of `experiment.derived.WAYS`, and what each is called.
-    """
-    rows = [
-        row(experiment, trained_in(experiment.config, way, lower), label=label)
-        for lower in (True, False)
-        for way, label in ways.items()
-    ]
-    return {"rates": [studies.lower_lr, experiment.students[studies.trained].training.lr], "rows": rows}
