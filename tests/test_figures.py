@@ -55,6 +55,7 @@ def texts(axes: Axes) -> list[str]:
     ],
     ids=["none", "one", "nan", "missing", "both kinds", "no costs"],
 )
+@pytest.mark.slow
 def test_every_figure_of_anything(name: str, rows: list[Row], tmp_path: Path) -> None:
     paths = [tmp_path / "f.pdf", tmp_path / "f.png"]
     figures.FIGURES[name](rows, paths)

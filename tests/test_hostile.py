@@ -426,6 +426,7 @@ def _read_on(
 
 
 @pytest.mark.parametrize("name", KINDS)
+@pytest.mark.slow
 def test_damaged(name: str, root: Path) -> None:
     kind = KINDS[name]
     kind.read(root)
@@ -860,6 +861,7 @@ def test_places() -> None:
 
 
 @pytest.mark.parametrize("form", ["tag", "half", "manifest"])
+@pytest.mark.workflow
 def test_config(form: str, root: Path) -> None:
     """Snakemake reads the config; few are tried, for each takes seconds."""
     whole, canary, path = (ROOT / "tests/config.yaml").read_text(), root / "canary", root / "config.yaml"
