@@ -5,7 +5,8 @@
 #   snakemake --cores all results/table1.csv                          one target, with what it needs
 #   snakemake --cores all results/plan.csv                            what all of it will take
 #   snakemake --cores all studies                                     what the paper lacks, about the solver and training
-from get.experiment import ConfigError, contents, load
+from get.experiment import ConfigError, contents
+from get.studies import load_experiment
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -19,9 +20,9 @@ if not workflow.config_settings.configfiles:
 
 
 try:
-    experiment = load(config)
+    experiment = load_experiment(config)
 except ConfigError as error:
-    raise WorkflowError(f"Error in the config: {error}") from None
+    raise WorkflowError(str(error)) from None
 
 
 report: "workflow/report/workflow.rst"

@@ -43,7 +43,7 @@ from get.scoring.metrics import (
 from get.storage.reading import read_json
 
 IS_PARTS = 10
-JOB = "import json, sys; from get.evaluation.scores import score_samples as f; f(**json.loads(sys.argv[1]))"
+JOB = "import json, sys; from get.scoring.scores import score_samples as f; f(**json.loads(sys.argv[1]))"
 
 
 class Images(Dataset):
@@ -139,7 +139,7 @@ def job(args: argparse.Namespace, device: torch.device) -> list[Row]:
             variants, images = len(content.variants), next(iter(content.variants.values()))[:]
         calls: dict[str, Callable[[], object]] = {
             f"whole job, {variants} variants": partial(in_a_process, JOB, json.dumps(call)),
-            "imports": partial(in_a_process, "import get.evaluation.scores"),
+            "imports": partial(in_a_process, "import get.scoring.scores"),
             **parts(call, images, scratch, device),
         }
         seconds = timed(calls, device, args.repeats)

@@ -37,6 +37,8 @@ class Argument:
 
     def problem(self, value: Any) -> str | None:
         """Return what is wrong with `value`; None if nothing is, or if the annotation is not understood."""
+        if isinstance(value, float) and not math.isfinite(value):
+            return "it must be finite"
         if self.annotation.startswith("Literal["):
             choices = ast.literal_eval(self.annotation.removeprefix("Literal"))
             return None if value in choices else f"it must be one of {', '.join(map(str, choices))}"
@@ -44,8 +46,6 @@ class Argument:
             return f"it must be of type {self.annotation}"
         if self.annotation == "int" and value < 1:
             return "it must be at least 1"
-        if self.annotation == "float" and not math.isfinite(value):
-            return "it must be finite"
         return None
 
 
@@ -139,6 +139,9 @@ def _keywords(function: ast.FunctionDef) -> dict[str, Argument]:
     found = {}
     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
         annotation = ast.unparse(argument.annotation) if argument.annotation else ""
-        value = ast.literal_eval(default) if isinstance(default, ast.Constant) else None
+        value = None
+        if default is not None:
+            with suppress(ValueError):  # computed
+                value = ast.literal_eval(default)
         found[argument.arg] = Argument(annotation, default is not None, value)
     return found

@@ -12,9 +12,11 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from get.experiment import ConfigError, contents, load, studies
+from get import studies
+from get.experiment import ConfigError, contents
 from get.experiment.schema import schema_text
-from get.experiment.settings import settings_text
+from get.studies import load_experiment as load
+from get.studies import settings_text
 
 Config = dict[str, Any]
 CONFIGS = ["config.yaml", "workflow/config/cifar10.yaml", "tests/config.yaml"]
@@ -80,9 +82,13 @@ WRONG: list[tuple[str, Any, str]] = [
     (
         "pairs.conditional.sampler.sigma_min",
         0.0,
-        "sampler.sigma_min: it must be greater than 0; there is 0.0",
+        "pairs.conditional.sampler: sigma_min must be above 0",
     ),
-    ("pairs.conditional.sampler.sigma_max", 0.001, "conditional.sampler: sigma_min must be below sigma_max"),
+    (
+        "pairs.conditional.sampler.sigma_max",
+        0.001,
+        "conditional.sampler: sigma_min must be above 0 and below",
+    ),
     ("pairs.conditional.sampler.name", "ddim", "sampler.name: 'ddim' must be one of heun, or a new module"),
     (f"{GET_TRAINING}.lr", -1.0, "students.get.training.lr: it must be greater than 0; there is -1.0"),
     (f"{GET_TRAINING}.lr", float("nan"), "students.get.training.lr: .nan and .inf are no numbers to"),
@@ -102,6 +108,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ),
     (f"{GET}.milestones", [2, 2], "students.get.milestones: 2 comes twice; there is [2, 2]"),
     (f"{GET}.milestones", [2, "4"], "students.get.milestones[1]: it must be a valid integer; there is '4'"),
+    (f"{GET}.seeds", [0, 1, 0], "students.get.seeds: 0 comes twice"),
+    ("pairs.conditional.sampler.sigma_max", float("nan"), "sampler.sigma_max is nan; it must be finite"),
     (f"{GET}.seeds", [], "students.get.seeds: list should have at least 1 item"),
     ("results", "a//b", "results: 'a//b' does not match"),
     ("data.shape", [1, 8], "data.shape: list should have at least 3 items"),
@@ -237,6 +245,20 @@ def test_the_fingerprints_are_those_of_version_0_1_0() -> None:
     assert paper.pairs_identity("unconditional") == "03fdde81b7d8cdf1"
 
 
+def test_numbers_stay_as_they_are_written(edit: Callable[..., Config]) -> None:
+    """80 and 80.0 were two fingerprints in 0.1.0, and are."""
+    ours = load(edit(1, *f"{GET_TRAINING}.clip".split(".")))
+    assert '"clip":1,' in settings_text(ours, "students/get")
+    assert '"clip":1.0,' in settings_text(load(edit(1.0, *f"{GET_TRAINING}.clip".split("."))), "students/get")
+
+
+@pytest.mark.parametrize("name", ["heun", None])
+def test_the_default_sampler_need_not_be_named(name: str | None, edit: Callable[..., Config]) -> None:
+    given = edit(name, "pairs", "conditional", "sampler", "name")
+    identities = {load(config).pairs_identity("conditional") for config in (given, read("tests/config.yaml"))}
+    assert len(identities) == 1
+
+
 def test_the_order_of_keys_changes_no_fingerprint(config: Config) -> None:
     turned = json.loads(json.dumps(config), object_pairs_hook=lambda pairs: dict(reversed(pairs)))
     ours, theirs = load(config), load(turned)
@@ -255,14 +277,14 @@ def test_all_that_is_shown_has_caption_and_title(path: str) -> None:
         assert contents.caption(experiment, name)
     for name in studies.NAMES:
         assert studies.caption(experiment, name)
-        assert studies.title(name)
+        assert studies.load(name).title
 
 
 def test_it_needs_neither_torch_nor_snakemake() -> None:
     code = """
 import sys, yaml
 sys.modules["torch"] = sys.modules["snakemake"] = sys.modules["pandas"] = None
-from get.experiment import load
+from get.studies import load_experiment as load
 load(yaml.safe_load(open("config.yaml")))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -97,7 +97,7 @@ def test_files_of_a_study(solved: Row, tmp_path: Path) -> None:
 
 
 def test_a_study_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert studies.names() == ["gradients", "initial", "pairs", "solvers", "states", "supervision"]
+    assert studies.NAMES == ["gradients", "initial", "pairs", "solvers", "states", "supervision"]
     with pytest.raises(UserError, match="study: 'x' must be one of gradients"):
         studies.load("x")
     monkeypatch.setattr(plugins, "load", lambda *_: sys)
@@ -110,7 +110,7 @@ def test_loading_studies_imports_little() -> None:
     code = f"""
 import sys
 from get import studies
-for name in studies.names():
+for name in studies.NAMES:
     studies.load(name)
 assert not set({heavy}) & set(sys.modules)
 """

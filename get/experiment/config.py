@@ -39,8 +39,9 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 
 def distinct(values: list[Any]) -> list[Any]:
     """Return a list, none of whose values comes twice."""
-    if repeated := next((value for number, value in enumerate(values) if value in values[:number]), None):
-        raise ValueError(f"{repeated!r} comes twice")
+    for number, value in enumerate(values):
+        if value in values[:number]:
+            raise ValueError(f"{value!r} comes twice")
     return values
 
 
@@ -60,8 +61,8 @@ class Keys(BaseModel):
     )
 
     def settings(self) -> dict[str, Any]:
-        """Return the keys as JSON has them, with defaults, without optional keys that were left out."""
-        return self.model_dump(mode="json", by_alias=True, warnings=False)
+        """Return the keys as YAML has them, with defaults, without optional keys that were left out."""
+        return self.model_dump(by_alias=True, warnings=False)  # mode="json" would make 80 a float
 
 
 class OpenKeys(Keys):
@@ -224,9 +225,12 @@ class Sampler(OpenKeys):
     @model_validator(mode="before")
     @classmethod
     def _with_defaults(cls, given: Any) -> Any:
+        """Fill in what the sampler takes where it is told nothing; the default sampler need not be named."""
         if not isinstance(given, dict):
             return given
-        return samplers.defaults(given.get("name", samplers.DEFAULT)) | given
+        name = given.get("name") or samplers.DEFAULT
+        settings = {key: value for key, value in given.items() if key != "name" or name != samplers.DEFAULT}
+        return samplers.defaults(name) | settings
 
 
 class Pairs(Keys):

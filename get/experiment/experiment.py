@@ -1,14 +1,13 @@
 """An experiment: what its config says, and what follows from it for the jobs."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 from get.data import sets
 from get.experiment.checks import check, sources
-from get.experiment.config import Config, Pairs, Row, Source, Student, Teacher
-from get.experiment.derived import derived_pairs, derived_students
+from get.experiment.config import Config, Pairs, Source, Student, Teacher
 from get.pairs.shards import HELD_OUT, shard_range
 from get.storage.hashing import fingerprint
 from get.teacher import samplers
@@ -19,6 +18,10 @@ HELD_OUT_PART = "held-out"
 class Experiment:
     """A config that has been checked (see `loading.load`).
 
+    Args:
+        config: the config.
+        students, pairs: those that studies add to it (see `get.studies.load_experiment`).
+
     Attributes:
         results: the folder of results.
         jobs: what each kind of job asks for.
@@ -27,14 +30,16 @@ class Experiment:
         used_pairs: names of the sets that any student learns from.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self, config: Config, students: Mapping[str, Student] = {}, pairs: Mapping[str, Pairs] = {}
+    ) -> None:
         self.config = config
         self.results = os.path.normpath(config.results)
         self.jobs = config.jobs.by_kind()
         self.teachers: dict[str, Teacher] = config.teachers
         self.students = {name: student for name, student in config.students.items() if not student.disabled}
-        self.all_students = self.students | derived_students(config)
-        self.pairs: dict[str, Pairs] = config.pairs | derived_pairs(config)
+        self.all_students = {**self.students, **students}
+        self.pairs: dict[str, Pairs] = {**config.pairs, **pairs}
         learned = {student.pairs for student in self.students.values()}
         self.used_pairs = [name for name in self.pairs if name in learned]
 
@@ -73,10 +78,6 @@ class Experiment:
             for seed in student.seeds:
                 for step in student.milestones:
                     yield name, seed, step
-
-    def rows_of(self, rows: list[Row]) -> list[Row]:
-        """Return rows without those of students that are disabled."""
-        return [row for row in rows if row.student in self.students]
 
     # ------------------------------------------------------------------------------------------------ pairs
 

@@ -12,8 +12,6 @@ from typing import Any
 
 from get.experiment.contents import TABLES, content, figures
 from get.experiment.experiment import Experiment
-from get.experiment.studies import NAMES as STUDIES
-from get.experiment.studies import sampled, study_content, study_sampling
 from get.storage.hashing import canonical_json
 
 Settings = dict[str, Any]
@@ -21,7 +19,7 @@ DECISIVE = ("batch", "clip", "compile", "precision")  # keys of training on whic
 
 
 class Kind(StrEnum):
-    """The kinds of settings files, `results/settings/KIND/NAME.json`."""
+    """The kinds of settings files, `results/settings/KIND/NAME.json`; `get.studies` has two more."""
 
     STUDENT = "students"
     SAMPLING = "sampling"
@@ -29,8 +27,6 @@ class Kind(StrEnum):
     COSTS = "costs"
     PLAN = "plan"
     PAPER = "paper"
-    STUDY = "studies"
-    STUDY_SAMPLING = "studies-sampling"
 
 
 def settings_text(experiment: Experiment, path: str) -> str:
@@ -41,14 +37,12 @@ def settings_text(experiment: Experiment, path: str) -> str:
 
 def settings_pattern(experiment: Experiment) -> str:
     """Return a regular expression of the paths of settings files."""
-    students = "|".join(experiment.all_students)
+    students = "|".join(map(re.escape, experiment.all_students))
     shown = [*TABLES, "reproduction", "summary", *figures(experiment)]
     patterns = {
         Kind.STUDENT: f"/({students})",
         Kind.SAMPLING: rf"/({students})/[1-9]\d*",
         Kind.PAPER: f"/({'|'.join(map(re.escape, shown))})",
-        Kind.STUDY: f"/({'|'.join(STUDIES)})",
-        Kind.STUDY_SAMPLING: f"/({'|'.join(sampled())})",
     }
     return "|".join(kind + patterns.get(kind, "") for kind in Kind)
 
@@ -116,6 +110,4 @@ SETTINGS: dict[Kind, Callable[..., Settings]] = {
     Kind.COSTS: costs_settings,
     Kind.PLAN: plan_settings,
     Kind.PAPER: content,
-    Kind.STUDY: study_content,
-    Kind.STUDY_SAMPLING: study_sampling,
 }

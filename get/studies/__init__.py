@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from get import experiment as experiments
 from get import plugins
+from get.experiment import contents, settings
+from get.experiment.checks import check
 from get.experiment.config import Config, Pairs, Student, Studies
 from get.experiment.contents import Content
 from get.experiment.experiment import Experiment
 from get.paper.cells import Cell, Line
 from get.paper.results import Row
 from get.storage.errors import UserError
+from get.storage.hashing import canonical_json
 
 Rows = Sequence[Row]
 Settings = Mapping[str, Any]  # of a study, from its settings file
@@ -65,14 +69,106 @@ class Study:
     sampling: Callable[[Studies], Settings] = lambda studies: {}
 
 
-def names() -> list[str]:
-    """Return the names of all studies."""
-    return plugins.names("studies")
+NAMES = plugins.names("studies")
 
 
 def load(name: str) -> Study:
-    """Return a study; raises `UserError` where there is none of that name."""
+    """Return a study; raises `UserError` if its module assigns none."""
     study = getattr(plugins.load("studies", name, "study"), "STUDY", None)
     if not isinstance(study, Study):
         raise UserError(f"get/studies/{name}.py assigns no Study to STUDY; see docs/extend.md")
     return study
+
+
+# ---------------------------------------------------------------------------------- studies of an experiment
+
+
+def load_experiment(given: Mapping[str, Any]) -> Experiment:
+    """Return the experiment of a config, with what its studies add; raises `ConfigError`."""
+    experiment = experiments.load(given)
+    studies = experiment.config.studies
+    if studies is None:
+        return experiment
+    students = _added(experiment, "students", [load(name).students for name in NAMES])
+    pairs = _added(experiment, "pairs", [load(name).pairs for name in NAMES])
+    return Experiment(experiment.config, students, pairs)
+
+
+def _added(experiment: Experiment, part: str, adding: Iterable[Callable[..., Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    config = experiment.config
+    for function in adding:
+        for name, made in function(config, config.studies).items():
+            check(
+                name not in getattr(config, part) and found.get(name, made) == made,
+                f"{part}.{name}: `studies` makes one of that name; choose another",
+            )
+            found[name] = made
+    return found
+
+
+def studies_of(experiment: Experiment) -> Studies:
+    """Return the studies of the config; raises `ConfigError` if there are none."""
+    studies = experiment.config.studies
+    check(studies, "there is no key studies; config.yaml has one to start from")
+    assert studies
+    return studies
+
+
+def outputs(experiment: Experiment) -> list[str]:
+    """Return all that `snakemake studies` leaves; raises `ConfigError` if the config has no studies."""
+    studies_of(experiment)
+    formats = ("csv", "md", "html", "pdf", "png")
+    return [f"{experiment.results}/studies/{name}.{format}" for name in NAMES for format in formats]
+
+
+def content(experiment: Experiment, name: str) -> Content:
+    """Return what a study shows."""
+    studies = studies_of(experiment)
+    return load(name).content(experiment, studies) | {"student": experiment.full_label(studies.trained)}
+
+
+def sampling(experiment: Experiment, name: str) -> Settings:
+    """Return how a study samples GETs."""
+    studies, evaluation = studies_of(experiment), experiment.config.evaluation
+    found = {"batch": evaluation.batch, "precision": evaluation.precision, "samples": evaluation.samples}
+    return {**found, **load(name).sampling(studies)}
+
+
+def sampled() -> list[str]:
+    """Return the studies that sample GETs in ways of their own."""
+    return [name for name in NAMES if load(name).sample]
+
+
+def score_files(experiment: Experiment, name: str) -> list[str]:
+    """Return the scores that a study reads."""
+    return [path for entry in content(experiment, name)["rows"] for path in entry["scores"]]
+
+
+def caption(experiment: Experiment, name: str) -> str:
+    """Return the caption of a study, with what holds for all, and what is particular to the data."""
+    data = contents.about_data(experiment)
+    return " ".join([load(name).caption, contents.captions()["studies"], data["all"], data["tables"]])
+
+
+# -------------------------------------------------------------- settings files, with those of all other jobs
+
+
+def settings_text(experiment: Experiment, path: str) -> str:
+    """Return the content of the settings file at `path` ('studies/pairs', 'sampling/get-16/500'), as JSON."""
+    kind, _, name = path.partition("/")
+    if kind in SETTINGS:
+        return canonical_json(SETTINGS[kind](experiment, name))
+    return settings.settings_text(experiment, path)
+
+
+def settings_pattern(experiment: Experiment) -> str:
+    """Return a regular expression of the paths of settings files."""
+    others = settings.settings_pattern(experiment)
+    return f"studies/({'|'.join(NAMES)})|studies-sampling/({'|'.join(sampled())})|{others}"
+
+
+SETTINGS: dict[str, Callable[[Experiment, str], Settings]] = {
+    "studies": content,
+    "studies-sampling": sampling,
+}

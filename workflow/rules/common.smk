@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from get.experiment import settings, studies
+from get import studies
 from get.storage.hashing import canonical_json, fingerprint
 
 # jobs run with the Python that runs Snakemake, activated or not, and find the package in the checkout even in a

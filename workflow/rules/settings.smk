@@ -7,7 +7,7 @@ rule settings:
     log:
         "<results>/logs/settings/{settings}.log",
     wildcard_constraints:
-        settings=settings.settings_pattern(experiment),
+        settings=studies.settings_pattern(experiment),
     localrule: True
     conda:
         "../../envs/get.yaml"
@@ -15,7 +15,7 @@ rule settings:
     resources:
         **resources_of("light"),
     params:
-        content=lambda wildcards: settings.settings_text(experiment, wildcards.settings),
+        content=lambda wildcards: studies.settings_text(experiment, wildcards.settings),
     shell:
         "python -c 'import sys; from get.storage.atomic import write_text; write_text(*sys.argv[1:])'"
         " {output} {params.content:q} > {log} 2>&1"

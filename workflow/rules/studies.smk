@@ -3,11 +3,7 @@
 
 rule studies:
     input:
-        lambda wildcards: expand(
-            "<results>/studies/{study}.{format}",
-            study=studies.names(experiment),
-            format=["csv", "md", "html", "pdf", "png"],
-        ),
+        lambda wildcards: studies.outputs(experiment),
 
 
 rule sample_study:
@@ -38,7 +34,7 @@ rule sample_study:
 rule study:
     input:
         settings="<results>/settings/studies/{study}.json",
-        scores=lambda wildcards: studies.study_files(experiment, wildcards.study),
+        scores=lambda wildcards: studies.score_files(experiment, wildcards.study),
     output:
         csv="<results>/studies/{study}.csv",
         md="<results>/studies/{study}.md",
@@ -46,14 +42,14 @@ rule study:
             "<results>/studies/{study}.html",
             caption="../report/caption.rst",
             category="8 Studies",
-            labels=lambda wildcards: {"study": studies.title(wildcards.study), "shows": "table"},
+            labels=lambda wildcards: {"study": studies.load(wildcards.study).title, "shows": "table"},
         ),
         pdf="<results>/studies/{study}.pdf",
         png=report(
             "<results>/studies/{study}.png",
             caption="../report/caption.rst",
             category="8 Studies",
-            labels=lambda wildcards: {"study": studies.title(wildcards.study), "shows": "figure"},
+            labels=lambda wildcards: {"study": studies.load(wildcards.study).title, "shows": "figure"},
         ),
     log:
         "<results>/logs/studies/{study}.log",

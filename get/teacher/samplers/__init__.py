@@ -1,8 +1,9 @@
 """Samplers of a teacher, a module each (docs/extend.md).
 
 A module has two functions, `sample(denoise, noise, *, ...)` and `evaluations(*, ...)`. The keyword arguments
-of `sample` are keys of `sampler` in the config; `evaluations` is given the same, and returns the NFE. Neither
-this module nor a sampler's imports torch at its head: the workflow asks for the NFE before anything runs.
+of `sample` are keys of `sampler` in the config; `evaluations` is given the same, and returns the NFE. A
+function `check(key, *, ...)`, if there is one, refuses values that cannot be. Neither this module nor a
+sampler's imports torch at its head: the workflow asks for the NFE before anything runs.
 """
 
 from collections.abc import Callable, Mapping
@@ -66,6 +67,9 @@ def check(entry: Mapping[str, Any], key: str = "sampler") -> None:
     plugins.require_known(PACKAGE, name, f"{key}.name")
     plugins.arguments(PACKAGE, name, "evaluations")  # is there
     plugins.check_arguments(entry, plugins.arguments(PACKAGE, name, "sample") | COMMON, key)
+    module = plugins.load(PACKAGE, name, f"{key}.name")
+    if hasattr(module, "check"):
+        module.check(key, **{name: value for name, value in entry.items() if name not in COMMON})
 
 
 def defaults(name: str) -> dict[str, Any]:
