@@ -1,20 +1,18 @@
-"""What the parts of jobs take on the device at hand: measured in seconds, on random weights and random data.
+"""What units of work take on the device at hand: measured in seconds, on random weights and random data.
 
-Nothing is trained, read or downloaded. Each part runs as in its job, at the batch, precision and number of
+Nothing is trained, read or downloaded. Each unit runs as in its job, at the batch, precision and number of
 threads of the config. Where a call with all images of a batch would take long (a large network on a CPU),
 smaller calls are timed and a straight line is drawn through them.
 """
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
@@ -26,13 +24,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from get.costs.jobs import Measure, Settings
-from get.costs.measure import NO_CHANGE, peak_memory
+from get.costs.measure import NO_CHANGE, Inputs, peak_memory
 from get.costs.timing import LIMIT, seconds_of, timing
+from get.experiment import Experiment
+from get.experiment.counts import Unit
 from get.networks.denoiser import build as build_teacher
-from get.pairs.dataset import Pairs, training_pairs
-from get.pairs.shards import read_manifest, write_manifest, write_shard
-from get.runtime.device import pick_device, send
+from get.runtime.device import pick_device
 from get.runtime.limits import is_out_of_memory
 from get.runtime.log import Progress
 from get.runtime.seeding import classes_of, generator
@@ -46,7 +43,8 @@ from get.storage.errors import UserError
 from get.storage.weights import write_weights
 from get.student.losses import distillation_loss, supervised
 from get.student.models import build as build_student
-from get.student.training import Distillation, initial_state
+from get.student.models import parameter_count
+from get.student.training import Distillation
 from get.teacher.generation import Sampler
 from get.teacher.generation import sample as sample_teacher
 from get.teacher.samplers.heun import evaluations
@@ -55,103 +53,84 @@ from get.training.loop import take_step
 from get.training.optimisation import Optimisation
 from get.training.state import State
 
-# not by getrusage, which counts the process that started it too
-TELL_MEMORY = """
-import pathlib
-status = pathlib.Path("/proc/self/status")
-print(status.read_text() if status.exists() else "")
-"""
+Settings = dict[str, Any]
+BUILD: dict[str, Callable[[Settings], nn.Module]] = {"teacher": build_teacher, "student": build_student}
 
 
-class Found(NamedTuple):
-    """What was measured: seconds by unit, bytes of memory if known, share of a batch that was timed."""
+class Cost(NamedTuple):
+    """What a unit takes.
+
+    Attributes:
+        seconds: by name.
+        memory: bytes of the device beside those of a process that has just started; None if not known.
+        disk: bytes of the weights, and of the state of a student's training, that a job leaves.
+        share: of a batch that was timed.
+    """
 
     seconds: dict[str, float]
     memory: int | None = None
+    disk: int = 0
     share: float = 1.0
 
 
 # ------------------------------------------------------------------------------------------------- training
 
 
-def student_step(s: Settings, device: torch.device) -> Found:
-    """A step of distillation, with reading its batch from a shard."""
-    model = s["model"]
+def student_step(s: Settings, device: torch.device) -> Cost:
+    """A step of distillation."""
     torch.manual_seed(0)
-    student = build_student(model).to(device)
+    student = build_student(s["model"]).to(device)
     batch = s["training"]["batch"] // s["processes"]
-    options = Distillation(**NO_CHANGE, **{**s["training"], "batch": batch})
-    with _pairs(model, batch) as pairs:
+    options = Distillation(**NO_CHANGE, **{"checkpointing": False, **s["training"], "batch": batch})
+    x = Inputs.of(student, batch, device)
 
-        def loss(count: int, forward: Any, step: int) -> Tensor:
-            chosen = torch.randperm(batch)[:count]
-            noise, image, label = pairs.batch(chosen).on(device)
-            z = initial_state(student.state_shape, count, 0, step, device)
-            states = supervised(forward, noise, label, z, options.checkpointing)
-            return distillation_loss(states, image, options.loss_decay)
+    def loss(count: int, forward: Any, step: int) -> Tensor:
+        z = None if x.state is None else x.state[:count]
+        states = supervised(forward, x.noise[:count], x.label[:count], z, options.checkpointing)
+        return distillation_loss(states, x.image[:count], options.loss_decay)
 
-        return _step(student, loss, options, device)
-
-
-@contextmanager
-def _pairs(model: Settings, count: int) -> Iterator[Pairs]:
-    """Yield so many pairs of random images."""
-    shape = (count, model["channels"], model["size"], model["size"])
-    noise, image = (np.random.default_rng(0).random(shape).astype(np.float16) for _ in range(2))
-    label = classes_of(range(count), model["classes"]).numpy()
-    attributes = {"identity": "calibration", "teacher": "none", "classes": model["classes"]}
-    with tempfile.TemporaryDirectory() as folder:
-        shard, manifest = Path(folder, "train.h5"), Path(folder, "manifest.json")
-        write_shard(shard, 0, noise, image, label, attributes)
-        write_manifest(manifest, [shard], "calibration")
-        yield training_pairs(read_manifest(manifest))
+    trained = sum(p.numel() for p in student.parameters())
+    state = weight_bytes(student) + 3 * 4 * trained  # with their average and the optimiser's two moments
+    cost = training_step(student, loss, options, device)
+    return cost._replace(disk=cost.disk + state)
 
 
-def teacher_step(s: Settings, device: torch.device) -> Found:
+def teacher_step(s: Settings, device: torch.device) -> Cost:
     """A step of training a teacher."""
-    model = s["model"]
     torch.manual_seed(0)
-    teacher = build_teacher(model).to(device)
-    batch = s["training"]["batch"] // s["processes"]
-    options = Optimisation(**{**s["training"], "batch": batch})
+    teacher = build_teacher(s["model"]).to(device)
+    options = Optimisation(**{**s["training"], "batch": s["training"]["batch"] // s["processes"]})
     levels = NoiseLevels(**s["noise_levels"])
-    images = torch.rand(batch, *teacher.shape, device=device)
-    labels = classes_of(range(batch), model["classes"]).to(device)
+    images = torch.rand(options.batch, *teacher.shape, device=device)
+    labels = classes_of(range(options.batch), teacher.classes).to(device)
 
     def loss(count: int, denoise: Any, step: int) -> Tensor:
-        chosen = send(torch.randperm(batch)[:count], device)
-        source = generator(0, "noise", step, device=device)
-        sigma = levels.draw(count, source)
+        source = generator(0, step, device=device)
         noise = torch.randn((count, *teacher.shape), generator=source, device=device)
-        label = labels[chosen] if model["classes"] else None
-        return edm_loss(denoise, images[chosen], noise, sigma, label, teacher.sigma_data)
+        label = labels[:count] if teacher.classes else None
+        return edm_loss(denoise, images[:count], noise, levels.draw(count, source), label, teacher.sigma_data)
 
-    return _step(teacher, loss, options, device)
+    return training_step(teacher, loss, options, device)
 
 
-def classifier_step(s: Settings, device: torch.device) -> Found:
+def classifier_step(s: Settings, device: torch.device) -> Cost:
     """A step of training the classifier."""
-    model, options = s["model"], Optimisation(**s["training"])
     torch.manual_seed(0)
+    model, options = s["model"], Optimisation(**s["training"])
     classifier = Classifier(**model).to(device)
-    shape = (options.batch, model["channels"], model["size"], model["size"])
-    images = torch.rand(shape, device=device)
+    images = torch.rand(options.batch, model["channels"], model["size"], model["size"], device=device)
     labels = classes_of(range(options.batch), model["classes"]).to(device)
 
     def loss(count: int, forward: Any, step: int) -> Tensor:
-        chosen, source = (
-            send(torch.randperm(options.batch)[:count], device),
-            generator(0, step, device=device),
-        )
-        x = images[chosen] + s["noise"] * torch.randn((count, *shape[1:]), generator=source, device=device)
-        return F.cross_entropy(forward(x), labels[chosen])
+        x = images[:count]
+        return F.cross_entropy(forward(x + s["noise"] * torch.randn_like(x)), labels[:count])
 
-    return _step(classifier, loss, options, device)
+    return training_step(classifier, loss, options, device)
 
 
-def _step(
+def training_step(
     model: nn.Module, loss: Callable[..., Tensor], options: Optimisation, device: torch.device
-) -> Found:
+) -> Cost:
     """Time steps of `options.batch` images, given loss(count, forward, step); and their memory, if quick."""
     state = State(model.train(), options, "")
     forward = torch.compile(model) if options.compile else model
@@ -159,7 +138,7 @@ def _step(
     def call(count: int) -> None:
         take_step(state, forward, partial(loss, count), options, seed=0)
 
-    # a compiled model is compiled again for each size
+    # A compiled model is compiled again for each size
     found = timing(call, options.batch, device, least=options.batch if options.compile else 1)
     seconds = {"first": found.first, "step": found.seconds, "profile": found.seconds}
     memory = None
@@ -167,13 +146,24 @@ def _step(
         begun = time.perf_counter()
         memory = peak_memory(partial(call, options.batch), device, state.tensors())
         seconds["profile"] = time.perf_counter() - begun
-    return Found(seconds, memory, found.share)
+    return Cost(seconds, memory, weight_bytes(model), found.share)
+
+
+def weights(s: Settings, device: torch.device) -> Cost:
+    """The weights of a model that is imported."""
+    with torch.device("meta"):
+        return Cost({}, disk=weight_bytes(BUILD[s["of"]](s["model"])))
+
+
+def weight_bytes(model: nn.Module) -> int:
+    """Return the bytes of a model's weights on disk."""
+    return 4 * parameter_count(model)
 
 
 # ------------------------------------------------------------------------------------------------- sampling
 
 
-def teacher_evaluation(s: Settings, device: torch.device) -> Found:
+def teacher_evaluation(s: Settings, device: torch.device) -> Cost:
     """One of the evaluations in which a teacher samples a batch."""
     torch.manual_seed(0)
     teacher = build_teacher(s["model"]).to(device).eval().requires_grad_(False)
@@ -186,10 +176,10 @@ def teacher_evaluation(s: Settings, device: torch.device) -> Found:
         sample_teacher(teacher, noise[:count], classes, sampler, device)
 
     found = timing(call, sampler.batch, device)
-    return Found({"batch": found.seconds / evaluations(sampler.num_steps)}, share=found.share)
+    return Cost({"batch": found.seconds / evaluations(sampler.num_steps)}, share=found.share)
 
 
-def sampling(s: Settings, device: torch.device) -> Found:
+def sampling(s: Settings, device: torch.device) -> Cost:
     """Sampling a student: per image, and per image and fixed-point iteration."""
     torch.manual_seed(0)
     student = build_student(s["model"]).to(device).eval().requires_grad_(False)
@@ -203,13 +193,30 @@ def sampling(s: Settings, device: torch.device) -> Found:
 
     if student.state_shape is None:
         found = timing(partial(call, None), full, device)
-        return Found({"image": found.seconds / full, "iteration": 0.0}, share=found.share)
+        return Cost({"image": found.seconds / full, "iteration": 0.0}, share=found.share)
     one, most = (timing(partial(call, count), full, device) for count in (1, s["most"]))
     iteration = (most.seconds - one.seconds) / full / max(1, s["most"] - 1)
-    return Found({"image": one.seconds / full - iteration, "iteration": iteration}, share=most.share)
+    return Cost({"image": one.seconds / full - iteration, "iteration": iteration}, share=most.share)
 
 
-# ------------------------------------------------------------------------------------------------- scores
+# --------------------------------------------------------------------------------------------------- scores
+
+
+def features(s: Settings, device: torch.device) -> Cost:
+    """Features of an image."""
+    torch.manual_seed(0)
+    extractor, batch = s["extractor"], s["batch"]
+    images = np.random.default_rng(0).integers(0, 256, (batch, *s["shape"]), np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "weights")
+        if extractor["name"] == "inception":
+            write_random_inception(path)
+        else:
+            model = extractor["model"]
+            write_weights(path, "classifier", Classifier(**model).state_dict(), {"model": model})
+        extract = Extractor(extractor["name"], path, str(device), batch)
+        found = timing(lambda count: extract(images[:count], folder), batch, device)
+    return Cost({"image": found.seconds / batch}, share=found.share)
 
 
 def write_random_inception(path: Path) -> None:
@@ -228,24 +235,7 @@ def write_random_inception(path: Path) -> None:
     torch.save(network.state_dict(), path)
 
 
-def features(s: Settings, device: torch.device) -> Found:
-    """Features of an image."""
-    torch.manual_seed(0)
-    extractor, batch = s["extractor"], s["batch"]
-    images = np.random.default_rng(0).integers(0, 256, (batch, *s["shape"]), np.uint8)
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder, "weights")
-        if extractor["name"] == "inception":
-            write_random_inception(weights)
-        else:
-            model = extractor["model"]
-            write_weights(weights, "classifier", Classifier(**model).state_dict(), {"model": model})
-        extract = Extractor(extractor["name"], weights, str(device), batch)
-        found = timing(lambda count: extract(images[:count], folder), batch, device)
-    return Found({"image": found.seconds / batch}, share=found.share)
-
-
-def scoring(s: Settings, device: torch.device) -> Found:
+def scoring(s: Settings, device: torch.device) -> Cost:
     """All that a score takes beside the features: of each variant, and of the headline."""
     options, samples, train = Scoring(**s["options"]), s["samples"], s["train"]
     source, (width, outputs) = np.random.default_rng(0), s["widths"]
@@ -261,12 +251,6 @@ def scoring(s: Settings, device: torch.device) -> Found:
         shares = resamples_of(count, number, 0)
         return bootstrap(Features(rows[:count], logits[:count]), references, shares, device)
 
-    one = timing(partial(resampled, 1), samples, device, least=least)
-    share, resamples = one.share, options.bootstrap * one.seconds
-    if resamples < LIMIT:  # most of it may be what all share
-        resamples = seconds_of(lambda count: resampled(options.bootstrap, count), samples, device)
-    values = resampled(2, few)
-
     def scored(subsets: int) -> None:
         part = replace(options, kid_subsets=subsets)
         score(Features(rows[:few], logits[:few]), references, part, values, device)
@@ -276,32 +260,37 @@ def scoring(s: Settings, device: torch.device) -> Found:
         chosen = Features(rows[:count], logits[:count])
         compare_with_train(images[: options.nearest], chosen, part, images, options, device)
 
-    variant = resamples + timing(scored, options.kid_subsets, device).seconds
+    # Bootstrap: most of a resample may be what all share
+    one = timing(partial(resampled, 1), samples, device, least=least)
+    variant = options.bootstrap * one.seconds
+    if variant < LIMIT:
+        variant = seconds_of(partial(resampled, options.bootstrap), samples, device)
+    # FID, KID, Inception Score
+    values = resampled(2, few)
+    variant += timing(scored, options.kid_subsets, device).seconds
+    # Precision and recall: distances of all to all
     headline = timing(compared, samples, device, least=max(8, samples // 16), power=2).seconds
-    return Found({"variant": variant, "headline": headline}, share=share)
+    return Cost({"variant": variant, "headline": headline}, share=one.share)
 
 
 # ------------------------------------------------------------------------------------------------- processes
 
 
-def start(s: Settings, device: torch.device) -> Found:
-    """A process that only does what a job does before its work: its time, and its memory where Linux says."""
+def start(s: Settings, device: torch.device) -> Cost:
+    """A process that does what a job does before its work (see `start`), and its memory."""
     begun = time.perf_counter()
-    command = [sys.executable, "-c", s["code"] + TELL_MEMORY]
-    done = subprocess.run(command, capture_output=True, text=True)
-    seconds = time.perf_counter() - begun
-    if done.returncode:
-        raise RuntimeError(f"this failed: {s['code']}\n{done.stderr}")
-    peak = re.search(r"VmHWM:\s+(\d+) kB", done.stdout)
-    return Found({"start": seconds}, 1024 * int(peak[1]) if peak else None)
+    command = [sys.executable, "-m", "get.costs.start", s["process"]]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return Cost({"start": time.perf_counter() - begun}, int(done.stdout) or None)
 
 
-PARTS: dict[str, Callable[[Settings, torch.device], Found]] = {
+UNITS: dict[str, Callable[[Settings, torch.device], Cost]] = {
     function.__name__: function
     for function in (
         student_step,
         teacher_step,
         classifier_step,
+        weights,
         teacher_evaluation,
         sampling,
         features,
@@ -311,44 +300,42 @@ PARTS: dict[str, Callable[[Settings, torch.device], Found]] = {
 }
 
 
-def calibrate(measures: Iterable[Measure], kinds: Settings, cores: int) -> dict[Measure, Found | None]:
-    """Measure everything; None for what this device has too little memory for.
+def measure_units(units: Iterable[Unit], experiment: Experiment, cores: int) -> dict[Unit, Cost | None]:
+    """Measure each unit once; None for what this device has too little memory for.
 
     As many are measured at a time as jobs of the workflow would run on so many cores, for they slow each
     other down; where they use a GPU, one.
 
-    Args:
-        measures: what.
-        kinds: `jobs` of the config, with the 'device' of each.
-        cores: of the machine.
-
     Raises:
         UserError: a device is not there, or a process was killed.
     """
-    wanted = list(measures)
-    threads = {kind: min(job["threads"], cores) for kind, job in kinds.items()}
-    used = {measure.kind for measure in wanted}
-    gpu = torch.cuda.is_available() and any(kinds[kind]["device"] != "cpu" for kind in used)
-    workers = 1 if gpu else max(1, cores // max(threads[kind] for kind in used))
-    progress, found = Progress("measured", len(wanted)), {}
+    wanted = list(dict.fromkeys(units))
+    threads = {unit.kind: min(experiment.job(unit.kind).threads, cores) for unit in wanted}
+    on_gpu = torch.cuda.is_available() and any(experiment.device(kind) != "cpu" for kind in threads)
+    workers = 1 if on_gpu else max(1, cores // max(threads.values()))
+    progress, costs = Progress("measured", len(wanted)), {}
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        tasks = {m: pool.submit(_found, m, threads[m.kind], kinds[m.kind]["device"]) for m in wanted}
-        for measure, task in tasks.items():
+        tasks = {
+            unit: pool.submit(measured, unit, threads[unit.kind], experiment.device(unit.kind))
+            for unit in wanted
+        }
+        for unit, task in tasks.items():
             try:
-                found[measure] = task.result()
+                costs[unit] = task.result()
             except BrokenProcessPool:
                 raise UserError(
                     "a process that measured was killed, perhaps for lack of memory; raise jobs.costs.mem_mb"
                 ) from None
-            progress.advance(note=measure.name)
+            progress.advance(note=unit.name)
     progress.close()
-    return found
+    return costs
 
 
-def _found(measure: Measure, threads: int, device: str) -> Found | None:
+def measured(unit: Unit, threads: int, device: str) -> Cost | None:
+    """Return the cost of a unit; None where memory does not suffice."""
     torch.set_num_threads(threads)
     try:
-        return PARTS[measure.name](json.loads(measure.settings), pick_device(device))
+        return UNITS[unit.name](json.loads(unit.settings), pick_device(device))
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
