@@ -1,8 +1,8 @@
 """What an experiment will take, before it starts: hours, memory and disk of its jobs, and of the whole.
 
 The numbers of jobs and the work of each follow from the config (`experiment.counts`). What a unit of work
-takes is measured on this machine (`units`). The whole is a sequence of stages, each as long as its work takes on
-all cores and GPUs, or as its longest chain of jobs.
+takes is measured on this machine (`units`). The whole is a sequence of stages, each as long as its work takes
+on all cores and GPUs, or as its longest chain of jobs.
 """
 
 import math
@@ -24,7 +24,7 @@ from get.storage.reading import read_json, reading
 
 STAGES = (  # rules whose jobs run side by side; all others, of the paper, come last
     ("costs",),
-    ("settings", "make_data", "import_inception", "train_classifier", "reference_statistics"),
+    ("settings", "download", "make_data", "import_inception", "train_classifier", "reference_statistics"),
     ("train_teacher", "import_teacher"),
     ("generate_pairs", "make_manifest"),
     ("train_student", "import_student"),
