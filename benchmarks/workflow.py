@@ -4,7 +4,7 @@
     python benchmarks/workflow.py --configfile tests/config.yaml          another one
 
 Runs the whole experiment in a temporary folder, and takes what each job took from Snakemake's own records.
-What starting costs is measured after it: for each script, a Python that only imports what the script imports.
+What starting costs is measured after it: a process that only imports what a job of the rule imports.
 All are seconds of one core; cores times wall time of the run is 100%. Also times `snakemake -n` of the
 paper's config.
 """
@@ -25,7 +25,7 @@ from common import Row, arguments, begin, finish, machine
 
 from get.costs.start import MODULES
 from get.costs.units import start
-from get.experiment.counts import KINDS
+from get.experiment.counts import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = ROOT / "workflow/config/cifar10.yaml"
@@ -33,8 +33,7 @@ PAPER = ROOT / "workflow/config/cifar10.yaml"
 
 def start_up(rule: str) -> float:
     """Return the seconds (least of three) in which Python starts and imports what a job of `rule` does."""
-    kind = KINDS.get(rule, "light")
-    process = rule if rule in MODULES else kind
+    process = rule if rule in MODULES else RULES[rule][0]
     return min(start({"process": process}, torch.device("cpu")).seconds["start"] for _ in range(3))
 
 

@@ -22,7 +22,7 @@ from get.costs.start import MODULES
 from get.costs.timing import timing
 from get.costs.units import UNITS, Cost
 from get.experiment import Experiment, load
-from get.experiment.counts import COSTS_CALLS, KINDS, Count, Unit, Work, counts, unit
+from get.experiment.counts import COSTS_CALLS, RULES, Count, Unit, Work, counts, unit
 from get.runtime.seeding import classes_of
 from get.sampling.files import new_samples
 from get.storage.atomic import write_json
@@ -116,7 +116,7 @@ def test_costs_call_each_as_often_as_planned() -> None:
 
 
 def test_every_kind_of_job_has_its_start_and_every_unit_its_function(tiny: Experiment) -> None:
-    assert {*KINDS.values(), "light", "settings"} == MODULES.keys()
+    assert {"settings", *(kind for kind, _ in RULES.values())} == MODULES.keys()
     assert {work.unit.name for count in counts(tiny) for work in count.work or ()} <= UNITS.keys()
 
 
@@ -177,15 +177,6 @@ def test_a_stage_takes_its_work_or_its_longest_chain() -> None:
 def test_memory_is_that_of_the_jobs_side_by_side() -> None:
     assert stage_memory([demand(Count("score", "a", jobs=3), 1)]) == 20
     assert stage_memory([demand(Count("score", "a"), 1)]) == 10
-
-
-def test_stages_follow_one_another(tiny: Experiment) -> None:
-    """All rules that compute have a stage of their own; only those of the paper are left for the end."""
-    *computing, paper = plan.stages([demand(count, 1) for count in counts(tiny)])
-    assert {each.count.rule for stage in computing for each in stage} >= KINDS.keys() - {"same_noise"}
-    assert {each.count.rule for each in paper} == {
-        "table", "figure", "figure4", "same_noise", "reproduction", "summary",
-    }  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------- measuring

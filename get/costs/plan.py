@@ -22,14 +22,6 @@ from get.runtime.log import log
 from get.storage.atomic import write_text
 from get.storage.reading import read_json, reading
 
-STAGES = (  # rules whose jobs run side by side; all others, of the paper, come last
-    ("costs",),
-    ("settings", "download", "make_data", "import_inception", "train_classifier", "reference_statistics"),
-    ("train_teacher", "import_teacher"),
-    ("generate_pairs", "make_manifest"),
-    ("train_student", "import_student"),
-    ("sample_student", "sample_teacher", "sample_baseline", "score"),
-)
 UNKNOWN = math.nan
 
 Costs = Mapping[Unit, Cost | None]
@@ -133,15 +125,6 @@ def job_seconds(count: Count, costs: Costs) -> float:
 # ------------------------------------------------------------------------------------------------- the whole
 
 
-def stages(demands: Sequence[Demand]) -> list[list[Demand]]:
-    """Return the jobs in stages that follow one another."""
-    found: list[list[Demand]] = [[] for _ in range(len(STAGES) + 1)]
-    for each in demands:
-        places = (number for number, rules in enumerate(STAGES) if each.count.rule in rules)
-        found[next(places, -1)].append(each)
-    return found
-
-
 def stage_seconds(stage: Sequence[Demand]) -> float:
     """Return the seconds of a stage: of its work, evenly shared out, or of its longest chain of jobs."""
     shared, chains = 0.0, defaultdict[str, float](float)
@@ -174,14 +157,16 @@ def plan_table(demands: Sequence[Demand]) -> pd.DataFrame:
         }
         for each in demands
     )
-    in_stages = stages(demands)
+    stages = defaultdict[str, list[Demand]](list)
+    for each in demands:
+        stages[each.count.stage].append(each)
     whole = {
         "rule": "all",
         "what": "wall time",
         "jobs": table["jobs"].sum(),
-        "hours": sum(map(stage_seconds, in_stages)) / 3600,
+        "hours": sum(map(stage_seconds, stages.values())) / 3600,
         "gpu_hours": table["gpu_hours"].sum(),
-        "memory_mb": max(map(stage_memory, in_stages)) / 1e6,
+        "memory_mb": max(map(stage_memory, stages.values())) / 1e6,
         "gpu_memory_mb": table["gpu_memory_mb"].max(),
         "disk_mb": table["disk_mb"].sum(),
     }

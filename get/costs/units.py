@@ -205,16 +205,15 @@ def sampling(s: Settings, device: torch.device) -> Cost:
 def features(s: Settings, device: torch.device) -> Cost:
     """Features of an image."""
     torch.manual_seed(0)
-    extractor, batch = s["extractor"], s["batch"]
+    model, batch = s["model"], s["batch"]
     images = np.random.default_rng(0).integers(0, 256, (batch, *s["shape"]), np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "weights")
-        if extractor["name"] == "inception":
-            write_random_inception(path)
-        else:
-            model = extractor["model"]
+        if model:
             write_weights(path, "classifier", Classifier(**model).state_dict(), {"model": model})
-        extract = Extractor(extractor["name"], path, str(device), batch)
+        else:
+            write_random_inception(path)
+        extract = Extractor("classifier" if model else "inception", path, str(device), batch)
         found = timing(lambda count: extract(images[:count], folder), batch, device)
     return Cost({"image": found.seconds / batch}, share=found.share)
 

@@ -1,16 +1,18 @@
 """How many jobs of each rule an experiment takes from nothing, and how much work each of them does.
 
-It follows from the config alone; tests/test_plan.py compares the numbers of jobs with Snakemake's. What a
-unit of work costs is measured by `get.costs.units`.
+It follows from the config alone; tests/test_plan.py compares the numbers of jobs with Snakemake's. What a unit
+of work costs is measured by `get.costs.units`.
 """
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from get.data import sets
 from get.experiment.checks import sources
+from get.experiment.config import Classifier
 from get.experiment.contents import FIGURES, TABLES, figures, grids, same_noise_figures
 from get.experiment.experiment import HELD_OUT_PART, Experiment
 from get.experiment.settings import DECISIVE, sampling_settings
@@ -18,16 +20,30 @@ from get.storage.hashing import canonical_json
 
 Settings = dict[str, Any]
 
-KINDS = {  # the kind of job of each rule; all others are light
-    "costs": "costs",
-    "generate_pairs": "pairs",
-    "reference_statistics": "score",
-    "same_noise": "sample",
-    "sample_student": "sample",
-    "score": "score",
-    "train_classifier": "classifier",
-    "train_student": "student",
-    "train_teacher": "teacher",
+RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage run side by side
+    "costs": ("costs", "costs"),
+    "settings": ("light", "data"),
+    "download": ("light", "data"),
+    "make_data": ("light", "data"),
+    "import_inception": ("light", "data"),
+    "train_classifier": ("classifier", "data"),
+    "reference_statistics": ("score", "data"),
+    "import_teacher": ("light", "teachers"),
+    "train_teacher": ("teacher", "teachers"),
+    "generate_pairs": ("pairs", "pairs"),
+    "make_manifest": ("light", "pairs"),
+    "import_student": ("light", "students"),
+    "train_student": ("student", "students"),
+    "sample_student": ("sample", "samples"),
+    "sample_teacher": ("light", "samples"),
+    "sample_baseline": ("light", "samples"),
+    "score": ("score", "samples"),
+    "table": ("light", "paper"),
+    "figure": ("light", "paper"),
+    "figure4": ("light", "paper"),
+    "same_noise": ("sample", "paper"),
+    "reproduction": ("light", "paper"),
+    "summary": ("light", "paper"),
 }
 INCEPTION = (2048, 1008)  # its features and its logits
 PUBLISHED = {  # EDM's networks for CIFAR-10, which are imported (Karras et al. 2022)
@@ -40,7 +56,7 @@ PUBLISHED = {  # EDM's networks for CIFAR-10, which are imported (Karras et al. 
     "augment_dim": 9,
 }
 COSTS_CALLS = 7  # of each step and batch whose costs are measured, with those that warm up (`costs.measure`)
-CHECKPOINTED = 1.2  # steps that one in O(1) memory costs: most of its forward pass, a third, comes again
+CHECKPOINTED = 1.2  # plain steps that one in O(1) memory costs: most of its forward pass comes twice
 
 
 class Unit(NamedTuple):
@@ -52,7 +68,7 @@ class Unit(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Work on one unit: how many of each of the seconds ('step', 'image', ...) that its timing gives."""
+    """How many of each of the seconds ('step', 'image', ...) that the timing of a unit gives."""
 
     unit: Unit
     amounts: Mapping[str, float]
@@ -63,8 +79,7 @@ class Count:
     """Alike jobs.
 
     Attributes:
-        rule: of the workflow; what: the row of the plan.
-        jobs: how many.
+        rule: of the workflow; what: the row of the plan; jobs: how many.
         work: of each job, after its start; None if it is not known.
         disk: bytes that each job leaves, beside the weights of models.
         chain: rows of one chain run one after the other.
@@ -80,27 +95,26 @@ class Count:
     @property
     def kind(self) -> str:
         """The kind of job, of `jobs` in the config."""
-        return KINDS.get(self.rule, "light")
+        return RULES[self.rule][0]
+
+    @property
+    def stage(self) -> str:
+        """The stage of the workflow."""
+        return RULES[self.rule][1]
 
 
 def counts(experiment: Experiment, gpus: int = 0) -> list[Count]:
-    """Return all jobs of an experiment, in the order of the stages.
+    """Return all jobs of an experiment of which nothing is made yet, in the order of `RULES`.
 
-    Args:
-        experiment: of which nothing is made yet.
-        gpus: how many there are; a training that asks for several shares its batch among them.
+    A training that asks for several GPUs shares its batch among as many as there are, at most `gpus`.
     """
-    return [
-        *light_counts(experiment),
-        *data_counts(experiment),
-        *teacher_counts(experiment, gpus),
-        *pair_counts(experiment),
-        *student_counts(experiment, gpus),
-        *sample_counts(experiment),
-        *score_counts(experiment),
-        costs_count(experiment),
-        *paper_counts(experiment),
-    ]
+    found = [costs_count(experiment), *data_counts(experiment), *paper_counts(experiment)]
+    found += teacher_counts(experiment, gpus)
+    found += student_counts(experiment, gpus)
+    found += [score_count(experiment, f"teacher {name}") for name in experiment.used_pairs]
+    found += [score_count(experiment, kind) for kind in ("real", "noise")]  # real ones may be fewer
+    order = list(RULES)
+    return sorted(found, key=lambda count: order.index(count.rule))
 
 
 def unit(name: str, kind: str, **settings: Any) -> Unit:
@@ -113,86 +127,99 @@ def training(step: Unit, steps: int) -> tuple[Work, ...]:
     return (Work(step, {"step": steps, "first": 1}),)
 
 
-def processes(experiment: Experiment, kind: str, gpus: int) -> int:
-    """Return how many processes share the batch of a training."""
-    return max(1, min(experiment.job(kind).gpu, gpus))
+# -------------------------------------------------------------------------- settings, data, features, paper
 
 
-# ------------------------------------------------------------------------- settings, files from outside, data
-
-
-def light_counts(experiment: Experiment) -> Iterator[Count]:
-    """Yield settings files and downloads."""
-    milestones = sum(len(student.milestones) for student in experiment.students.values())
+def data_counts(experiment: Experiment) -> Iterator[Count]:
+    """Yield settings files, downloads, the real images and baselines, and their features."""
+    config, students = experiment.config, experiment.students.values()
     shown = len(TABLES) + len(figures(experiment)) + 2  # reproduction and summary
-    common = 2  # scoring and costs
-    yield Count("settings", "all", len(experiment.students) + milestones + shown + common)
-    unused = {
-        f"teachers.{name}.source" for name in experiment.teachers.keys() - set(used_teachers(experiment))
-    }
-    wanted = [source for key, source in sources(experiment.config).items() if key not in unused]
+    milestones = sum(len(student.milestones) for student in students)
+    yield Count("settings", "all", len(students) + milestones + shown + 2)  # scoring and costs
+    unused = {f"teachers.{name}.source" for name in experiment.teachers if name not in used(experiment)}
+    wanted = [source for key, source in sources(config).items() if key not in unused]
     for url in dict.fromkeys(source.url for source in wanted if not source.path):
         yield Count("download", str(url), work=None)
+    train, test = real_images(experiment)
+    label, pixels = 8, math.prod(config.data.shape)
+    yield Count("make_data", config.data.name, disk=(train + test) * (pixels + label + 1))  # and the split
+    for kind, number in (("real", test), ("noise", config.evaluation.samples)):
+        yield Count("sample_baseline", kind, disk=number * (pixels + label))
+    if classifier := classifier_of(experiment):
+        settings = classifier.settings()
+        steps = settings.pop("steps")
+        step = unit(
+            "classifier_step",
+            "classifier",
+            **settings | {"model": settings["model"] | experiment.shape()},
+        )
+        yield Count("train_classifier", "classifier", work=training(step, steps))
+    else:
+        yield Count("import_inception", "inception")
+    work = (Work(extraction(experiment), {"image": train + test}),)
+    width, _ = widths(experiment)
+    disk = 4 * (train + test) * width + 2 * 8 * width * (width + 1)  # features, means and covariances
+    yield Count("reference_statistics", "both splits", work=work, disk=disk)
 
 
-def image_numbers(experiment: Experiment) -> tuple[int, int]:
+def real_images(experiment: Experiment) -> tuple[int, int]:
     """Return how many real images there are to train and to test."""
-    data = experiment.config.data
-    images = sets.describe(data.name).images
+    images = sets.describe(experiment.config.data.name).images
     if isinstance(images, tuple):
         return images
-    test = math.ceil(images * data.test_fraction)
+    test = math.ceil(images * experiment.config.data.test_fraction)
     return images - test, test
 
 
-def pixels(experiment: Experiment) -> int:
-    """Return the numbers in an image."""
-    return math.prod(experiment.config.data.shape)
-
-
-def extraction(experiment: Experiment) -> Unit:
-    """Return the unit of features of an image."""
-    classifier, data = experiment.config.features.classifier, experiment.config.data
-    extractor: Settings = {"name": experiment.config.features.extractor}
-    if extractor["name"] == "classifier" and classifier:
-        extractor["model"] = classifier.model.settings() | experiment.shape()
-    batch = experiment.config.evaluation.batch
-    return unit("features", "score", extractor=extractor, batch=batch, shape=data.shape)
+def classifier_of(experiment: Experiment) -> Classifier | None:
+    """Return the classifier whose features are compared, if no other network's are."""
+    features = experiment.config.features
+    return features.classifier if features.extractor == "classifier" else None
 
 
 def widths(experiment: Experiment) -> tuple[int, int]:
     """Return the numbers of penultimate features and of logits."""
-    features = experiment.config.features
-    if features.extractor == "classifier" and features.classifier:
-        return features.classifier.model.features, experiment.config.data.classes
-    return INCEPTION
+    classifier = classifier_of(experiment)
+    return (classifier.model.features, experiment.config.data.classes) if classifier else INCEPTION
 
 
-def data_counts(experiment: Experiment) -> Iterator[Count]:
-    """Yield the real images, the network whose features are compared, and the features."""
-    features, images = experiment.config.features, sum(image_numbers(experiment))
-    yield Count("make_data", experiment.config.data.name, disk=images * (pixels(experiment) + 9))
-    if features.extractor == "classifier" and features.classifier:
-        settings = features.classifier.settings()
-        steps = settings.pop("steps")
-        settings["model"] |= experiment.shape()
-        yield Count(
-            "train_classifier",
-            "classifier",
-            work=training(unit("classifier_step", "classifier", **settings), steps),
-        )
-    else:
-        yield Count("import_inception", "inception")
-    width, _ = widths(experiment)
-    disk = 4 * images * width + 2 * 8 * width * (width + 1)  # features, means and covariances
-    work = (Work(extraction(experiment), {"image": images}),)
-    yield Count("reference_statistics", "both splits", work=work, disk=disk)
+def extraction(experiment: Experiment) -> Unit:
+    """Return the unit of features of an image."""
+    config, classifier = experiment.config, classifier_of(experiment)
+    model = classifier.model.settings() | experiment.shape() if classifier else None
+    return unit("features", "score", model=model, batch=config.evaluation.batch, shape=config.data.shape)
 
 
-# ----------------------------------------------------------------------------------------- teachers and pairs
+def score_count(experiment: Experiment, what: str, jobs: int = 1, variants: int = 1) -> Count:
+    """Return the scores of samples of so many variants."""
+    evaluation, (train, _) = experiment.config.evaluation, real_images(experiment)
+    scoring = unit(
+        "scoring",
+        "score",
+        shape=experiment.config.data.shape,
+        options=evaluation.scoring.settings(),
+        samples=evaluation.samples,
+        train=train,
+        widths=widths(experiment),
+    )
+    features = Work(extraction(experiment), {"image": variants * evaluation.samples})
+    return Count("score", what, jobs, (features, Work(scoring, {"variant": variants, "headline": 1})))
 
 
-def used_teachers(experiment: Experiment) -> list[str]:
+def paper_counts(experiment: Experiment) -> Iterator[Count]:
+    """Yield tables, figures, claims and the overview."""
+    shown = {"table": TABLES, "figure": FIGURES, "figure4": grids(experiment)}
+    shown |= {"same_noise": same_noise_figures(experiment)}
+    shown |= {name: [name] for name in ("reproduction", "summary")}
+    for rule, names in shown.items():
+        for name in names:
+            yield Count(rule, name)
+
+
+# ------------------------------------------------------------------------------------- teachers and pairs
+
+
+def used(experiment: Experiment) -> list[str]:
     """Return the teachers from whose pairs any student learns."""
     return list(dict.fromkeys(experiment.pairs[name].teacher for name in experiment.used_pairs))
 
@@ -205,39 +232,34 @@ def teacher_description(experiment: Experiment, name: str) -> Settings:
 
 
 def teacher_counts(experiment: Experiment, gpus: int) -> Iterator[Count]:
-    """Yield the teachers, trained or imported."""
-    for name in used_teachers(experiment):
+    """Yield the teachers, trained or imported, and their pairs and samples."""
+    for name in used(experiment):
         teacher, model = experiment.teachers[name], teacher_description(experiment, name)
-        if teacher.steps is None or teacher.training is None:
-            weights = unit("weights", "light", of="teacher", model=model)
-            yield Count("import_teacher", name, work=(Work(weights, {}),))
+        if teacher.steps is None:
+            weights = Work(unit("weights", "light", of="teacher", model=model), {})
+            yield Count("import_teacher", name, work=(weights,))
             continue
-        step = unit(
-            "teacher_step",
-            "teacher",
-            model=model,
-            noise_levels=teacher.noise_levels.settings(),
-            training=teacher.training.settings(),
-            processes=processes(experiment, "teacher", gpus),
-        )
+        given = {
+            key: value for key, value in teacher.settings().items() if key in ("training", "noise_levels")
+        }
+        share = max(1, min(experiment.job("teacher").gpu, gpus))
+        step = unit("teacher_step", "teacher", model=model, processes=share, **given)
         yield Count("train_teacher", name, work=training(step, teacher.steps))
-
-
-def pair_counts(experiment: Experiment) -> Iterator[Count]:
-    """Yield the shards of pairs, and their manifests."""
+    label, pixels = 8, math.prod(experiment.config.data.shape)
     for name in experiment.used_pairs:
         pairs = experiment.pairs[name]
-        model = teacher_description(experiment, pairs.teacher)
+        model, batch = teacher_description(experiment, pairs.teacher), pairs.sampler.batch
         evaluation = unit("teacher_evaluation", "pairs", model=model, sampler=pairs.sampler.settings())
-        for part, count, jobs in (("train", pairs.count, pairs.shards), (HELD_OUT_PART, pairs.held_out, 1)):
-            batches = math.ceil(count / pairs.sampler.batch)  # whole ones, of which the last may be cut
-            work = (Work(evaluation, {"batch": batches / jobs * experiment.evaluations(name)}),)
-            disk = count / jobs * (2 * 2 * pixels(experiment) + 8)  # noise and image in float16, the label
-            yield Count("generate_pairs", f"{name}, {part}", jobs, work, disk)
+        for part, number, jobs in (("train", pairs.count, pairs.shards), (HELD_OUT_PART, pairs.held_out, 1)):
+            batches = math.ceil(number / batch) / jobs  # whole ones, of which the last may be cut
+            work = Work(evaluation, {"batch": batches * experiment.evaluations(name)})
+            disk = number / jobs * (2 * 2 * pixels + label)  # noise and image in float16
+            yield Count("generate_pairs", f"{name}, {part}", jobs, (work,), disk)
         yield Count("make_manifest", name)
+        yield Count("sample_teacher", name, disk=experiment.config.evaluation.samples * (pixels + label))
 
 
-# ---------------------------------------------------------------------------------- students, samples, scores
+# --------------------------------------------------------------------------------------- students and costs
 
 
 def student_description(experiment: Experiment, name: str) -> Settings:
@@ -246,7 +268,7 @@ def student_description(experiment: Experiment, name: str) -> Settings:
     return student.model.settings() | experiment.shape(experiment.teacher_of(student).conditional)
 
 
-def student_step(experiment: Experiment, name: str, processes: int, **change: Any) -> Unit:
+def distillation(experiment: Experiment, name: str, processes: int, **change: Any) -> Unit:
     """Return the unit of a step of distillation, its training changed as said."""
     given = experiment.students[name].training.settings() | change
     decisive = {key: given[key] for key in (*DECISIVE, "checkpointing", "implicit") if key in given}
@@ -254,18 +276,34 @@ def student_step(experiment: Experiment, name: str, processes: int, **change: An
     return unit("student_step", "student", model=model, training=decisive, processes=processes)
 
 
+def sampling(experiment: Experiment, name: str) -> Unit:
+    """Return the unit of sampling a student."""
+    evaluation, model = experiment.config.evaluation, student_description(experiment, name)
+    most = max([1, model.get("iterations", 1), *evaluation.iterations])
+    return unit(
+        "sampling", "sample", model=model, most=most, batch=evaluation.batch, precision=evaluation.precision
+    )
+
+
 def student_counts(experiment: Experiment, gpus: int) -> Iterator[Count]:
-    """Yield the milestones of students; those of one run form a chain."""
+    """Yield the milestones of students, their samples and scores; milestones of a run form a chain."""
+    samples, label, pixels = experiment.config.evaluation.samples, 8, math.prod(experiment.config.data.shape)
+    share = max(1, min(experiment.job("student").gpu, gpus))
     for name, student in experiment.students.items():
-        step = student_step(experiment, name, processes(experiment, "student", gpus))
-        weights = unit("weights", "light", of="student", model=student_description(experiment, name))
-        seeds = len(student.seeds)
-        for before, stop in zip([0, *student.milestones], student.milestones, strict=False):
-            what = f"{name}, step {stop}"
+        step, model = distillation(experiment, name, share), student_description(experiment, name)
+        weights = Work(unit("weights", "light", of="student", model=model), {})
+        images = samples + experiment.pairs[student.pairs].held_out
+        for before, stop in pairwise([0, *student.milestones]):
+            what, seeds = f"{name}, step {stop}", len(student.seeds)
             if student.source:
-                yield Count("import_student", what, seeds, (Work(weights, {}),))
+                yield Count("import_student", what, seeds, (weights,))
             else:
                 yield Count("train_student", what, seeds, training(step, stop - before), chain=name)
+            iterations = variants(experiment, name, stop)
+            work = Work(sampling(experiment, name), {"image": images, "iteration": images * max(iterations)})
+            disk = samples * (len(iterations) * pixels + label)
+            yield Count("sample_student", what, seeds, (work,), disk)
+            yield score_count(experiment, what, seeds, len(iterations))
 
 
 def variants(experiment: Experiment, name: str, step: int) -> list[int]:
@@ -274,94 +312,19 @@ def variants(experiment: Experiment, name: str, step: int) -> list[int]:
     if trained is None:
         return [0]
     others = sampling_settings(experiment, name, str(step))["iterations"]
-    return [trained, trained, *(count for count in others if count != trained)]
-
-
-def sampling(experiment: Experiment, name: str) -> Unit:
-    """Return the unit of sampling a student."""
-    evaluation, model = experiment.config.evaluation, student_description(experiment, name)
-    most = max([1, model.get("iterations", 1), *evaluation.iterations])
-    given: Settings = {"batch": evaluation.batch, "precision": evaluation.precision}
-    return unit("sampling", "sample", model=model, most=most, **given)
-
-
-def milestones(experiment: Experiment) -> Iterator[tuple[str, int, int]]:
-    """Yield name, step and number of seeds of all milestones of students."""
-    for name, student in experiment.students.items():
-        for step in student.milestones:
-            yield name, step, len(student.seeds)
-
-
-def sample_counts(experiment: Experiment) -> Iterator[Count]:
-    """Yield the samples of students, teachers and baselines."""
-    samples = experiment.config.evaluation.samples
-    label, image = 8, pixels(experiment)
-    for name, step, seeds in milestones(experiment):
-        iterations = variants(experiment, name, step)
-        images = samples + experiment.pairs[experiment.students[name].pairs].held_out
-        amounts = {"image": images, "iteration": images * max(iterations)}
-        disk = samples * (len(iterations) * image + label)
-        work = (Work(sampling(experiment, name), amounts),)
-        yield Count("sample_student", f"{name}, step {step}", seeds, work, disk)
-    for name in experiment.used_pairs:
-        yield Count("sample_teacher", name, disk=samples * (image + label))
-    _, test = image_numbers(experiment)
-    for kind, count in (("real", test), ("noise", samples)):
-        yield Count("sample_baseline", kind, disk=count * (image + label))
-
-
-def score_counts(experiment: Experiment) -> Iterator[Count]:
-    """Yield the scores of all samples; the real images may be fewer, and count as many as the others."""
-    evaluation, (train, _) = experiment.config.evaluation, image_numbers(experiment)
-    scoring = unit(
-        "scoring",
-        "score",
-        shape=experiment.config.data.shape,
-        options=evaluation.scoring.settings(),
-        samples=evaluation.samples,
-        train=train,
-        widths=widths(experiment),
-    )
-    rows = [
-        (f"{name}, step {step}", seeds, len(variants(experiment, name, step)))
-        for name, step, seeds in milestones(experiment)
-    ]
-    rows += [(f"teacher {name}", 1, 1) for name in experiment.used_pairs]
-    rows += [(kind, 1, 1) for kind in ("real", "noise")]
-    for what, jobs, number in rows:
-        features = Work(extraction(experiment), {"image": number * evaluation.samples})
-        yield Count("score", what, jobs, (features, Work(scoring, {"variant": number, "headline": 1})))
-
-
-# ------------------------------------------------------------------------------------------- costs, the paper
+    return [trained, trained, *(number for number in others if number != trained)]
 
 
 def costs_count(experiment: Experiment) -> Count:
     """Return the measuring of costs; what students share is measured once."""
-    work: dict[Unit, Work] = {}
-    batch, others = experiment.config.evaluation.batch, experiment.config.evaluation.iterations
+    evaluation = experiment.config.evaluation
+    calls, work = COSTS_CALLS * evaluation.batch, dict[Unit, Mapping[str, float]]()
     for name, student in experiment.students.items():
         trained = student.model.iterations
         steps = 1 + CHECKPOINTED if trained else 1
-        step = student_step(experiment, name, 1, checkpointing=False)
-        work[step] = Work(step, {"step": COSTS_CALLS * steps, "profile": steps, "first": steps})
-        iterations = {trained, *others} if trained else {0}
-        calls = COSTS_CALLS * batch
-        drawn = sampling(experiment, name)
-        work[drawn] = Work(drawn, {"image": calls * len(iterations), "iteration": calls * sum(iterations)})
-    return Count("costs", "all students", work=tuple(work.values()))
-
-
-def paper_counts(experiment: Experiment) -> Iterator[Count]:
-    """Yield tables, figures, claims and the overview."""
-    shown = {
-        "table": TABLES,
-        "figure": FIGURES,
-        "figure4": grids(experiment),
-        "same_noise": same_noise_figures(experiment),
-        "reproduction": ["reproduction"],
-        "summary": ["summary"],
-    }
-    for rule, names in shown.items():
-        for name in names:
-            yield Count(rule, name)
+        step = distillation(experiment, name, 1, checkpointing=False)
+        work[step] = {"step": COSTS_CALLS * steps, "profile": steps, "first": steps}
+        iterations = {trained, *evaluation.iterations} if trained else {0}
+        amounts = {"image": calls * len(iterations), "iteration": calls * sum(iterations)}
+        work[sampling(experiment, name)] = amounts
+    return Count("costs", "all students", work=tuple(Work(*item) for item in work.items()))
