@@ -1,7 +1,7 @@
 """How many jobs of each rule an experiment takes from nothing, and how much work each of them does.
 
-It follows from the config alone; tests/test_plan.py compares the numbers of jobs with Snakemake's. What a unit
-of work costs is measured by `get.costs.units`.
+It follows from the config alone; tests/test_plan.py compares the numbers of jobs with Snakemake's. What one
+unit of work costs is measured by `get.costs.units`.
 """
 
 import math
