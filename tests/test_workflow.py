@@ -446,124 +446,23 @@ def test_more_shards_train_nothing(finished: Path, edit: Callable[..., Config]) 
 
 
 @pytest.mark.parametrize(
-    ("keys", "value", "message"),
+    ("text", "message"),
     [
-        (("students", "get", "training", "bacth"), 3, "bacth"),
-        (("students", "get", "model", "depht"), 3, "depht"),
-        (("evaluatoin",), {}, "evaluatoin"),
-        (("students", "get", "training", "lr"), -1.0, "config: students.get.training.lr: -1.0 is less than"),
         (
-            ("evaluation", "scoring", "splits"),
-            30,
-            "evaluation.scoring.splits is larger than evaluation.samples",
+            "students: {get: {training: {bacth: 3}}}",
+            "Error in the config: students.get.training.bacth: there is no such",
         ),
-        (("pairs", "conditional", "shards"), 5, "pairs.conditional.shards: there are only 4 batches"),
-        (
-            ("students", "get", "training", "lr"),
-            float("nan"),
-            "config: students.get.training.lr: .nan and .inf are no",
-        ),
-        (("data", "classes"), 9, "data.classes: digits has 10 classes"),
-        (("teachers", "conditional", "network", "channel_mult"), [1] * 5, "cannot be halved 4 times"),
-        (("teachers", "conditional", "network", "attention_resolutions"), [3], "3 is none of"),
-        (("results",), "a//b", "config: results: 'a//b' does not match"),
-        (("students", "get", "training", "lr"), "1e-4", "'1e-4' is not of type 'number' .YAML reads"),
-        (("evaluation", "samples"), 50, "evaluation.samples is larger than pairs.conditional.count"),
-        (("students", "get", "pairs"), "none", "students.get.pairs: no pairs 'none'"),
-        (("students", "get", "model", "heads"), 3, "students.get.model.heads must divide"),
-        (("students", "get", "model", "patch"), 3, "students.get.model.patch must divide the image size 8"),
-        (("students", "vit", "model", "conditioning"), "injection", "its teacher is unconditional"),
-        (("students", "get", "milestones"), [4, 2], "students.get.milestones must increase"),
-        (("students", "get", "headline"), 3, r"students.get.headline: 3 is none of its milestones .2, 4."),
-        (("paper", "table2"), [{"student": "x"}], r"paper.table2.0..student: no student 'x'"),
-        (
-            ("paper", "table2"),
-            [{"student": "get", "step": 3}],
-            r"table2.0..step: 3 is none of the milestones",
-        ),
-        (
-            ("paper", "table2"),
-            [{"student": "get", "published": "GET-Tinny"}],
-            "published: 'GET-Tinny' names 0 rows of the paper's table 2; there are GET-Base,",
-        ),
-        (("paper", "table4"), [{"student": "get"}, {"student": "vit"}], r"table4.0..student: get is no vit"),
-        (("paper", "figure4", "conditional"), "vit", "paper.figure4.conditional: vit is unconditional"),
-        (("pairs", "conditional", "teacher"), "x", "pairs.conditional.teacher: no teacher 'x'"),
-        (
-            ("students", "get", "training", "pairs"),
-            41,
-            "get.training.pairs is larger than pairs.conditional.count",
-        ),
-        (
-            ("students", "vit", "training", "implicit"),
-            True,
-            "vit.training.implicit: only a GET has a fixed point",
-        ),
-        (
-            ("students", "get", "training"),
-            {"batch": 16, "lr": 1.0e-3, "ema": 0.9, "implicit": True, "compile": True},
-            "get.training.compile goes with unrolled gradients",
-        ),
-        (("studies", "trained"), "vit", "studies.trained: vit must be a GET that is trained here"),
-        (("studies", "sampled"), ["x"], "studies.sampled: no student 'x'"),
-        (("studies", "pairs"), [60, 20], "studies.pairs must increase"),
-        (("studies", "lower_lr"), 1.0, "studies.lower_lr must be below"),
-        (("students", "get", "training", "loss_decay"), 0, "studies.trained: get must have all states"),
+        ("students: {get: {training: *gett}}", "Config file is not valid JSON or YAML"),
     ],
+    ids=["unknown-key", "undefined-anchor"],
 )
-def test_errors_name_the_key(
-    keys: tuple[str, ...], value: Any, message: str, edit: Callable[..., Config], tmp_path: Path
-) -> None:
-    done = snakemake(tmp_path, edit(value, *keys), "--dry-run")
+def test_errors_of_the_config_are_short(text: str, message: str, config: Config, tmp_path: Path) -> None:
+    """tests/test_experiment.py has all that can be wrong with a config."""
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({**config, "students": {}}).replace("students: {}", text))
+    done = snakemake(tmp_path, path, "--dry-run")
+    said = done.stdout + done.stderr
     assert done.returncode != 0
-    assert re.search(message, done.stdout + done.stderr, re.DOTALL), done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    assert len((done.stdout + done.stderr).splitlines()) < 10
-
-
-def test_the_cifar_config_is_its_own_yaml_plus_defaults(cifar_config: Config, tmp_path: Path) -> None:
-    """No key of the default experiment leaks in, and what the file says is what is loaded."""
-    dump = tmp_path / "Snakefile"
-    loaded = tmp_path / "loaded.json"
-    dump.write_text(
-        f"import json\ninclude: {str(ROOT / 'Snakefile')!r}\njson.dump(config, open({str(loaded)!r}, 'w'))\n"
-    )
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--snakefile", dump, "--cores", "1"]
-    command += ["--configfile", ROOT / "workflow/config/cifar10.yaml"]
-    subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    config = json.loads(loaded.read_text())
-
-    def assert_holds(found: Any, written: Any, where: str) -> None:
-        if isinstance(written, dict):
-            assert set(written) <= set(found), where
-            for key in written:
-                assert_holds(found[key], written[key], f"{where}.{key}")
-        else:
-            assert found == written, where
-
-    assert_holds(config, cifar_config, "config")
-    for part in ("students", "teachers", "pairs"):
-        assert set(config[part]) == set(cifar_config[part])
-    assert config["students"]["get-tiny"]["training"]["clip"] is None
-    assert config["students"]["get-tiny"]["training"]["loss_decay"] == 0.8
-
-
-def test_the_schema_describes_every_key() -> None:
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-
-    def undescribed(node: Any, where: str) -> list[str]:
-        if not isinstance(node, dict):
-            return []
-        found = []
-        for key, part in node.get("properties", {}).items():
-            known = isinstance(part, dict) and ("description" in part or "$ref" in part)
-            refined = where.endswith((".then", ".else", ".if"))  # a second look at a key described before
-            found += [] if known or refined else [f"{where}.{key}"]
-        for key in ("properties", "$defs"):
-            for name, part in node.get(key, {}).items():
-                found += undescribed(part, f"{where}.{name}")
-        for key in ("additionalProperties", "then", "else", "items"):
-            found += undescribed(node.get(key), f"{where}.{key}")
-        return found
-
-    assert undescribed(schema, "config") == []
+    assert re.search(message, said, re.DOTALL), said
+    assert "Traceback" not in said
+    assert len(said.splitlines()) < 10

@@ -65,8 +65,8 @@ def check_config(config: Config) -> None:
     check_paper(config)
     if config.studies:
         check_studies(config.studies, config)
-    for kind in type(config.jobs).model_fields:
-        check_job(getattr(config.jobs, kind), kind)
+    for kind, job in config.jobs.by_kind().items():
+        check_job(job, kind)
     samples, splits = config.evaluation.samples, config.evaluation.scoring.splits
     check(splits <= samples, "evaluation.scoring.splits is larger than evaluation.samples")
 

@@ -446,6 +446,10 @@ class Jobs(Keys):
     costs: Job = Job()
     """Measuring of costs; without a cluster it waits for all cores, to be alone."""
 
+    def by_kind(self) -> dict[str, Job]:
+        """Return what each kind of job asks for."""
+        return {kind: getattr(self, kind) for kind in type(self).model_fields}
+
 
 class Config(Keys):
     """Every key of an experiment's config; unknown keys are refused, keys with a default may be left out."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from get.data import sets
 from get.experiment.checks import check, sources
-from get.experiment.config import Config, Job, Pairs, Row, Source, Student, Teacher
+from get.experiment.config import Config, Pairs, Row, Source, Student, Teacher
 from get.experiment.derived import derived_pairs, derived_students
 from get.pairs.shards import HELD_OUT, shard_range
 from get.storage.hashing import fingerprint
@@ -20,6 +20,7 @@ class Experiment:
 
     Attributes:
         results: the folder of results.
+        jobs: what each kind of job asks for.
         students: those that are not disabled; with those of studies in `all_students`.
         pairs: sets of pairs, with those of studies.
         used_pairs: names of the sets that any student learns from.
@@ -28,6 +29,7 @@ class Experiment:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.results = os.path.normpath(config.results)
+        self.jobs = config.jobs.by_kind()
         self.teachers: dict[str, Teacher] = config.teachers
         self.students = {name: student for name, student in config.students.items() if not student.disabled}
         self.all_students = self.students | derived_students(config)
@@ -149,11 +151,6 @@ class Experiment:
         """Return where a file from outside lies: where the config says, or where it is downloaded to."""
         return source.path or f"{self.results}/inputs/{os.path.basename(source.url or '')}"
 
-    def job(self, kind: str) -> Job:
-        """Return what a kind of job asks for."""
-        found: Job = getattr(self.config.jobs, kind)
-        return found
-
     def device(self, kind: str) -> str:
         """Return where a job of this kind computes: without a GPU of its own, on the CPU."""
-        return self.config.device if self.job(kind).gpu else "cpu"
+        return self.config.device if self.jobs[kind].gpu else "cpu"

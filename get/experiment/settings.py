@@ -98,7 +98,7 @@ def costs_settings(experiment: Experiment) -> Settings:
             "iterations": evaluation.iterations,
             "precision": evaluation.precision,
         },
-        "threads": experiment.job("student").threads,
+        "threads": experiment.jobs["student"].threads,
         "device": experiment.device("costs"),
     }
 

@@ -38,38 +38,34 @@ wildcard_constraints:
 # ----------------------------------------------------------------------------------------- resources and devices
 
 
-def asks(kind):
-    """What a job of this kind asks for, as resources."""
-    job = experiment.job(kind)
-    asked = {"mem_mb": job.mem_mb, "runtime": job.runtime, "gpu": job.gpu}
+def resources_of(kind):
+    """The resources that a job of this kind asks for."""
+    job = experiment.jobs[kind]
+    found = {"mem_mb": job.mem_mb, "runtime": job.runtime, "gpu": job.gpu}
     if not job.gpu:  # a type that the SLURM profile sets for all jobs would ask for GPUs, none of them
-        asked["gpu_model"] = ""
+        found["gpu_model"] = ""
     if job.nodes > 1:  # `mpi`: the job itself starts its tasks, one on each node (see launcher)
-        asked |= {"nodes": job.nodes, "tasks": job.nodes, "mpi": "srun"}
+        found |= {"nodes": job.nodes, "tasks": job.nodes, "mpi": "srun"}
     if job.nodes > 1 and job.gpu:  # by `gpu` alone SLURM may give one node more than another
-        asked |= {"gres": f"gpu:{job.gpu // job.nodes}", "tasks_per_gpu": 0}
-    return asked
+        found |= {"gres": f"gpu:{job.gpu // job.nodes}", "tasks_per_gpu": 0}
+    return found
 
 
 def threads_of(kind):
-    """How many threads a job of this kind asks for."""
-    return experiment.job(kind).threads
+    """The threads that a job of this kind asks for."""
+    return experiment.jobs[kind].threads
 
 
-def cores_here(wildcards):
+def all_cores(wildcards):
     """All cores that Snakemake has; where SLURM has them (and `workflow.cores` fails), what the config says."""
     on_slurm = workflow.remote_exec or workflow._cores is None
     return threads_of("costs") if on_slurm else workflow._cores
 
 
-def gpus_here():
+def gpu_count():
     """How many GPUs Snakemake shares among the jobs; where it counts none, as many as one job asks for."""
     gpus = workflow.global_resources.get("gpu")
-    return (
-        gpus.value
-        if gpus
-        else max(experiment.job(kind).gpu for kind in type(experiment.config.jobs).model_fields)
-    )
+    return gpus.value if gpus else max(job.gpu for job in experiment.jobs.values())
 
 
 def device_of(kind):
@@ -101,11 +97,11 @@ def launcher(wildcards, input, threads, resources):
 
 def check_arrays():
     """Refuse array jobs where the SLURM executor would lose some or mistake their states (docs/cluster.md)."""
-    settings = workflow.executor_settings
-    if not getattr(settings, "array_jobs", None):
+    slurm = workflow.executor_settings
+    if not getattr(slurm, "array_jobs", None):
         return
     at_once = workflow.resource_settings.nodes, workflow.scheduling_settings.max_jobs_per_timespan.max_jobs
-    if min(at_once) < 10_000 or settings.status_command != "squeue":
+    if min(at_once) < 10_000 or slurm.status_command != "squeue":
         raise WorkflowError(
             "--slurm-array-jobs also needs --jobs 10000 --slurm-status-command squeue, and max-jobs-per-timespan as"
             " profiles/slurm has it"

@@ -13,7 +13,7 @@ rule download:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
         url=lambda wildcards: experiment.downloads[wildcards.file].url,
         sha256=checksum(lambda wildcards: experiment.downloads[wildcards.file]),
@@ -32,7 +32,7 @@ rule make_data:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
         name=images.name,
         given=experiment.data_arguments,
@@ -57,7 +57,7 @@ if features.extractor == "classifier":
             "../../envs/get.yaml"
         threads: threads_of("classifier")
         resources:
-            **asks("classifier"),
+            **resources_of("classifier"),
         params:
             settings=in_order(features.classifier.settings()),
             seed=experiment.config.seed,
@@ -79,7 +79,7 @@ if features.extractor == "inception":
             "../../envs/get.yaml"
         threads: threads_of("light")
         resources:
-            **asks("light"),
+            **resources_of("light"),
         params:
             origin=origin(features.source),
             sha256=checksum(lambda wildcards: features.source),
@@ -104,7 +104,7 @@ rule reference_statistics:
         "../../envs/get.yaml"
     threads: threads_of("score")
     resources:
-        **asks("score"),
+        **resources_of("score"),
     params:
         extractor=features.extractor,
         batch=experiment.config.evaluation.batch,

@@ -23,7 +23,7 @@ rule sample_student:
         "../../envs/get.yaml"
     threads: threads_of("sample")
     resources:
-        **asks("sample"),
+        **resources_of("sample"),
     params:
         device=device_of("sample"),
     script:
@@ -42,7 +42,7 @@ rule sample_teacher:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
         samples=experiment.config.evaluation.samples,
         num_steps=lambda wildcards: experiment.pairs[wildcards.pairs].sampler.num_steps,
@@ -64,7 +64,7 @@ rule sample_baseline:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
         samples=experiment.config.evaluation.samples,
         seed=experiment.config.seed,
@@ -93,7 +93,7 @@ rule score:
         "../../envs/get.yaml"
     threads: threads_of("score")
     resources:
-        **asks("score"),
+        **resources_of("score"),
     params:
         extractor=experiment.config.features.extractor,
         batch=experiment.config.evaluation.batch,
@@ -116,8 +116,8 @@ rule costs:
     conda:
         "../../envs/get.yaml"
     # all cores of this machine, that nothing else runs meanwhile; it computes with those of training
-    threads: cores_here
+    threads: all_cores
     resources:
-        **asks("costs"),
+        **resources_of("costs"),
     script:
         "../scripts/costs.py"

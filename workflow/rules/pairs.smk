@@ -15,7 +15,7 @@ rule generate_pairs:
         "../../envs/get.yaml"
     threads: threads_of("pairs")
     resources:
-        **asks("pairs"),
+        **resources_of("pairs"),
     params:
         indices=lambda wildcards: bounds(experiment.part_indices(wildcards.pairs, wildcards.part)),
         sampler=lambda wildcards: in_order(experiment.pairs[wildcards.pairs].sampler.settings()),
@@ -42,7 +42,7 @@ rule make_manifest:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
         identity=lambda wildcards: experiment.pairs_identity(wildcards.pairs),
         shards=lambda wildcards: experiment.pairs[wildcards.pairs].shards,

@@ -24,7 +24,7 @@ rule table:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
         caption=lambda wildcards: contents.caption(experiment, f"table{wildcards.number}"),
     script:
@@ -52,7 +52,7 @@ rule figure:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
         caption=lambda wildcards, input: contents.caption(experiment, wildcards.figure),
     script:
@@ -79,7 +79,7 @@ rule figure4:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
         caption=lambda wildcards, input: contents.caption(experiment, wildcards.grid),
     script:
@@ -107,7 +107,7 @@ rule same_noise:
         "../../envs/get.yaml"
     threads: threads_of("sample")
     resources:
-        **asks("sample"),
+        **resources_of("sample"),
     params:
         caption=contents.caption(experiment, "same-noise"),
         device=device_of("sample"),
@@ -135,7 +135,7 @@ rule reproduction:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
         caption=contents.caption(experiment, "reproduction"),
     script:
@@ -176,7 +176,7 @@ rule summary:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
         costs_caption=contents.caption(experiment, "costs"),
     script:

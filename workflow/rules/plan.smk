@@ -17,12 +17,12 @@ rule plan:
     conda:
         "../../envs/get.yaml"
     # all cores of this machine, which it uses as the jobs will
-    threads: cores_here
+    threads: all_cores
     resources:
-        **asks("costs"),
+        **resources_of("costs"),
     params:
         cores=lambda wildcards, threads: threads,
-        gpus=gpus_here(),
+        gpus=gpu_count(),
         caption=contents.captions()["plan"],
     script:
         "../scripts/plan.py"

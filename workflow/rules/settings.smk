@@ -13,7 +13,7 @@ rule settings:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
         content=lambda wildcards: settings.settings_text(experiment, wildcards.settings),
     shell:

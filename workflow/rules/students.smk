@@ -27,7 +27,7 @@ rule train_student:
         "../../envs/get.yaml"
     threads: threads_of("student")
     resources:
-        **asks("student"),
+        **resources_of("student"),
     params:
         previous=lambda wildcards, input: (f"--previous {input.start}" if input.get("start") else ""),
         device=device_of("student"),
@@ -54,7 +54,7 @@ rule import_student:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
         shape=experiment.config.data.shape,
         classes=experiment.config.data.classes,

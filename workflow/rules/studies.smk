@@ -28,7 +28,7 @@ rule sample_study:
         "../../envs/get.yaml"
     threads: threads_of("sample")
     resources:
-        **asks("sample"),
+        **resources_of("sample"),
     params:
         device=device_of("sample"),
     script:
@@ -66,7 +66,7 @@ rule study:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
         title=lambda wildcards: contents.title(f"study-{wildcards.study}"),
         caption=lambda wildcards: contents.caption(experiment, f"study-{wildcards.study}"),

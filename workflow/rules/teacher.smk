@@ -18,7 +18,7 @@ rule train_teacher:
         "../../envs/get.yaml"
     threads: threads_of("teacher")
     resources:
-        **asks("teacher"),
+        **resources_of("teacher"),
     params:
         settings=lambda wildcards: canonical_json(experiment.teachers[wildcards.teacher].settings()),
         seed=experiment.config.seed,
@@ -42,7 +42,7 @@ rule import_teacher:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
-        **asks("light"),
+        **resources_of("light"),
     params:
         conditional=lambda wildcards: experiment.teachers[wildcards.teacher].conditional,
         shape=experiment.config.data.shape,

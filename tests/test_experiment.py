@@ -1,0 +1,264 @@
+"""The typed experiment: what a config may say, how errors name the key, what changes no fingerprint."""
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from conftest import ROOT
+
+from get.experiment import ConfigError, contents, load, studies
+from get.experiment.schema import schema_text
+from get.experiment.settings import settings_text
+
+Config = dict[str, Any]
+CONFIGS = ["config.yaml", "workflow/config/cifar10.yaml", "tests/config.yaml"]
+SCHEMA = ROOT / "workflow/schemas/config.schema.json"
+
+
+def read(path: str) -> Config:
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return json.loads(json.dumps(read("tests/config.yaml")))  # parts that YAML anchors share become separate
+
+
+@pytest.fixture
+def edit(config: Config) -> Callable[..., Config]:
+    """Return a copy of the config with the value at a path of keys replaced."""
+
+    def change(value: Any, *keys: str) -> Config:
+        edited = copy.deepcopy(config)
+        part = edited
+        for key in keys[:-1]:
+            part = part[key]
+        part[keys[-1]] = value
+        return edited
+
+    return change
+
+
+GET, GET_TRAINING = "students.get", "students.get.training"
+LEARNING = {"batch": 16, "lr": 1.0e-3, "ema": 0.9}
+WRONG: list[tuple[str, Any, str]] = [
+    # keys that there are not
+    (f"{GET_TRAINING}.bacth", 3, "students.get.training.bacth: there is no such key; was batch meant?"),
+    (f"{GET}.model.depht", 3, "students.get.model.depht: there is no such key; there are conditioning,"),
+    (f"{GET}.mileston", [1], "students.get.mileston: there is no such key; was milestones meant?"),
+    ("evaluatoin", {}, "evaluatoin: there is no such key; was evaluation meant?"),
+    (
+        "teachers.conditional.network.width",
+        3,
+        "teachers.conditional.network.width: there is no such key",
+    ),
+    (
+        "pairs.conditional.sampler.steps",
+        3,
+        "pairs.conditional.sampler.steps: there is no such key",
+    ),
+    ("jobs", {"train": {}}, "jobs.train: there is no such key; there are light, classifier, teacher,"),
+    ("evaluation.scoring.fid", 1, "evaluation.scoring.fid: there is no such key; there are splits,"),
+    (
+        f"{GET}.import",
+        {"ulr": "https://x.org/a.pth"},
+        "students.get.import.ulr: there is no such key",
+    ),
+    (f"{GET}.training", "*get", "students.get.training: keys and values should be where there is '*get'"),
+    # an anchor of a model where one of a training should be
+    (f"{GET}.training", {"family": "get", "patch": 2}, "students.get.training.family: there is no such key"),
+    ("students", ["get"], "students: keys and values should be where there is ['get']"),
+    ("students.a_b", {}, "students.a_b: 'a_b' does not match the pattern"),
+    # values that cannot be
+    (f"{GET_TRAINING}.lr", -1.0, "students.get.training.lr: it must be greater than 0; there is -1.0"),
+    (f"{GET_TRAINING}.lr", float("nan"), "students.get.training.lr: .nan and .inf are no numbers to"),
+    (
+        f"{GET_TRAINING}.lr",
+        "1e-4",
+        "lr: it must be a valid number; there is '1e-4' (YAML reads 1e-4 as",
+    ),
+    (f"{GET_TRAINING}.ema", 1, "students.get.training.ema: it must be less than 1; there is 1"),
+    (f"{GET_TRAINING}.batch", 16.5, "students.get.training.batch: it must be a valid integer; there is 16.5"),
+    (f"{GET_TRAINING}.compile", "yes", "students.get.training.compile: it must be a valid boolean; there is"),
+    (f"{GET_TRAINING}", {"batch": 16, "ema": 0.9}, "students.get.training.lr is missing"),
+    (
+        f"{GET}.milestones",
+        {"first": 2},
+        "students.get.milestones: it must be a valid list; there is {",
+    ),
+    (f"{GET}.milestones", [2, 2], "students.get.milestones: 2 comes twice; there is [2, 2]"),
+    (f"{GET}.milestones", [2, "4"], "students.get.milestones[1]: it must be a valid integer; there is '4'"),
+    (f"{GET}.seeds", [], "students.get.seeds: list should have at least 1 item"),
+    ("results", "a//b", "results: 'a//b' does not match"),
+    ("data.shape", [1, 8], "data.shape: list should have at least 3 items"),
+    ("paper.table4", [{"student": "vit"}], "paper.table4: list should have at least 2 items"),
+    ("paper.captions", {"table7": "x"}, "paper.captions.table7: 'table7' does not match"),
+    (
+        "features.extractor",
+        "vgg",
+        "features.extractor: it must be 'classifier' or 'inception'; there",
+    ),
+    # keys that do not agree
+    ("evaluation.scoring.splits", 30, "evaluation.scoring.splits is larger than evaluation.samples"),
+    ("pairs.conditional.shards", 5, "pairs.conditional.shards: there are only 4 batches"),
+    ("data.classes", 9, "data.classes: digits has 10 classes"),
+    ("data.name", "cifar11", "data.name: 'cifar11' must be one of cifar10, digits"),
+    ("teachers.conditional.network.channel_mult", [1] * 5, "cannot be halved 4 times"),
+    ("teachers.conditional.network.attention_resolutions", [3], "3 is none of"),
+    ("teachers.conditional.source", {"path": "x.pkl"}, "teachers.conditional.source.path: there is no x.pkl"),
+    (
+        "teachers.conditional",
+        {"conditional": True},
+        "teachers.conditional.network is missing: a teacher",
+    ),
+    ("features.source", {}, "features.source names no file: give it a url, or the path of a local copy"),
+    ("evaluation.samples", 50, "evaluation.samples is larger than pairs.conditional.count"),
+    (f"{GET}.pairs", "none", "students.get.pairs: no pairs 'none'"),
+    (f"{GET}.model.heads", 3, "students.get.model.heads must divide"),
+    (f"{GET}.model.patch", 3, "students.get.model.patch must divide the image size 8"),
+    ("students.vit.model.conditioning", "injection", "its teacher is unconditional"),
+    (f"{GET}.milestones", [4, 2], "students.get.milestones must increase"),
+    (f"{GET}.headline", 3, "students.get.headline: 3 is none of its milestones [2, 4]"),
+    ("paper.table2", [{"student": "x"}], "paper.table2[0].student: no student 'x'"),
+    ("paper.table2", [{"student": "get", "step": 3}], "table2[0].step: 3 is none of the milestones"),
+    (
+        "paper.table2",
+        [{"student": "get", "published": "GET-Tinny"}],
+        "published: 'GET-Tinny' names 0 rows of the paper's table 2; there are GET-Base,",
+    ),
+    ("paper.table4", [{"student": "get"}, {"student": "vit"}], "table4[0].student: get is no vit"),
+    ("paper.figure4.conditional", "vit", "paper.figure4.conditional: vit is unconditional"),
+    ("pairs.conditional.teacher", "x", "pairs.conditional.teacher: no teacher 'x'"),
+    (f"{GET_TRAINING}.pairs", 41, "get.training.pairs is larger than pairs.conditional.count"),
+    ("students.vit.training.implicit", True, "vit.training.implicit: only a GET has a fixed point"),
+    (
+        f"{GET_TRAINING}",
+        {**LEARNING, "implicit": True, "compile": True},
+        "get.training.compile goes with unrolled gradients",
+    ),
+    ("students.get-2-pairs", None, "students.get-2-pairs: `studies` makes one of that name; choose another"),
+    ("studies.trained", "vit", "studies.trained: vit must be a GET that is trained here"),
+    ("studies.sampled", ["x"], "studies.sampled: no student 'x'"),
+    ("studies.pairs", [60, 20], "studies.pairs must increase"),
+    ("studies.lower_lr", 1.0, "studies.lower_lr must be below"),
+    (f"{GET_TRAINING}.loss_decay", 0, "studies.trained: get must have all states"),
+    ("jobs", {"sample": {"nodes": 2}}, "jobs.sample.nodes must be 1: only training"),
+    (
+        "jobs",
+        {"student": {"nodes": 2, "gpu": 3}},
+        "jobs.student.gpu: 3 GPUs cannot be shared",
+    ),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), WRONG, ids=lambda part: str(part)[:40])
+def test_errors_name_the_key(key: str, value: Any, message: str, edit: Callable[..., Config]) -> None:
+    edited = edit(value, *key.split("."))
+    if value is None:
+        edited["students"]["get-2-pairs"] = edited["students"]["get"]
+        edited["studies"]["pairs"] = [2, 60]
+    with pytest.raises(ConfigError) as caught:
+        load(edited)
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", CONFIGS)
+def test_the_schema_takes_the_configs(path: str) -> None:
+    jsonschema.validate(json.loads(json.dumps(read(path))), json.loads(SCHEMA.read_text()))
+
+
+def test_the_schema_is_that_of_the_typed_config() -> None:
+    assert SCHEMA.read_text() == schema_text(), f"write it again: python -m get.experiment.schema {SCHEMA}"
+
+
+def test_the_schema_describes_every_key() -> None:
+    schema = json.loads(SCHEMA.read_text())
+    kinds = {"Config": schema, **schema["$defs"]}
+    properties = {f"{kind}.{key}": part for kind in kinds for key, part in kinds[kind]["properties"].items()}
+    assert len(properties) > 100
+    undescribed = [key for key, part in properties.items() if not part.keys() & {"description", "$ref"}]
+    assert undescribed == []
+
+
+@pytest.mark.parametrize("path", CONFIGS)
+def test_settings_hold_defaults_and_what_the_file_says(path: str) -> None:
+    written, loaded = read(path), load(read(path)).config.settings()
+
+    def assert_holds(found: Any, given: Any, where: str) -> None:
+        if isinstance(given, dict):
+            for key in given:
+                assert_holds(found[key], given[key], f"{where}.{key}")
+        elif isinstance(given, list) and given and isinstance(given[0], dict):
+            for position, part in enumerate(given):
+                assert_holds(found[position], part, f"{where}[{position}]")
+        else:
+            assert (found, type(found)) == (given, type(given)), where
+
+    assert_holds(loaded, written, "config")
+    for part in ("students", "teachers", "pairs"):
+        assert set(loaded[part]) == set(written[part])
+    training = next(iter(loaded["students"].values()))["training"]
+    assert training["weight_decay"] == 0.0
+    assert "implicit" not in training
+    assert load(loaded).config == load(written).config
+
+
+def test_the_fingerprints_are_those_of_version_0_1_0() -> None:
+    """Results of that version stay valid: the very texts of settings, and the names of pairs."""
+    paper, default = load(read("workflow/config/cifar10.yaml")), load(read("config.yaml"))
+    assert {name: default.pairs_identity(name) for name in default.config.pairs} == {
+        "conditional": "f2216eebedcdefce",
+        "unconditional": "0319c35a2ad585e5",
+    }
+    assert settings_text(default, "students/vit-16") == (
+        '{"model":{"conditioning":"injection","depth":3,"family":"vit","heads":1,"patch":2,"width":16},'
+        '"pairs":"f2216eebedcdefce","training":{"batch":64,"checkpointing":false,"clip":1.0,"compile":false,'
+        '"ema":0.999,"ema_warmup":true,"loss_decay":0.8,"lr":0.005,"precision":"float32","warmup":200,'
+        '"weight_decay":0.0}}'
+    )
+    assert settings_text(default, "sampling/get-16/500") == (
+        '{"batch":500,"iterations":[],"precision":"float32","samples":5000}'
+    )
+    assert paper.pairs_identity("unconditional") == "03fdde81b7d8cdf1"
+
+
+def test_the_order_of_keys_changes_no_fingerprint(config: Config) -> None:
+    turned = json.loads(json.dumps(config), object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+    ours, theirs = load(config), load(turned)
+    assert ours.pairs_identity("conditional") == theirs.pairs_identity("conditional")
+    for path in ("students/get", "scoring", "costs"):
+        assert settings_text(ours, path) == settings_text(theirs, path)
+
+
+@pytest.mark.parametrize("path", CONFIGS)
+def test_all_that_is_shown_has_caption_and_title(path: str) -> None:
+    experiment = load(read(path))
+    names = [
+        *contents.TABLES,
+        *contents.FIGURES,
+        *contents.FIGURE4,
+        *(f"study-{name}" for name in studies.Study),
+    ]
+    for name in names:
+        assert contents.caption(experiment, name)
+        assert contents.title(name)
+    for name in ("same-noise", "costs", "reproduction"):
+        assert contents.caption(experiment, name)
+
+
+def test_it_needs_neither_torch_nor_snakemake() -> None:
+    code = """
+import sys, yaml
+sys.modules["torch"] = sys.modules["snakemake"] = sys.modules["pandas"] = None
+from get.experiment import load
+load(yaml.safe_load(open("config.yaml")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
