@@ -23,8 +23,8 @@ from get.runtime.device import autocast
 from get.runtime.log import logging_to
 from get.storage.reading import read_json
 from get.student.models import Student, build
-from get.teacher.generation import Sampler, sample
-from get.teacher.samplers.heun import evaluations
+from get.teacher.generation import sample
+from get.teacher.samplers import Sampler, evaluations
 from get.teacher.training import load
 
 SAMPLES = 50_000  # what the paper scores
@@ -96,7 +96,7 @@ def teacher_flops(teacher: Denoiser) -> int:
     label = torch.zeros(1, dtype=torch.int64, device=device) if teacher.classes else None
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         teacher(x, sigma, label)
-    return counter.get_total_flops() * evaluations(HEUN["num_steps"])
+    return counter.get_total_flops() * evaluations(HEUN)
 
 
 if __name__ == "__main__":

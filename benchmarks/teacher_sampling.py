@@ -26,8 +26,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from get.networks.denoiser import Denoiser, build
 from get.runtime.log import logging_to
-from get.teacher.generation import Sampler, sample
-from get.teacher.samplers.heun import evaluations
+from get.teacher.generation import sample
+from get.teacher.samplers import Sampler, evaluations
 
 Sample = Callable[[Tensor, Tensor, int], Tensor]  # noise, label, steps -> images
 
@@ -75,7 +75,7 @@ def operations(teacher: Denoiser, steps: int) -> int:
     x, sigma = torch.randn(1, *teacher.shape, device=device), torch.ones(1, device=device)
     with FlopCounterMode(display=False) as counter:
         teacher(x, sigma, torch.zeros(1, dtype=torch.int64, device=device))
-    return counter.get_total_flops() * evaluations(steps)
+    return counter.get_total_flops() * evaluations({"num_steps": steps})
 
 
 def measure(args: argparse.Namespace, device: torch.device, limits: Row) -> list[Row]:
@@ -86,7 +86,7 @@ def measure(args: argparse.Namespace, device: torch.device, limits: Row) -> list
     calls: dict[str, Callable[[], Tensor]] = {}
     precision = {}
     for name in args.precisions:
-        sampler = Sampler(args.steps, **NOISE_RANGE, precision=name, batch=args.batch)
+        sampler = Sampler(num_steps=args.steps, **NOISE_RANGE, precision=name, batch=args.batch)
         calls[f"ours, {name}"] = partial(sample, teacher, noise, label, sampler, device)
         precision[f"ours, {name}"] = name
     for half in [False, True][: 1 + (device.type == "cuda")] if args.reference else []:

@@ -23,12 +23,12 @@ from common import Row, arguments, begin, finish, machine, spread, timed
 from torch import Tensor
 
 from get.costs.measure import operations, peak_memory
+from get.pairs.dataset import Batch
 from get.runtime.log import logging_to
 from get.storage.reading import read_json
 from get.student.checkpoint import to_published
-from get.student.losses import distillation_loss, supervised
 from get.student.models import Student, build
-from get.student.training import Distillation
+from get.student.objectives.pairs import Distillation, distillation_loss
 from get.training.loop import take_step
 from get.training.state import State
 
@@ -46,18 +46,8 @@ class Candidate:
     precision: str
 
 
-@dataclass
-class Batch:
-    """What every candidate is given: noise, image (B, C, H, W), label (B,)."""
-
-    noise: Tensor
-    image: Tensor
-    label: Tensor
-
-
 def ours(student: Student, batch: Batch, clip: float | None, **options: Any) -> Candidate:
     """Our step; `options` are precision, compile and checkpointing."""
-    checkpointing = options["checkpointing"]
     rest: dict[str, Any] = {"warmup": 0, "weight_decay": 0.0, "ema_warmup": False, "loss_decay": DECAY}
     settings = Distillation(batch=len(batch.noise), lr=LR, ema=EMA, clip=clip, **rest, **options)
     state = State(student.train(), settings, "")
@@ -66,8 +56,7 @@ def ours(student: Student, batch: Batch, clip: float | None, **options: Any) -> 
 
     def loss(forward: Any, step: int) -> Tensor:
         z = initial_state(student, len(batch.noise), step, batch.noise.device)
-        states = supervised(forward, batch.noise, batch.label, z, checkpointing)
-        last[:] = [distillation_loss(states, batch.image, DECAY)]
+        last[:] = [distillation_loss(forward, batch, z, settings)]
         return last[0]
 
     def step(number: int) -> Tensor:

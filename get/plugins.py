@@ -1,4 +1,4 @@
-"""What can be added as one module: families of students, data sets.
+"""Plug points: students, data sets, teachers' samplers and extractors, each one module in its folder.
 
 A module is known by lying in its folder, and by nothing else: a name, from a config or from the header of a
 file that may be forged, leads there or nowhere. What a module takes is the signature of its function or
@@ -7,8 +7,10 @@ class, read from the source, so that a config is checked without importing what 
 
 import ast
 import importlib
+import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,6 +40,8 @@ class Argument:
             return f"it must be of type {self.annotation}"
         if self.annotation == "int" and value < 1:
             return "it must be at least 1"
+        if self.annotation == "float" and not math.isfinite(value):
+            return "it must be finite"
         return None
 
 
@@ -69,17 +73,19 @@ def load(package: str, name: Any, key: str) -> ModuleType:
 @cache
 def constants(package: str, name: str) -> dict[str, Any]:
     """Return what a module of `package` assigns to names in capitals, where that is a literal or a name."""
-    found = {}
+    found: dict[str, Any] = {}
     for node in _source(package, name).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            if isinstance(node.value, ast.Name):
-                found[node.targets[0].id] = node.value.id
-            else:
-                try:
-                    found[node.targets[0].id] = ast.literal_eval(node.value)
-                except ValueError:  # computed: nothing that a config is checked against
-                    continue
-    return {key: value for key, value in found.items() if key.isupper()}
+        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+            continue
+        key = node.targets[0].id
+        if not key.isupper():
+            continue
+        if isinstance(node.value, ast.Name):
+            found[key] = node.value.id
+            continue
+        with suppress(ValueError):  # computed: nothing that a config is checked against
+            found[key] = ast.literal_eval(node.value)
+    return found
 
 
 @cache
@@ -99,10 +105,12 @@ def check_arguments(given: Mapping[str, Any], wanted: Mapping[str, Argument], ke
     for name in given.keys() - wanted.keys():
         raise UserError(f"{key}.{name}: there is no such key; there are {_listed(wanted)}")
     for name, argument in wanted.items():
+        if name not in given and argument.optional:
+            continue
         if name not in given:
-            if not argument.optional:
-                raise UserError(f"{key}.{name} is missing; it needs {_listed(wanted)}")
-        elif problem := argument.problem(given[name]):
+            raise UserError(f"{key}.{name} is missing; it needs {_listed(wanted)}")
+        problem = argument.problem(given[name])
+        if problem:
             raise UserError(f"{key}.{name} is {given[name]!r}; {problem}")
 
 
@@ -124,10 +132,8 @@ def _source(package: str, name: str) -> ast.Module:
 
 
 def _keywords(function: ast.FunctionDef) -> dict[str, Argument]:
-    arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-    return {
-        argument.arg: Argument(
-            ast.unparse(argument.annotation) if argument.annotation else "", default is not None
-        )
-        for argument, default in arguments
-    }
+    found = {}
+    for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+        annotation = ast.unparse(argument.annotation) if argument.annotation else ""
+        found[argument.arg] = Argument(annotation, optional=default is not None)
+    return found

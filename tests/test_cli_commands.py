@@ -32,6 +32,7 @@ from get.storage.weights import write_weights
 from get.student import checkpoint, models
 from get.student.export import FEATURES
 from get.teacher import generation
+from get.teacher.samplers import Sampler
 
 CPU = ["--device", "cpu"]
 
@@ -179,7 +180,7 @@ def test_compare_gives_all_models_the_same_noise(
     told = json.loads(capsys.readouterr().out)
     assert (list(told["l1"]), told["picture"]) == (["student", "vit"], str(out))
     noise, labels = normal(range(2, 7), (1, 8, 8), 1, "evaluation", "noise"), torch.arange(2, 7)
-    sampler = generation.Sampler(3, 0.002, 80.0, 7.0, "float32", 5)
+    sampler = Sampler(num_steps=3, sigma_min=0.002, sigma_max=80.0, rho=7.0, precision="float32", batch=5)
     solved = generation.sample(generation.load(teacher), noise, labels, sampler, torch.device("cpu"))
     drawn = checkpoint.load(other)[0].generate(noise, None, None).images
     assert told["l1"]["vit"] == pytest.approx(float((drawn - solved).abs().mean()), rel=1e-4)

@@ -14,7 +14,7 @@ from conftest import GET, SHAPE, VIT
 from get.costs import measure as costs
 from get.costs.measure import measure_costs, operations, training_step
 from get.student.models import build
-from get.student.training import Distillation
+from get.student.objectives.pairs import Distillation
 
 TRAINING = {"batch": 8, "clip": 1.0, "compile": False, "precision": "float32"}
 EVALUATION = {"batch": 4, "iterations": [1, 5], "precision": "float32"}

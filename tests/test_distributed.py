@@ -33,7 +33,7 @@ from get.storage.errors import UserError
 from get.student import training
 from get.student.training import train_student
 from get.teacher.training import train_teacher
-from get.training import loop as fitting
+from get.training import loop
 
 STEPS = 25  # two epochs of 200 pairs in batches of 16
 CUT = 10  # where half of a run ends
@@ -96,15 +96,15 @@ def examples(places: Places) -> None:
         seen["positions"].append(positions)
         return read(pairs, positions)
 
-    def initial_state(*args: Any) -> Tensor:
+    def training_state(*args: Any) -> Tensor:
         seen["states"].append(draw(*args))
         seen["dropout"].append(torch.rand(4))
         return seen["states"][-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        read, draw = Pairs.batch, training.initial_state
+        read, draw = Pairs.batch, training.training_state
         patch.setattr(Pairs, "batch", batch)
-        patch.setattr(training, "initial_state", initial_state)
+        patch.setattr(training, "training_state", training_state)
         patch.setattr(training, "mean_image_error", lambda *_: 1.0)
         places.student("plain")
     torch.save(seen, places.mine / f"seen.{rank()}.pt")
@@ -121,7 +121,7 @@ def apart(places: Places, name: str, stop: int) -> None:
 
 def asked_to_stop(places: Places) -> None:
     """Stop because the last process was asked to: the others were not."""
-    real = fitting.take_step
+    real = loop.take_step
 
     def step(state: Any, *args: Any) -> None:
         real(state, *args)
@@ -129,8 +129,8 @@ def asked_to_stop(places: Places) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "take_step", step)
-        patch.setattr(fitting, "RECORD_EVERY", CUT)
+        patch.setattr(loop, "take_step", step)
+        patch.setattr(loop, "RECORD_EVERY", CUT)
         apart(places, "stopped", STEPS)
 
 
@@ -265,7 +265,7 @@ def test_processes_share_the_batch_of_one(places: Places) -> None:
 
 def test_history_is_that_of_the_global_batch(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two were stopped after one line of the history, and the window of a state is the mean of both."""
-    monkeypatch.setattr(fitting, "RECORD_EVERY", CUT)
+    monkeypatch.setattr(loop, "RECORD_EVERY", CUT)
     places.student("short", CUT)
     one = torch.load(places.one / "short" / f"{CUT}.pt", weights_only=True)
     two = torch.load(places.two / "rank0/stopped" / f"{STEPS}.unfinished.pt", weights_only=True)
@@ -332,7 +332,7 @@ def test_torchrun_that_is_told_to_stop_saves(pairs: Path, tmp_path: Path) -> Non
     assert text.count("steps 0 to 1000000") == 1
     assert "get: stopped at step" in text
     content = torch.load(tmp_path / "1000000.unfinished.pt", weights_only=True)
-    assert (content["processes"], content["step"] % fitting.RECORD_EVERY) == (2, 0)
+    assert (content["processes"], content["step"] % loop.RECORD_EVERY) == (2, 0)
 
 
 def test_a_gpu_is_claimed_by_one_process_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

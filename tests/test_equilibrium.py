@@ -31,17 +31,6 @@ def test_converges_to_the_fixed_point_at_the_known_rate() -> None:
     torch.testing.assert_close(residuals(states)[5], (f(states[5]) - states[5]).flatten(1).norm(dim=1))
 
 
-def test_damping() -> None:
-    """A rotation by a quarter turn never settles; damped by a half, it contracts by sqrt(1/2) a step."""
-    turn = torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
-    z = torch.ones(1, 1, 2, dtype=torch.float64)
-    plain = torch.stack(iterate(lambda z: z @ turn, z, 8))
-    damped = torch.stack(iterate(lambda z: z @ turn, z, 8, damping=0.5))
-    torch.testing.assert_close(plain[-1], z)
-    torch.testing.assert_close(damped[-1].norm(), z.norm() * 0.5**4)
-    torch.testing.assert_close(residuals(damped, 0.5)[0, 0], (z @ turn - z).norm())
-
-
 def test_lowest_residual_per_sample() -> None:
     """Sample 0 contracts, so its last step is the smallest; sample 1 grows, so its first is."""
     rates = torch.tensor([0.5, 2.0])[:, None, None]

@@ -6,9 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,9 +22,11 @@ from fabricate import edm_pickle
 from get import plugins as registry
 from get.data import sets
 from get.plugins import Argument
+from get.sampling.files import open_samples
 from get.storage.errors import UserError
 from get.student import architectures as families
-from get.student.losses import supervised
+from get.student.objectives.pairs import decoded_states
+from get.teacher import samplers
 
 TEACHER = {
     "sigma_data": 0.5,
@@ -56,7 +60,7 @@ def module(title: str) -> tuple[Path, str]:
 def extended_config(folder: Path) -> dict[str, Any]:
     """Return the small config with the entries of the document, trained for two steps."""
     config = yaml.safe_load((ROOT / "tests/config.yaml").read_text())
-    student, data, teachers = (yaml.safe_load(block) for block in blocks("yaml"))
+    student, data, _, teachers = (yaml.safe_load(block) for block in blocks("yaml"))
     config |= data | {
         "students": student,
         "paper": {},
@@ -149,7 +153,90 @@ def test_a_wrong_entry_is_refused_at_once(change: dict[str, Any], message: str, 
 def test_images_of_another_shape_than_the_noise_are_refused() -> None:
     noise = torch.zeros(2, 3, 8, 8)
     with pytest.raises(UserError, match=r"images of shape .2, 1, 8, 8. for noise of shape .2, 3, 8, 8."):
-        supervised(lambda noise, label: noise[:, :1], noise, None, None)
+        decoded_states(lambda noise, label: noise[:, :1], noise, None, None)
+
+
+SAMPLER = """
+    import sys
+    from pathlib import Path
+
+    from get.teacher.samplers import check, evaluations
+
+    folder, entry = Path(sys.argv[1]), {entry}
+    check(entry)
+    assert evaluations(entry) == 35
+    assert "torch" not in sys.modules
+
+    import torch
+    from get.networks.denoiser import build
+    from get.pairs.shards import HELD_OUT, write_manifest
+    from get.sampling.sources import teacher_samples
+    from get.storage.weights import write_weights
+    from get.teacher.generation import write_pairs
+    from get.teacher.samplers import Sampler
+
+    calls = []
+    torch.manual_seed(0)
+    model = {model}
+    write_weights(folder / "teacher.safetensors", "teacher", build(model).state_dict(), {{"model": model}})
+    count = lambda module, *_: calls.append(type(module).__name__)
+    torch.nn.modules.module.register_module_forward_hook(count)
+    for name, indices in (("train", range(20)), ("held-out", range(HELD_OUT, HELD_OUT + 10))):
+        write_pairs(
+            teacher=folder / "teacher.safetensors", indices=indices, sampler=Sampler(**entry), seed=0,
+            identity="abc", device="cpu", output=folder / f"{{name}}.h5",
+        )
+    assert calls.count("Denoiser") == 3 * 35
+    write_manifest(folder / "manifest.json", [folder / "train.h5", folder / "held-out.h5"], "abc")
+    nfe = Sampler(**entry).evaluations
+    teacher_samples(manifest=folder / "manifest.json", samples=20, nfe=nfe, output=folder / "samples.h5")
+"""
+
+
+def test_the_sampler_of_the_document_draws_pairs_and_counts_its_evaluations(
+    project: Path, tmp_path: Path
+) -> None:
+    """Its settings are checked and its NFE is known without torch; its name is in the shards."""
+    path, code = module("A teacher's sampler")
+    (project / path).write_text(code)
+    entry = yaml.safe_load(blocks("yaml")[2])["sampler"] | {"batch": 10}
+    script = textwrap.dedent(SAMPLER).format(entry=entry, model=TEACHER)
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(project)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=project, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with h5py.File(tmp_path / "train.h5") as shard:
+        attributes = {key: shard.attrs[key] for key in entry}
+    assert attributes == entry
+    with open_samples(tmp_path / "samples.h5") as samples:
+        assert samples.info["nfe"] == 35
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "euler"}, "sampler.name: 'euler' must be one of heun, or a new module"),
+        ({"steps": 3}, r"sampler.steps: there is no such key; there are num_steps, .*, name \(or not\)"),
+        ({"num_steps": 0}, "sampler.num_steps is 0; it must be at least 1"),
+        ({"rho": "7"}, "sampler.rho is '7'; it must be of type float"),
+        ({"sigma_max": float("inf")}, "sampler.sigma_max is inf; it must be finite"),
+    ],
+)
+def test_wrong_settings_of_a_sampler_are_refused(change: dict[str, Any], message: str) -> None:
+    entry = {
+        "num_steps": 3,
+        "sigma_min": 0.01,
+        "sigma_max": 5.0,
+        "rho": 7.0,
+        "precision": "float32",
+        "batch": 8,
+    }
+    samplers.check(entry)
+    samplers.check(entry | {"name": "heun"})
+    with pytest.raises(UserError, match=message):
+        samplers.check(entry | change)
+    with pytest.raises(UserError, match=r"sampler.batch is missing"):
+        samplers.check({key: value for key, value in entry.items() if key != "batch"})
 
 
 # ------------------------------------------------------------------------------------------------- registry
@@ -168,7 +255,7 @@ def test_a_name_leads_into_its_folder_or_nowhere(name: Any, monkeypatch: pytest.
     ("annotation", "good", "bad"),
     [
         ("int", [1, 5], [0, -1, 1.0, True, "1", None]),
-        ("float", [1, 0.5, -1], [True, "1", None]),
+        ("float", [1, 0.5, -1], [True, "1", None, float("nan"), float("inf")]),
         ("bool", [True, False], [0, "true"]),
         ("str", ["a"], [1, None]),
         ("Literal['a', 'b']", ["a", "b"], ["c", 1, None]),

@@ -20,17 +20,19 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from get.data.sets.digits import write_digits
-from get.runtime.device import autocast
+from get.runtime.device import autocast, tf32
 from get.scoring.extractors.classifier import train_classifier
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.student import checkpoint, training
 from get.student.training import mean_image_error, train_student
 from get.teacher.training import train_teacher
-from get.training import loop as fitting
+from get.training import loop
+from get.training.interruption import Stopped
 from get.training.journal import read_journal
-from get.training.loop import Diverged, Stopped, trained
+from get.training.loop import Diverged, train
 from get.training.optimisation import AdamW, Optimisation
+from get.training.state import State
 
 AdamWOfTorch = partial(torch.optim.AdamW, fused=True)
 
@@ -75,20 +77,23 @@ def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
 
 
 def save_every_step(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(fitting, "SAVE_EVERY", 0.0)
-    patch.setattr(fitting, "SAVE_SHARE", 1e9)
+    patch.setattr(loop, "SAVE_EVERY", 0.0)
+    patch.setattr(loop, "SAVE_COST", 1e9)
 
 
 class Killed(BaseException):
     pass
 
 
-@pytest.fixture
-def kill_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Kill training as SIGKILL would, without a word, after the given number of steps."""
+Kill = Callable[[int, Callable[[], Any]], None]
 
-    def kill(steps: int) -> None:
-        real, left = fitting.take_step, [steps]
+
+@pytest.fixture
+def kill(monkeypatch: pytest.MonkeyPatch) -> Kill:
+    """Run a training that saves after every step, and kill it, as SIGKILL would, after so many steps."""
+
+    def kill(steps: int, train: Callable[[], Any]) -> None:
+        real, left = loop.take_step, [steps]
 
         def step(*args: Any) -> None:
             if left[0] == 0:
@@ -96,7 +101,11 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             left[0] -= 1
             real(*args)
 
-        monkeypatch.setattr(fitting, "take_step", step)
+        with monkeypatch.context() as patch:
+            save_every_step(patch)
+            patch.setattr(loop, "take_step", step)
+            with pytest.raises(Killed):
+                train()
 
     return kill
 
@@ -104,20 +113,10 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 @pytest.mark.parametrize("steps", [1, 13, 49, 50, 51, 69])
 @pytest.mark.parametrize("model", [GET, VIT], ids=["get", "vit"])
 def test_killed_anywhere_and_resumed_equals_uninterrupted(
-    steps: int,
-    model: dict[str, Any],
-    pairs: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    kill_at: Callable[[int], None],
+    steps: int, model: dict[str, Any], pairs: Path, tmp_path: Path, kill: Kill
 ) -> None:
     whole = student(pairs, tmp_path / "whole" / "70.pt", 70, model=model)
-    with monkeypatch.context() as patch:
-        save_every_step(patch)  # save after every step
-        kill_at(steps)
-        with pytest.raises(Killed):
-            student(pairs, tmp_path / "cut" / "70.pt", 70, model=model)
-    monkeypatch.undo()
+    kill(steps, lambda: student(pairs, tmp_path / "cut" / "70.pt", 70, model=model))
     assert torch.load(tmp_path / "cut" / "70.unfinished.pt", weights_only=True)["step"] == steps
     assert_same(student(pairs, tmp_path / "cut" / "70.pt", 70, model=model), whole)
     history = [(tmp_path / part / "70.json").read_text() for part in ("whole", "cut")]
@@ -132,18 +131,17 @@ def test_a_finished_training_whose_results_were_deleted_takes_no_step(
     for path in tmp_path.glob("70.[psj]*"):
         if path.name.count(".") == 1:
             path.unlink()
-    monkeypatch.setattr(fitting, "take_step", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(loop, "take_step", lambda *_: pytest.fail("trained again"))
     assert_same(student(pairs, tmp_path / "70.pt", 70), whole)
     assert {path.name for path in tmp_path.glob("70.*")} >= {"70.pt", "70.safetensors", "70.json"}
 
 
 def test_a_signal_while_results_are_written_waits_for_them(pairs: Path, tmp_path: Path) -> None:
-    with trained(
-        Quadratic(), lambda forward, step: forward().sum(), options(),
-        examples=three, settings={"seed": 0}, stop=1, output=tmp_path / "x.pt",
-    ) as state:  # fmt: skip
+    def write(state: State) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         state.save(tmp_path / "x.pt")
+
+    fit(lambda forward, step: forward().sum(), 1, tmp_path / "x.pt", write=write)
     assert (tmp_path / "x.pt").exists()
 
 
@@ -158,19 +156,14 @@ def test_a_failure_while_results_are_written_keeps_the_state(
         with pytest.raises(UserError, match="no room"):
             student(pairs, tmp_path / "30.pt", 30)
     assert read_journal(tmp_path / "30.journal.jsonl")[-1].get("reason") != "done"
-    monkeypatch.setattr(fitting, "take_step", lambda *_: pytest.fail("a step was lost"))
+    monkeypatch.setattr(loop, "take_step", lambda *_: pytest.fail("a step was lost"))
     assert_same(student(pairs, tmp_path / "30.pt", 30), whole)
 
 
 def test_a_file_system_that_fails_for_a_moment_costs_no_state(
-    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Callable[[int], None]
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill: Kill
 ) -> None:
-    with monkeypatch.context() as patch:
-        save_every_step(patch)
-        kill_at(7)
-        with pytest.raises(Killed):
-            student(pairs, tmp_path / "20.pt", 20)
-    monkeypatch.undo()
+    kill(7, lambda: student(pairs, tmp_path / "20.pt", 20))
 
     def load(*_: Any, **__: Any) -> Any:
         raise OSError(errno.EIO, "Input/output error")
@@ -204,7 +197,7 @@ def test_a_milestone_continues_the_one_before(pairs: Path, tmp_path: Path) -> No
 def test_signal_saves_and_says_how_to_go_on(
     number: signal.Signals, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = fitting.take_step
+    real = loop.take_step
     before = signal.signal(number, signal.SIG_DFL)  # under nohup, a closed terminal is no reason to stop
 
     def step(state: Any, *args: Any) -> None:
@@ -214,7 +207,7 @@ def test_signal_saves_and_says_how_to_go_on(
 
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(fitting, "take_step", step)
+            patch.setattr(loop, "take_step", step)
             with pytest.raises(Stopped, match=r"stopped at step \d+ of 30, .*; the same command goes on"):
                 student(pairs, tmp_path / "30.pt", 30)
     finally:
@@ -224,14 +217,8 @@ def test_signal_saves_and_says_how_to_go_on(
     assert_same(resumed, student(pairs, tmp_path / "whole.pt", 30))
 
 
-def test_unfinished_work_of_other_settings_is_discarded(
-    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Callable[[int], None]
-) -> None:
-    save_every_step(monkeypatch)
-    kill_at(5)
-    with pytest.raises(Killed):
-        student(pairs, tmp_path / "20.pt", 20)
-    monkeypatch.undo()
+def test_unfinished_work_of_other_settings_is_discarded(pairs: Path, tmp_path: Path, kill: Kill) -> None:
+    kill(5, lambda: student(pairs, tmp_path / "20.pt", 20))
     other = {**DISTILLATION, "lr": 5e-3}
     changed = student(pairs, tmp_path / "20.pt", 20, training=other)
     assert_same(changed, student(pairs, tmp_path / "fresh.pt", 20, training=other))
@@ -245,17 +232,10 @@ def test_damaged_unfinished_work_is_discarded(damage: bytes | None, pairs: Path,
     assert_same(student(pairs, tmp_path / "20.pt", 20), student(pairs, tmp_path / "whole.pt", 20))
 
 
-def test_killed_inside_a_later_milestone(
-    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Callable[[int], None]
-) -> None:
+def test_killed_inside_a_later_milestone(pairs: Path, tmp_path: Path, kill: Kill) -> None:
     whole = student(pairs, tmp_path / "whole" / "60.pt", 60)
     student(pairs, tmp_path / "25.pt", 25)
-    with monkeypatch.context() as patch:
-        save_every_step(patch)
-        kill_at(11)
-        with pytest.raises(Killed):
-            student(pairs, tmp_path / "60.pt", 60, start=tmp_path / "25.pt")
-    monkeypatch.undo()
+    kill(11, lambda: student(pairs, tmp_path / "60.pt", 60, start=tmp_path / "25.pt"))
     assert torch.load(tmp_path / "60.unfinished.pt", weights_only=True)["step"] == 36
     assert_same(student(pairs, tmp_path / "60.pt", 60, start=tmp_path / "25.pt"), whole)
 
@@ -288,9 +268,7 @@ def test_pairs_of_other_settings_are_refused(pairs: Path, tmp_path: Path) -> Non
         student(pairs, tmp_path / "10.pt", 10, pairs="other")
 
 
-def test_teacher_resumes_too(
-    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Callable[[int], None]
-) -> None:
+def test_teacher_resumes_too(digits: Path, tmp_path: Path, kill: Kill) -> None:
     def train(output: Path) -> dict[str, Tensor]:
         settings = {"conditional": True, "network": {**NETWORK, "dropout": 0.2}, "training": TRAINING}
         settings |= {"noise_levels": {"mean": -1.2, "std": 1.2}, "steps": 12}
@@ -299,12 +277,7 @@ def test_teacher_resumes_too(
         return load_file(output)
 
     whole = train(tmp_path / "whole.safetensors")
-    with monkeypatch.context() as patch:
-        save_every_step(patch)
-        kill_at(5)
-        with pytest.raises(Killed):
-            train(tmp_path / "cut.safetensors")
-    monkeypatch.undo()
+    kill(5, lambda: train(tmp_path / "cut.safetensors"))
     assert_same(train(tmp_path / "cut.safetensors"), whole)
 
 
@@ -325,9 +298,7 @@ def test_a_checkpoint_needs_no_config(pairs: Path, tmp_path: Path) -> None:
     assert header["teacher"] == "t"
 
 
-def test_unfinished_work_on_other_images_is_discarded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: Callable[[int], None]
-) -> None:
+def test_unfinished_work_on_other_images_is_discarded(tmp_path: Path, kill: Kill) -> None:
     def classifier(store: Path, name: str) -> dict[str, Tensor]:
         output = tmp_path / name
         train_classifier(
@@ -340,11 +311,7 @@ def test_unfinished_work_on_other_images_is_discarded(
     for store, fraction in zip(stores, (0.2, 0.3), strict=True):
         write_digits(store, test_fraction=fraction, seed=0)
     whole = [classifier(store, "whole.safetensors") for store in stores]
-    save_every_step(monkeypatch)
-    kill_at(4)
-    with pytest.raises(Killed):
-        classifier(stores[0], "cut.safetensors")
-    monkeypatch.undo()
+    kill(4, lambda: classifier(stores[0], "cut.safetensors"))
     unfinished = (tmp_path / "cut.unfinished.pt").read_bytes()
     assert_same(classifier(stores[0], "cut.safetensors"), whole[0])
     (tmp_path / "cut.unfinished.pt").write_bytes(unfinished)
@@ -366,12 +333,14 @@ def three(step: int) -> Tensor:
     return torch.arange(step, step + 3)
 
 
-def train_quadratic(loss: Any, stop: int, output: Path) -> None:
-    """Train a model of one weight, and write nothing."""
-    with trained(
-        Quadratic(), loss, options(), examples=three, settings={"seed": 0}, stop=stop, output=output
-    ):
-        pass
+def fit(loss: Any, stop: int, output: Path, write: Any = None, **change: Any) -> State:
+    """Train a model of one weight; returns its state, which is all that is written."""
+    states: list[State] = []
+    train(
+        Quadratic(), loss, options(**change),
+        examples=three, settings={"seed": 0}, stop=stop, output=output, write=write or states.append,
+    )  # fmt: skip
+    return states[0] if states else State(Quadratic(), options(), "")
 
 
 def options(**change: Any) -> Optimisation:
@@ -379,7 +348,6 @@ def options(**change: Any) -> Optimisation:
 
 
 def test_optimiser_follows_adamw_with_warmup_and_ema(tmp_path: Path) -> None:
-    chosen = options(lr=0.1, warmup=4, ema=0.5, weight_decay=0.1)
     w = torch.tensor([4.0], requires_grad=True)
     adamw = torch.optim.AdamW([w], lr=0.1, weight_decay=0.1)
     average = 4.0
@@ -389,13 +357,10 @@ def test_optimiser_follows_adamw_with_warmup_and_ema(tmp_path: Path) -> None:
         adamw.step()
         adamw.zero_grad()
         average = 0.5 * average + 0.5 * w.item()
-    model = Quadratic()
     loss = lambda forward, step: forward().square().sum() / 2  # noqa: E731
-    with trained(
-        model, loss, chosen, examples=three, settings={"seed": 0}, stop=10, output=tmp_path / "x.pt"
-    ) as state:
-        assert model.w.item() == pytest.approx(w.item(), rel=1e-6)
-        assert state.ema_weights()["w"].item() == pytest.approx(average, rel=1e-5)
+    state = fit(loss, 10, tmp_path / "x.pt", lr=0.1, warmup=4, ema=0.5, weight_decay=0.1)
+    assert state.model.state_dict()["w"].item() == pytest.approx(w.item(), rel=1e-6)
+    assert state.ema_weights()["w"].item() == pytest.approx(average, rel=1e-5)
 
 
 def test_ema_warmup() -> None:
@@ -455,28 +420,16 @@ def test_clipping_bounds_the_norm(tmp_path: Path) -> None:
     """Clipped to 1, the first moment of AdamW after one step is 0.1; the history has the norm before."""
     for clip, moment in ((1.0, 0.1), (None, 800.0)):
         loss = lambda forward, step: 1000 * forward().square().sum()  # noqa: E731
-        run = trained(
-            Quadratic(),
-            loss,
-            options(clip=clip),
-            examples=three,
-            settings={"seed": 0},
-            stop=1,
-            output=tmp_path / "x.pt",
-        )
-        with run as state:
-            (moments,) = state.optimizer.moments
-            assert moments["exp_avg"].item() == pytest.approx(moment, rel=1e-4)
-            assert state.window[1, 0].item() == pytest.approx(8000)
+        state = fit(loss, 1, tmp_path / "x.pt", clip=clip)
+        (moments,) = state.optimizer.moments
+        assert moments["exp_avg"].item() == pytest.approx(moment, rel=1e-4)
+        assert state.window[1, 0].item() == pytest.approx(8000)
 
 
 def test_the_average_takes_no_part_in_the_graph(tmp_path: Path) -> None:
-    loss = lambda forward, step: forward().sum()  # noqa: E731
-    with trained(
-        Quadratic(), loss, options(), examples=three, settings={"seed": 0}, stop=3, output=tmp_path / "x.pt"
-    ) as state:
-        assert not any(average.requires_grad for average in state.ema)
-        assert not state.window.requires_grad
+    state = fit(lambda forward, step: forward().sum(), 3, tmp_path / "x.pt")
+    assert not any(average.requires_grad for average in state.ema)
+    assert not state.window.requires_grad
 
 
 @pytest.mark.parametrize("stop", [61, 90, 200])
@@ -487,7 +440,7 @@ def test_divergence_stops_and_keeps_the_last_good_state(
     loss = lambda forward, step: forward().sum() * (float("nan") if step == 60 else 1.0)  # noqa: E731
     message = r"step 61 the loss is nan .* gradient nan, .* \[60, 61, 62\].*x.unfinished.pt keeps"
     with pytest.raises(Diverged, match=message):
-        train_quadratic(loss, stop, tmp_path / "x.pt")
+        fit(loss, stop, tmp_path / "x.pt")
     assert torch.load(tmp_path / "x.unfinished.pt", weights_only=True)["step"] == 60
 
 
@@ -496,7 +449,7 @@ def test_divergence_is_dated_though_it_is_noticed_later(tmp_path: Path) -> None:
     loss = lambda forward, step: forward().sum() * (float("inf") if step == 60 else 1.0)  # noqa: E731
     message = r"in step 61 the loss is -?inf .*the milestone before keeps the last good"
     with pytest.raises(Diverged, match=message):
-        train_quadratic(loss, 100, tmp_path / "x")
+        fit(loss, 100, tmp_path / "x")
     last = read_journal(tmp_path / "x.journal.jsonl")[-1]
     assert (last["reason"], last["at"], last["examples"]) == ("diverged", 61, [60, 61, 62])
 
@@ -521,27 +474,58 @@ def test_compile_and_bfloat16_train_to_about_the_same_weights(
         torch.testing.assert_close(other[key], plain[key], atol=tolerance, rtol=tolerance)
 
 
-@pytest.mark.filterwarnings("ignore:CUDA is not available")
-def test_precision_decides_about_tf32() -> None:
-    def allowed() -> list[bool]:
-        """Ask in the old and in the new way, which must not contradict each other."""
-        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-        new = [part.fp32_precision == "tf32" for part in (matmul, cudnn.conv)]
-        return [matmul.allow_tf32, cudnn.allow_tf32, *new]
+def tf32_allowed() -> list[bool]:
+    """Ask in the old and in the new way, which must not contradict each other."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    new = [part.fp32_precision == "tf32" for part in (matmul, cudnn.conv)]
+    return [matmul.allow_tf32, cudnn.allow_tf32, *new]
 
-    cuda = torch.device("cuda")
-    try:
-        for precision in ("tf32", "float32", "tf32", "bfloat16"):
-            autocast(cuda, precision)
-            assert allowed() == [precision == "tf32"] * 4
-            autocast(torch.device("cpu"), "tf32")
-            assert allowed() == [precision == "tf32"] * 4
-        with pytest.raises(
-            UserError, match="precision is 'float16'; it must be one of float32, tf32, bfloat16"
-        ):
-            autocast(cuda, "float16")
-    finally:
-        autocast(cuda, "float32")
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+@pytest.mark.parametrize("outer", ["float32", "tf32"])
+def test_precision_decides_about_tf32_and_leaves_nothing_behind(outer: str) -> None:
+    before, cuda = tf32_allowed(), torch.device("cuda")
+    with tf32(cuda, outer):
+        assert tf32_allowed() == [outer == "tf32"] * 4
+        for precision in ("tf32", "float32", "bfloat16"):
+            with autocast(cuda, precision):
+                assert tf32_allowed() == [precision == "tf32"] * 4
+            assert tf32_allowed() == [outer == "tf32"] * 4
+            with autocast(torch.device("cpu"), "tf32"):
+                assert tf32_allowed() == [outer == "tf32"] * 4
+        with pytest.raises(ZeroDivisionError), autocast(cuda, "tf32"):
+            _ = 1 / 0
+        assert tf32_allowed() == [outer == "tf32"] * 4
+    assert tf32_allowed() == before
+    message = "precision is 'float16'; it must be one of float32, tf32, bfloat16"
+    with pytest.raises(UserError, match=message), autocast(cuda, "float16"):
+        pass
+
+
+def test_tf32_holds_for_the_backward_pass_and_autocast_for_the_forward_pass_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a step on a GPU; here only the switches are looked at, so that it runs on a CPU."""
+    seen: dict[str, list[bool]] = {}
+
+    def note(when: str) -> None:
+        seen[when] = [all(tf32_allowed()), torch.is_autocast_enabled("cpu")]
+
+    def loss(forward: Any, step: int) -> Tensor:
+        note("forward")
+        w = forward()
+        w.register_hook(lambda _: note("backward"))
+        return w.sum()
+
+    on_gpu = lambda _, precision: tf32(torch.device("cuda"), precision)  # noqa: E731
+    monkeypatch.setattr(loop, "tf32", on_gpu)
+    before = tf32_allowed()
+    for precision, wanted in (("tf32", True), ("bfloat16", False)):
+        chosen = options(precision=precision)
+        state = State(Quadratic(), chosen, "")
+        loop.take_step(state, state.model, loss, chosen, seed=0)
+        assert seen == {"forward": [wanted, not wanted], "backward": [wanted, False]}
+        assert tf32_allowed() == before
 
 
 def test_a_run_on_the_plateau_says_so(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -557,14 +541,14 @@ def test_a_shard_that_is_cut_off_meanwhile_is_named(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = Path(shutil.copytree(pairs.parent, tmp_path / "pairs"), "manifest.json")
-    shard, real = manifest.with_name("train-00001.h5"), fitting.take_step
+    shard, real = manifest.with_name("train-00001.h5"), loop.take_step
 
     def step(state: Any, *args: Any) -> None:
         real(state, *args)
         if state.step == 5:
             os.truncate(shard, 10_000)
 
-    monkeypatch.setattr(fitting, "take_step", step)
+    monkeypatch.setattr(loop, "take_step", step)
     with pytest.raises(UserError, match=rf"{shard} .*cut off.*; delete it and make it again with: snakemake"):
         student(manifest, tmp_path / "50.pt", 50)
 
@@ -585,13 +569,13 @@ def test_mean_image_error() -> None:
 def test_under_nohup_a_closed_terminal_stops_nothing(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = fitting.take_step
+    real = loop.take_step
 
     def step(state: Any, *args: Any) -> None:
         os.kill(os.getpid(), signal.SIGHUP)
         real(state, *args)
 
-    monkeypatch.setattr(fitting, "take_step", step)
+    monkeypatch.setattr(loop, "take_step", step)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         student(pairs, tmp_path / "3.pt", 3)

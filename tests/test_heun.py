@@ -59,7 +59,7 @@ def test_noise_levels() -> None:
 def test_evaluations_are_counted() -> None:
     calls = []
     heun(lambda x, s: calls.append(s) or x, torch.randn(1, 1, 2, 2), noise_levels(18, 0.002, 80, 7))
-    assert len(calls) == evaluations(18) == 35
+    assert len(calls) == evaluations(num_steps=18) == 35
 
 
 def test_training_noise_is_log_normal() -> None:

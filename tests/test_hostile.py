@@ -62,7 +62,8 @@ from get.storage.reading import place, read_json
 from get.storage.weights import write_weights
 from get.student import checkpoint, models
 from get.student.training import train_student
-from get.teacher.generation import Sampler, write_pairs
+from get.teacher.generation import write_pairs
+from get.teacher.samplers import Sampler
 from get.teacher.training import load
 
 COUNT = int(os.environ.get("GET_FUZZ", "100"))
@@ -98,7 +99,10 @@ def draw(root: Path, output: Path, run: str, seed: int) -> None:
 
 
 def generate(root: Path, output: Path, name: str, indices: range) -> None:
-    sampler, teacher = Sampler(2, 0.01, 1, 7, "float32", 8), root / f"teachers/{name}.safetensors"
+    sampler, teacher = (
+        Sampler(num_steps=2, sigma_min=0.01, sigma_max=1, rho=7, precision="float32", batch=8),
+        root / f"teachers/{name}.safetensors",
+    )
     options: dict[str, Any] = {"sampler": sampler, "seed": 0, "identity": name, "device": "cpu"}
     write_pairs(teacher=teacher, indices=indices, **options, output=output)
 

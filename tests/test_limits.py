@@ -15,7 +15,7 @@ import torch
 from conftest import DISTILLATION, NETWORK, SHAPE
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_fitting import Killed, Quadratic, options, save_every_step, student, three, train_quadratic
+from test_fitting import Killed, fit, save_every_step, student
 from torch import Tensor
 
 from get.networks.denoiser import build as build_teacher
@@ -23,11 +23,12 @@ from get.runtime import device, processes
 from get.runtime.limits import stop_time, within_memory
 from get.storage.errors import UserError
 from get.storage.lock import Lock
-from get.student.training import Distillation
+from get.student.objectives.pairs import Distillation
 from get.teacher import generation
-from get.training import loop as fitting
+from get.teacher.samplers import Sampler
+from get.training import loop
+from get.training.interruption import Stopped
 from get.training.journal import Journal, read_journal
-from get.training.loop import Stopped, trained
 
 
 def run_here(code: str, *arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -81,8 +82,8 @@ def test_training_stops_by_the_clock_and_goes_on(
     whole = student(pairs, tmp_path / "whole" / "60.pt", 60)
     for attempt in (1, 2, 3):
         with monkeypatch.context() as patch:
-            patch.setattr(fitting, "stop_time", lambda: time.time() + 0.1)
-            patch.setattr(fitting, "take_step", slow(fitting.take_step, until=20 * attempt - 10))
+            patch.setattr(loop, "stop_time", lambda: time.time() + 0.1)
+            patch.setattr(loop, "take_step", slow(loop.take_step, until=20 * attempt - 10))
             message = r"stopped at step \d+ of 60, as the time of its job is up; the same command goes on"
             with pytest.raises(Stopped, match=message) as stopped:
                 student(pairs, tmp_path / "cut" / "60.pt", 60)
@@ -108,23 +109,19 @@ def slow(real: Any, until: int) -> Any:
 
 def test_a_stop_asked_for_in_the_last_step_finishes(tmp_path: Path) -> None:
     loss = lambda forward, step: os.kill(os.getpid(), signal.SIGTERM) or forward().sum()  # noqa: E731
-    model = Quadratic()
-    with trained(
-        model, loss, options(), examples=three, settings={"seed": 0}, stop=1, output=tmp_path / "x.pt"
-    ) as state:
-        assert state.step == 1
+    assert fit(loss, 1, tmp_path / "x.pt").step == 1
 
 
 NO_STEP = """
     import sys, time
     from pathlib import Path
-    from test_fitting import Quadratic, options, three
-    from get.training import loop as fitting
+    from test_fitting import fit
+    from get.training import loop
     from get.storage.errors import UserError
     from get.runtime.log import logging_to
 
     path, seconds, duration = Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
-    fitting.stop_time = lambda: time.time() + seconds
+    loop.stop_time = lambda: time.time() + seconds
 
     def loss(forward, step):
         time.sleep(duration)
@@ -132,10 +129,7 @@ NO_STEP = """
 
     with logging_to():
         try:
-            with fitting.trained(
-                Quadratic(), loss, options(), examples=three, settings={"seed": 0}, stop=3, output=path
-            ):
-                path.write_text("done")
+            fit(loss, 3, path, write=lambda state: path.write_text("done"))
         except UserError as error:
             sys.exit(f"error: {error}")
 """
@@ -182,7 +176,7 @@ def test_batches_halve_until_they_fit(error: Exception, caplog: pytest.LogCaptur
 def test_the_teacher_in_smaller_batches_writes_the_same_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     teacher = build_teacher({**NETWORK, **SHAPE}).eval().requires_grad_(False)
-    sampler = generation.Sampler(3, 0.01, 5.0, 7.0, "float32", 12)
+    sampler = Sampler(num_steps=3, sigma_min=0.01, sigma_max=5.0, rho=7.0, precision="float32", batch=12)
     noise, label = generation.draw(range(12), teacher.shape, 0, 10)
     whole = generation._whole_batch(teacher, noise, label, sampler, torch.device("cpu"))
     real, sizes = generation.sample, []
@@ -252,11 +246,11 @@ def test_training_without_memory_names_the_settings(pairs: Path, tmp_path: Path)
 
     message = r"out of memory in step 3 \(.*allocate memory.*\); give the job more GPUs"
     with pytest.raises(UserError, match=message):
-        train_quadratic(loss, 5, tmp_path / "x.pt")
-    assert Distillation(**DISTILLATION).savers.startswith(
+        fit(loss, 5, tmp_path / "x.pt")
+    assert Distillation(**DISTILLATION).memory_advice.startswith(
         "set training.checkpointing: true (O(1)-memory mode)"
     )
-    assert "checkpointing" not in Distillation(**{**DISTILLATION, "checkpointing": True}).savers
+    assert "checkpointing" not in Distillation(**{**DISTILLATION, "checkpointing": True}).memory_advice
 
 
 # --------------------------------------------------------------------------------------- another process
@@ -283,16 +277,16 @@ def test_a_second_trainer_waits_and_goes_on_from_what_the_first_has_done(
                 student(pairs, output, 30)
                 return
             save_every_step(patch)
-            patch.setattr(fitting, "take_step", killed_after(real, 12))
+            patch.setattr(loop, "take_step", killed_after(real, 12))
             with pytest.raises(Killed):
                 student(pairs, output, 30)
 
-    real = fitting.take_step
+    real = loop.take_step
     counting = lambda state, *args: steps.append(state.step) or real(state, *args)  # noqa: E731
-    monkeypatch.setattr(fitting.time, "sleep", sleep)
-    monkeypatch.setattr(fitting, "take_step", real)
+    monkeypatch.setattr(loop.time, "sleep", sleep)
+    monkeypatch.setattr(loop, "take_step", real)
     with caplog.at_level("INFO", logger="get"), monkeypatch.context() as patch:
-        patch.setattr(fitting, "take_step", counting)
+        patch.setattr(loop, "take_step", counting)
         weights = student(pairs, output, 30)
     assert all(weights[name].equal(whole[name]) for name in whole)
     assert f"process {os.getpid()} on " in caplog.text
@@ -318,23 +312,21 @@ def test_the_journal_tells_each_attempt_and_forgets_lost_steps(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Saved once after step 101 and killed at step 170: what was recorded at step 150 is done again."""
-    monkeypatch.setattr(fitting, "SAVE_SHARE", 1e-9)  # so that there is no second save
-    real = fitting.take_step
+    monkeypatch.setattr(loop, "SAVE_COST", 1e-9)  # so that there is no second save
+    real = loop.take_step
 
     def step(state: Any, *args: Any) -> None:
         if state.step == 100:
-            fitting._save(state, job[0])
+            loop._save(runs[0])
         if state.step == 170:
             raise Killed
         real(state, *args)
 
-    job: list[Any] = []
-    fit = fitting._fit
+    runs: list[Any] = []
+    take_steps = loop._fit
     with monkeypatch.context() as patch:
-        patch.setattr(
-            fitting, "_fit", lambda state, wanted, asked: job.append(wanted) or fit(state, wanted, asked)
-        )
-        patch.setattr(fitting, "take_step", step)
+        patch.setattr(loop, "_fit", lambda run, requested: runs.append(run) or take_steps(run, requested))
+        patch.setattr(loop, "take_step", step)
         with pytest.raises(Killed):
             student(pairs, tmp_path / "200.pt", 200)
     path = tmp_path / "200.journal.jsonl"

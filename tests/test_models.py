@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from get.storage.errors import UserError
 from get.student import models
-from get.student.losses import supervised
 from get.student.models import Student, build, parameter_count
+from get.student.objectives.pairs import decoded_states
 
 CIFAR = {"channels": 3, "size": 32, "classes": 10}
 PARAMETERS = {  # the paper's Tables 2, 4 and 6; exact where paper and code agree
@@ -70,8 +70,8 @@ def test_class_changes_the_image(description: dict[str, Any]) -> None:
     model = fresh(description)
     noise = torch.randn(1, 1, 8, 8).expand(2, -1, -1, -1)
     state = torch.zeros(2, *model.state_shape) if model.state_shape else None
-    same = supervised(model, noise, torch.tensor([3, 3]), state)
-    other = supervised(model, noise, torch.tensor([3, 4]), state)
+    same = decoded_states(model, noise, torch.tensor([3, 3]), state)
+    other = decoded_states(model, noise, torch.tensor([3, 4]), state)
     torch.testing.assert_close(same[:, 0], same[:, 1])
     assert (other[:, 0] - other[:, 1]).abs().max() > 1e-4
 

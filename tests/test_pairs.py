@@ -26,9 +26,10 @@ from get.storage.errors import UserError
 from get.storage.hashing import record_of
 from get.storage.weights import write_weights
 from get.teacher import generation
-from get.teacher.generation import Sampler, write_pairs
+from get.teacher.generation import write_pairs
+from get.teacher.samplers import Sampler
 
-SAMPLER = Sampler(3, 0.01, 10, 7, "float32", 8)
+SAMPLER = Sampler(num_steps=3, sigma_min=0.01, sigma_max=10, rho=7, precision="float32", batch=8)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.storage.weights import write_weights
 from get.student.models import build
-from get.student.training import Distillation
+from get.student.objectives.pairs import Distillation
 from get.training.state import State
 
 CPU = torch.device("cpu")

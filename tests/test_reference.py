@@ -6,8 +6,8 @@ from conftest import Reference
 
 from get.networks import denoiser as network
 from get.student.checkpoint import from_published, to_published
-from get.student.losses import distillation_loss, supervised
 from get.student.models import Student, build
+from get.student.objectives.pairs import decoded_states, weighted_l1
 from get.student.transformer import sincos_positions
 from get.teacher.samplers.heun import heun, noise_levels
 
@@ -37,9 +37,9 @@ def inputs(reference: Reference) -> tuple[torch.Tensor | None, ...]:
 def test_states_loss_and_gradients(name: str) -> None:
     reference = Reference(name)
     model = student(name, reference)
-    states = supervised(model, *inputs(reference))
+    states = decoded_states(model, *inputs(reference))
     torch.testing.assert_close(states, reference["output/train_states"], atol=TOLERANCE, rtol=TOLERANCE)
-    loss = distillation_loss(states, reference["input/target"].double(), 0.8)
+    loss = weighted_l1(states, reference["input/target"].double(), 0.8)
     torch.testing.assert_close(loss, reference["output/loss_l1_gamma0.8"], atol=TOLERANCE, rtol=TOLERANCE)
     loss.backward()
     norms = {key: p.grad.norm() for key, p in model.named_parameters()}

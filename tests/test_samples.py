@@ -11,10 +11,11 @@ from conftest import GET, SHAPE, VIT
 from get.data.store import read_split, to_bytes
 from get.pairs.dataset import held_out_pairs, training_pairs
 from get.pairs.shards import read_manifest
+from get.sampling.comparison import compare_held_out
 from get.sampling.files import SampleFile, open_samples
 from get.sampling.one_step import Sampling, sample
 from get.sampling.sources import baseline_samples, teacher_samples
-from get.sampling.students import answer, held_out_errors, sample_student
+from get.sampling.students import held_out_l1, sample_student
 from get.storage.errors import UserError
 from get.storage.weights import write_weights
 from get.student import checkpoint
@@ -91,7 +92,7 @@ def test_held_out_error(batch: int, pairs: Path) -> None:
     data = held_out_pairs(pairs.parent / "held-out.h5", "abc")
     image = data.batch(torch.arange(30)).image.float()
     variants, options = {"one-step": (1, "last")}, Sampling(batch=batch)
-    errors = held_out_errors(build({**SHAPE, **VIT}), data, variants, options, torch.device("cpu"))
+    errors = held_out_l1(build({**SHAPE, **VIT}), data, variants, options, torch.device("cpu"))
     assert errors == {"one-step": pytest.approx(image.abs().mean().item(), rel=1e-5)}
 
 
@@ -120,22 +121,26 @@ def test_damaged_sample_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model", [GET, VIT], ids=["get", "vit"])
-def test_teacher_and_student_answer_the_same_noise(
+def test_teacher_and_students_start_from_the_same_noise(
     model: dict[str, Any], pairs: Path, tmp_path: Path
 ) -> None:
     weights, held_out = student(tmp_path / "s.safetensors", model), pairs.parent / "held-out.h5"
-    found = answer(weights=weights, held_out=held_out, count=4, precision="float32", device="cpu")
+    options = {"held_out": held_out, "precision": "float32", "device": "cpu"}
+    found = compare_held_out(students=[("one", weights), ("same", weights)], count=4, **options)
     kept = held_out_pairs(held_out, "abc")
     noise, image, label = kept.batch(torch.arange(4))
-    np.testing.assert_array_equal(found.noise, noise.float().numpy())
-    np.testing.assert_array_equal(found.teacher, to_bytes(image.float()).numpy())
-    assert found.labels is not None
-    assert found.labels.tolist() == label.tolist()
-    # the mean over all pairs is the error that the scores give, but for the rounding to bytes
-    many = answer(weights=weights, held_out=held_out, count=99, precision="float32", device="cpu")
-    assert len(many.student) == len(kept)
+    shown_noise, teacher, images, labels = found.arrays()
+    np.testing.assert_array_equal(shown_noise, noise.float().numpy())
+    np.testing.assert_array_equal(teacher, to_bytes(image.float()).numpy())
+    assert labels is not None
+    assert labels.tolist() == label.tolist()
+    assert [name for name, _ in images] == ["one", "same"]
+    np.testing.assert_array_equal(images[0][1], images[1][1])
+    np.testing.assert_array_equal(images[0][1], to_bytes(found.students[0].images).numpy())
+    # the mean over all pairs is the error that the scores give
+    (many,) = compare_held_out(students=[("all", weights)], count=99, **options).students
+    assert len(many.images) == len(kept)
     network, _ = checkpoint.load(weights)
     variants = {"headline": (3, "lowest-residual") if model is GET else (1, "last")}
-    error = held_out_errors(network, kept, variants, Sampling(10), torch.device("cpu"))["headline"]
-    clipped = np.abs(many.student / 127.5 - many.teacher / 127.5).mean()
-    assert clipped == pytest.approx(error, rel=0.1)
+    error = held_out_l1(network, kept, variants, Sampling(10), torch.device("cpu"))["headline"]
+    assert many.l1 == pytest.approx(error, rel=1e-5)

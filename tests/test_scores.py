@@ -27,6 +27,7 @@ from get.scoring.metrics import (
     frechet,
     kernel_distances,
     moments,
+    nearest_distance,
     precision_and_recall,
     read_moments,
     resamples_of,
@@ -34,7 +35,7 @@ from get.scoring.metrics import (
     write_moments,
 )
 from get.scoring.reference import Reference, Source, read_reference, write_reference
-from get.scoring.scores import Scoring, bootstrap, compare_with_train, nearest_distance, score
+from get.scoring.scores import Scoring, bootstrap, compare_with_train, score
 from get.storage.errors import UserError
 
 CPU = torch.device("cpu")
@@ -290,7 +291,7 @@ def test_resamples_together_are_those_one_by_one(monkeypatch: pytest.MonkeyPatch
     ours, real = (source.standard_normal((80, 5)).astype(np.float32) for _ in range(2))
     references, shares = {"train": reference_of(real)}, resamples_of(80, 7, 0)
     found = bootstrap(Features(ours, ours), references, shares, CPU)
-    monkeypatch.setattr("get.scoring.scores.TOGETHER", 5 * 5 * 3)
+    monkeypatch.setattr("get.scoring.scores.COVARIANCES", 5 * 5 * 3)
     again = bootstrap(Features(ours, ours), references, shares, CPU)
     np.testing.assert_allclose(again["fid_train"], found["fid_train"], rtol=1e-9)
     for row, value in zip(shares, found["fid_train"], strict=True):

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from get.pairs.shards import HELD_OUT
 from get.runtime.seeding import BLOCK, EpochSampler, fold_in, normal
-from get.sampling.one_step import Sampling, _initial_state, sample
+from get.sampling.one_step import Sampling, sample
 from get.student.architectures.get import GET
+from get.student.initial import held_out_state, sample_state, training_state
 from get.student.models import Generated
 from get.teacher.generation import draw
 
@@ -86,11 +87,21 @@ def test_a_batch_is_a_function_of_the_step() -> None:
 
 
 def test_initial_states() -> None:
+    """Of samples, of training and of held-out pairs; no two share a draw."""
     device = torch.device("cpu")
-    independent = _initial_state((4, 2), [5, 6, 5], 0, "independent", device)
+    draws = [
+        training_state((4, 2), BLOCK, 0, 0, device),
+        training_state((4, 2), BLOCK, 0, 1, device),
+        sample_state((4, 2), range(BLOCK), 0, "independent", device),
+        held_out_state((4, 2), range(BLOCK), device),
+    ]
+    assert len(torch.cat(draws).flatten(1).unique(dim=0)) == 4 * BLOCK
+    assert training_state(None, 3, 0, 0, device) is None
+    assert held_out_state(None, [5], device) is None
+    independent = sample_state((4, 2), [5, 6, 5], 0, "independent", device)
     assert independent[0].equal(independent[2])
     assert not independent[0].equal(independent[1])
-    shared = _initial_state((4, 2), [5, 6], 0, "shared", device)
+    shared = sample_state((4, 2), [5, 6], 0, "shared", device)
     assert shared[0].equal(shared[1])
-    assert not _initial_state((4, 2), [5, 6], 0, "zeros", device).any()
-    assert _initial_state(None, [5], 0, "independent", device) is None
+    assert not sample_state((4, 2), [5, 6], 0, "zeros", device).any()
+    assert sample_state(None, [5], 0, "independent", device) is None

@@ -3,6 +3,7 @@
 import argparse
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from get.cli.arguments import (
     Commands,
@@ -18,16 +19,19 @@ from get.cli.arguments import (
 from get.storage.errors import UserError
 
 MOST_ROWS = 50
-EDM = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}  # its noise levels, as in the paper's pairs
+EDM: dict[str, Any] = {
+    "sigma_min": 0.002,
+    "sigma_max": 80.0,
+    "rho": 7.0,
+}  # its noise levels, as in the paper's pairs
 
 
 def compare(args: argparse.Namespace) -> None:
     """Run `get compare`."""
-    from get.data.store import to_bytes
     from get.paper.grids import same_noise
     from get.runtime.device import pick_device
     from get.sampling.comparison import compare
-    from get.teacher.generation import Sampler
+    from get.teacher.samplers import Sampler
 
     if len(args.seeds) > MOST_ROWS:
         raise UserError(
@@ -39,17 +43,16 @@ def compare(args: argparse.Namespace) -> None:
         args.seeds,
         partial(labels_of, args),
         seed=args.seed,
-        sampler=Sampler(args.num_steps, **EDM, precision="float32", batch=args.batch),
+        sampler=Sampler(num_steps=args.num_steps, **EDM, precision="float32", batch=args.batch),
         options=sampling_of(args),
         device=pick_device(args.device),
     )
-    images = [(each.name, to_bytes(each.images).numpy()) for each in found.students]
-    labels = None if found.labels is None else found.labels.numpy()
-    same_noise(found.noise.numpy(), to_bytes(found.teacher).numpy(), images, labels, [args.out])
+    same_noise(*found.arrays(), [args.out])
     if args.json:
         print_json({"picture": str(args.out), "l1": {each.name: each.l1 for each in found.students}})
         return
-    students = "a student" if len(images) == 1 else f"{len(images)} students"
+    count = len(found.students)
+    students = "a student" if count == 1 else f"{count} students"
     print(f"{len(args.seeds)} samples of a teacher and {students} in {args.out}")
     for each in found.students:
         print(f"{each.name}: mean absolute difference from the teacher {each.l1:.4f} (images in [-1, 1])")

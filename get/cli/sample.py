@@ -18,16 +18,14 @@ from get.cli.arguments import (
 from get.storage.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
     from torch import Tensor
 
-    from get.sampling.one_step import Sampling
+    from get.sampling.one_step import Samples, Sampling
     from get.student.models import Student
 
 
-LONGEST = 1000  # images of a strip
+MAX_STRIP = 1000  # images
 
 
 def sample(args: argparse.Namespace) -> None:
@@ -54,17 +52,17 @@ def sample(args: argparse.Namespace) -> None:
         _strip(args, student, classes, options, device)
         return
     labels = labels_of(args, classes)
-    drawn = sample(student, args.seeds, labels, seed=args.seed, options=options, device=device)
-    batches = (to_bytes(batch.images).numpy() for batch in drawn)
+    batches = sample(student, args.seeds, labels, seed=args.seed, options=options, device=device)
     if args.out.suffix == ".png":
-        write_grid(args.out, np.concatenate(list(batches)), columns=args.columns)
+        images = np.concatenate([to_bytes(batch.images).numpy() for batch in batches])
+        write_grid(args.out, images, columns=args.columns)
     elif args.out.suffix == ".h5":
         info = {key: header.get(key) for key in ("model", "step", "seed")}
         info |= {"nfe": 1, "conditional": student.conditional, "parameters": parameter_count(student)}
         info |= {"iterations": options.iterations, "initial": options.initial, "noise": args.seed}
         _sample_file(args.out, options.rule, batches, labels, student.shape, info)
     else:
-        write_folder(args.out, batches, args.seeds)
+        write_folder(args.out, (to_bytes(batch.images).numpy() for batch in batches), args.seeds)
     print(f"{len(labels)} samples in {args.out}")
 
 
@@ -72,8 +70,8 @@ def _require_used(args: argparse.Namespace) -> None:
     """Raise `UserError` if an option would be ignored."""
     if args.columns and args.out.suffix != ".png":
         raise UserError(f"--columns: {args.out} is no grid; name a .png, or leave the option out")
-    if args.interpolate and (args.columns or 0) > LONGEST:
-        raise UserError(f"--columns {args.columns}: a strip has at most {LONGEST} images")
+    if args.interpolate and (args.columns or 0) > MAX_STRIP:
+        raise UserError(f"--columns {args.columns}: a strip has at most {MAX_STRIP} images")
     if args.interpolate and args.out.suffix != ".png":
         raise UserError(f"--out {args.out}: a strip (--interpolate) is a picture; name a .png")
 
@@ -102,19 +100,18 @@ def _strip(
 def _sample_file(
     path: Path,
     variant: str,
-    batches: Iterable["NDArray[np.uint8]"],
+    batches: Iterable["Samples"],
     labels: "Tensor",
     shape: tuple[int, ...],
     info: dict[str, Any],
 ) -> None:
     """Write a sample file as the workflow does, of one variant, which `get score` reads."""
+    from get.data.store import to_bytes
     from get.sampling.files import new_samples
 
-    done = 0
     with new_samples(path, [variant], labels, shape) as file:
-        for images in batches:
-            file.variants[variant][done : done + len(images)] = images
-            done += len(images)
+        for batch in batches:
+            file.variants[variant][batch.rows] = to_bytes(batch.images).numpy()
         file.info.update(info)
 
 

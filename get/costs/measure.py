@@ -1,4 +1,4 @@
-"""What a student costs: parameters, operations, time and memory. It needs no trained weights.
+"""Costs of students: parameters, operations, time and memory, measured on random weights.
 
 Operations are counted on the meta device and are exact. Times and memory are those of the machine at hand,
 all students one after the other in one job, so that they compare. Students of one model share its sampling
@@ -10,7 +10,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,14 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from get.costs.timing import wait
+from get.pairs.dataset import Batch
 from get.runtime.device import autocast, pick_device
 from get.runtime.log import Progress, log
 from get.storage.atomic import write_json
 from get.storage.settings import require_keys
-from get.student.losses import distillation_loss, supervised
+from get.student.initial import training_state
 from get.student.models import Description, Student, build, parameter_count
-from get.student.training import Distillation
+from get.student.objectives.pairs import Distillation, distillation_loss
 from get.training.loop import take_step
 from get.training.state import State
 
@@ -41,25 +41,17 @@ NO_CHANGE: dict[str, Any] = {  # settings of training that change no cost
     "ema_warmup": False,
     "loss_decay": 0.8,
 }
+ANY_TRAINING: dict[str, Any] = {"batch": 1, "clip": None, "compile": False, "precision": "float32"}
 MODES = {"plain": False, "checkpointed": True}  # of training; a student with a state has both
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """Random inputs of one call: noise, image (B, C, H, W), label (B,), z_0 (B, N, D) or None."""
-
-    noise: Tensor
-    image: Tensor
-    label: Tensor
-    state: Tensor | None
-
-    @classmethod
-    def of(cls, student: Student, batch: int, device: torch.device) -> "Inputs":
-        """Draw `batch` inputs of `student` on `device`."""
-        noise, image = (torch.randn(batch, *student.shape, device=device) for _ in range(2))
-        label = torch.zeros(batch, dtype=torch.int64, device=device)
-        shape = student.state_shape
-        return cls(noise, image, label, torch.randn(batch, *shape, device=device) if shape else None)
+def random_inputs(student: Student, count: int, device: torch.device) -> tuple[Batch, Tensor | None]:
+    """Return `count` random pairs on `device`, and z_0 (B, N, D) or None for a student without a state."""
+    noise, image = (torch.randn(count, *student.shape, device=device) for _ in range(2))
+    label = torch.zeros(count, dtype=torch.int64, device=device)
+    # drawn on the CPU: the meta device has no generators
+    state = training_state(student.state_shape, count, 0, 0, torch.device("cpu"))
+    return Batch(noise, image, label), None if state is None else state.to(device)
 
 
 def operations(description: Description) -> dict[str, int]:
@@ -68,13 +60,15 @@ def operations(description: Description) -> dict[str, int]:
     Counted as the paper counts: matrix products and convolutions, one multiply-accumulate being two FLOPs.
     Training is forward and backward of the loss on all states, without checkpointing.
     """
-    with torch.device("meta"):
+    meta = torch.device("meta")
+    with meta:
         student = build(description)
-    x = Inputs.of(student, 1, torch.device("meta"))
+    batch, state = random_inputs(student, 1, meta)
     with FlopCounterMode(display=False) as sampling, torch.no_grad():
-        student.generate(x.noise, x.label, x.state, rule="last")
+        student.generate(batch.noise, batch.label, state, rule="last")
+    options = Distillation(**ANY_TRAINING, **NO_CHANGE, checkpointing=False)
     with FlopCounterMode(display=False) as training:
-        distillation_loss(supervised(student, x.noise, x.label, x.state), x.image, 1.0).backward()
+        distillation_loss(student, batch, state, options).backward()
     return {
         "parameters": parameter_count(student),
         "macs": sampling.get_total_flops() // 2,
@@ -87,11 +81,11 @@ def sampling_time(
 ) -> dict[str, dict[str, float]]:
     """Return the seconds per image by number of iterations ('1' without a state); see `spread`."""
     device = next(student.parameters()).device
-    x = Inputs.of(student, batch, device)
+    inputs, state = random_inputs(student, batch, device)
 
     def call(count: int | None) -> None:
         with torch.no_grad(), autocast(device, precision):
-            student.generate(x.noise, x.label, x.state, count)
+            student.generate(inputs.noise, inputs.label, state, count)
 
     seconds = timed({str(count or 1): partial(call, count) for count in iterations}, device)
     return {name: spread(values / batch) for name, values in seconds.items()}
@@ -100,11 +94,11 @@ def sampling_time(
 def training_step(student: Student, options: Distillation) -> dict[str, Any]:
     """Return iterations per second (see `spread`) and the peak memory in bytes of a training step."""
     device = next(student.parameters()).device
-    x, state = Inputs.of(student, options.batch, device), State(student.train(), options, "")
+    batch, z = random_inputs(student, options.batch, device)
+    state = State(student.train(), options, "")
 
     def loss(forward: Any, step: int) -> Tensor:
-        states = supervised(forward, x.noise, x.label, x.state, options.checkpointing)
-        return distillation_loss(states, x.image, options.loss_decay)
+        return distillation_loss(forward, batch, z, options)
 
     forward = torch.compile(student) if options.compile else student
     call = partial(take_step, state, forward, loss, options, seed=0)
@@ -145,6 +139,7 @@ def peak_memory(call: Callable[[], object], device: torch.device, held: Iterable
         torch.cuda.reset_peak_memory_stats(device)
         call()
         return torch.cuda.max_memory_allocated(device)
+    # Every allocation (+) and release (-) during the call, in order
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler says that it finds no GPU, as an error
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()
@@ -152,8 +147,9 @@ def peak_memory(call: Callable[[], object], device: torch.device, held: Iterable
         trace = Path(folder, "trace.json")
         profiler.export_chrome_trace(str(trace))
         events = json.loads(trace.read_text())["traceEvents"]
-    memory = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e.get("name") == "[memory]")
-    return sum(t.nbytes for t in held) + max(np.cumsum([size for _, size in memory]).tolist())
+    changes = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e.get("name") == "[memory]")
+    # The peak of their sum, on top of what is held all the time
+    return sum(t.nbytes for t in held) + max(np.cumsum([size for _, size in changes]).tolist())
 
 
 def sampling_costs(
@@ -173,14 +169,14 @@ def training_costs(
     `training` has 'batch', 'clip', 'compile' and 'precision'.
     """
     student = _built(description, device)
-    found = {}
+    costs = {}
     for mode in MODES if student.state_shape else ["plain"]:
         try:
             options = Distillation(**training, **NO_CHANGE, checkpointing=MODES[mode])
-            found[mode] = training_step(student, options)
+            costs[mode] = training_step(student, options)
         except torch.OutOfMemoryError:
             log.info("not enough memory on %s for training (%s) at batch %d", device, mode, training["batch"])
-    return found
+    return costs
 
 
 def _built(description: Description, device: torch.device) -> Student:
@@ -200,18 +196,18 @@ def measure_costs(
 
     Args:
         students: by name, 'model' (the whole description) and 'training', as for `training_costs`.
-        evaluation: as for `sampling_costs`; threads: of the CPU; device: see `runtime.pick_device`.
+        evaluation: as for `sampling_costs`; threads: of the CPU; device: see `device.pick_device`.
         output: the JSON file.
     """
     torch.set_num_threads(threads)
     on, costs = pick_device(device), {}
-    known: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
 
     def once(measure: Callable[..., Any], *settings: Any) -> Any:
         key = json.dumps([measure.__name__, *settings], sort_keys=True)
-        if key not in known:
-            known[key] = measure(*settings, on)
-        return known[key]
+        if key not in measured:
+            measured[key] = measure(*settings, on)
+        return measured[key]
 
     progress = Progress("costs", len(students))
     for name, student in students.items():

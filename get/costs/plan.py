@@ -90,7 +90,7 @@ def start_of(count: Count) -> Unit:
 
 def demand(count: Count, costs: Costs, experiment: Experiment, cores: int, gpus: int) -> Demand:
     """Return what each job of a count takes."""
-    job = experiment.job(count.kind)
+    job = experiment.jobs[count.kind]
     used = min(gpus, job.gpu) if experiment.device(count.kind) != "cpu" else 0
     at_once = 1 if count.rule == "costs" else max(1, cores // job.threads)
     if used:

@@ -1,4 +1,4 @@
-"""Seconds of a call: timed whole, or by a line through smaller calls where the whole would take long."""
+"""Seconds of a call, extrapolated from smaller calls where the whole one would take long."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import torch
 
 LIMIT = 1.5  # seconds of timed calls of one part, about; there are at least two calls
 GROWTH = 4  # factor by which calls grow to the size of a batch
-LARGEST = 1000  # timed calls at most
+MAX_CALLS = 1000  # timed calls at most
 
 
 class Timing(NamedTuple):
@@ -22,24 +22,28 @@ class Timing(NamedTuple):
 def timing(
     call: Callable[[int], object], full: int, device: torch.device, *, least: int = 1, power: int = 1
 ) -> Timing:
-    """Time call(full), or draw a line to it from smaller calls.
+    """Time call(full), or extrapolate it from smaller calls.
 
     Args:
         call: takes a number of images.
-        full: the number in question.
+        full: the number whose seconds are wanted.
         device: where it computes.
         least: the number to begin with.
         power: seconds grow with this power of the number.
     """
+    # The first call may compile or allocate
     count = min(least, full)
     first, now = seconds_of(call, count, device), seconds_of(call, count, device)
     first = max(0.0, first - now)
+    # Grow the call while the next larger one is quick
     while count < full and now * GROWTH**power <= LIMIT:
         count = min(full, GROWTH * count)
         call(count)
         now = seconds_of(call, count, device)
     if count == full:
-        return Timing(first, seconds_of(call, full, device, max(2, min(LARGEST, int(LIMIT / now)))), 1.0)
+        calls = max(2, min(MAX_CALLS, int(LIMIT / now)))
+        return Timing(first, seconds_of(call, full, device, calls), 1.0)
+    # Extrapolate along a line in count^power through the last two
     more = min(full, 2 * count)
     then = seconds_of(call, more, device)
     slope = max(0.0, then - now) / (more**power - count**power)

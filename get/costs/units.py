@@ -24,12 +24,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from get.costs.measure import NO_CHANGE, Inputs, peak_memory
+from get.costs.measure import NO_CHANGE, peak_memory, random_inputs
 from get.costs.timing import LIMIT, seconds_of, timing
 from get.experiment import Experiment
 from get.experiment.counts import Unit
 from get.networks.denoiser import build as build_teacher
-from get.runtime.device import pick_device
+from get.pairs.dataset import Batch
+from get.runtime.device import autocast, pick_device
 from get.runtime.limits import is_out_of_memory
 from get.runtime.log import Progress
 from get.runtime.seeding import classes_of, generator
@@ -41,13 +42,9 @@ from get.scoring.reference import Reference
 from get.scoring.scores import Scoring, bootstrap, compare_with_train, score
 from get.storage.errors import UserError
 from get.storage.weights import write_weights
-from get.student.losses import distillation_loss, supervised
 from get.student.models import build as build_student
 from get.student.models import parameter_count
-from get.student.training import Distillation
-from get.teacher.generation import Sampler
-from get.teacher.generation import sample as sample_teacher
-from get.teacher.samplers.heun import evaluations
+from get.student.objectives.pairs import Distillation, distillation_loss
 from get.teacher.training import NoiseLevels, edm_loss
 from get.training.loop import take_step
 from get.training.optimisation import Optimisation
@@ -82,12 +79,11 @@ def student_step(s: Settings, device: torch.device) -> Cost:
     student = build_student(s["model"]).to(device)
     batch = s["training"]["batch"] // s["processes"]
     options = Distillation(**NO_CHANGE, **{"checkpointing": False, **s["training"], "batch": batch})
-    x = Inputs.of(student, batch, device)
+    inputs, z = random_inputs(student, batch, device)
 
     def loss(count: int, forward: Any, step: int) -> Tensor:
-        z = None if x.state is None else x.state[:count]
-        states = supervised(forward, x.noise[:count], x.label[:count], z, options.checkpointing)
-        return distillation_loss(states, x.image[:count], options.loss_decay)
+        part = Batch(*(tensor[:count] for tensor in inputs))
+        return distillation_loss(forward, part, None if z is None else z[:count], options)
 
     trained = sum(p.numel() for p in student.parameters())
     state = weight_bytes(student) + 3 * 4 * trained  # with their average and the optimiser's two moments
@@ -167,16 +163,16 @@ def teacher_evaluation(s: Settings, device: torch.device) -> Cost:
     """One of the evaluations in which a teacher samples a batch."""
     torch.manual_seed(0)
     teacher = build_teacher(s["model"]).to(device).eval().requires_grad_(False)
-    sampler = replace(Sampler(**s["sampler"]), num_steps=2)
-    noise = torch.randn(sampler.batch, *teacher.shape, device=device)
-    label = classes_of(range(sampler.batch), teacher.classes).to(device)
+    noise = torch.randn(s["batch"], *teacher.shape, device=device)
+    sigma = torch.ones(s["batch"], device=device)
+    labels = classes_of(range(s["batch"]), teacher.classes).to(device)
 
     def call(count: int) -> None:
-        classes = label[:count] if teacher.classes else None
-        sample_teacher(teacher, noise[:count], classes, sampler, device)
+        with autocast(device, s["precision"]):
+            teacher(noise[:count], sigma[:count], labels[:count] if teacher.classes else None)
 
-    found = timing(call, sampler.batch, device)
-    return Cost({"batch": found.seconds / evaluations(sampler.num_steps)}, share=found.share)
+    found = timing(call, s["batch"], device)
+    return Cost({"batch": found.seconds}, share=found.share)
 
 
 def sampling(s: Settings, device: torch.device) -> Cost:
@@ -309,7 +305,7 @@ def measure_units(units: Iterable[Unit], experiment: Experiment, cores: int) -> 
         UserError: a device is not there, or a process was killed.
     """
     wanted = list(dict.fromkeys(units))
-    threads = {unit.kind: min(experiment.job(unit.kind).threads, cores) for unit in wanted}
+    threads = {unit.kind: min(experiment.jobs[unit.kind].threads, cores) for unit in wanted}
     on_gpu = torch.cuda.is_available() and any(experiment.device(kind) != "cpu" for kind in threads)
     workers = 1 if on_gpu else max(1, cores // max(threads.values()))
     progress, costs = Progress("measured", len(wanted)), {}

@@ -242,14 +242,15 @@ def teacher_counts(experiment: Experiment, gpus: int) -> Iterator[Count]:
         given = {
             key: value for key, value in teacher.settings().items() if key in ("training", "noise_levels")
         }
-        share = max(1, min(experiment.job("teacher").gpu, gpus))
+        share = max(1, min(experiment.jobs["teacher"].gpu, gpus))
         step = unit("teacher_step", "teacher", model=model, processes=share, **given)
         yield Count("train_teacher", name, work=training(step, teacher.steps))
     label, pixels = 8, math.prod(experiment.config.data.shape)
     for name in experiment.used_pairs:
         pairs = experiment.pairs[name]
         model, batch = teacher_description(experiment, pairs.teacher), pairs.sampler.batch
-        evaluation = unit("teacher_evaluation", "pairs", model=model, sampler=pairs.sampler.settings())
+        given: Settings = {"batch": batch, "precision": pairs.sampler.precision}
+        evaluation = unit("teacher_evaluation", "pairs", model=model, **given)
         for part, number, jobs in (("train", pairs.count, pairs.shards), (HELD_OUT_PART, pairs.held_out, 1)):
             batches = math.ceil(number / batch) / jobs  # whole ones, of which the last may be cut
             work = Work(evaluation, {"batch": batches * experiment.evaluations(name)})
@@ -288,7 +289,7 @@ def sampling(experiment: Experiment, name: str) -> Unit:
 def student_counts(experiment: Experiment, gpus: int) -> Iterator[Count]:
     """Yield the milestones of students, their samples and scores; milestones of a run form a chain."""
     samples, label, pixels = experiment.config.evaluation.samples, 8, math.prod(experiment.config.data.shape)
-    share = max(1, min(experiment.job("student").gpu, gpus))
+    share = max(1, min(experiment.jobs["student"].gpu, gpus))
     for name, student in experiment.students.items():
         step, model = distillation(experiment, name, share), student_description(experiment, name)
         weights = Work(unit("weights", "light", of="student", model=model), {})

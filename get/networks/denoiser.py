@@ -26,11 +26,14 @@ class Denoiser(nn.Module):
 
     def forward(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         """Map noisy images (B, C, H, W) at noise levels sigma (B,) to denoised images (B, C, H, W)."""
+        # Preconditioning (Table 1): keeps inputs and targets of the network at unit variance
         s = sigma.view(-1, 1, 1, 1)
         total = s.square() + self.sigma_data**2
         c_skip = self.sigma_data**2 / total
         c_out = s * self.sigma_data / total.sqrt()
-        return c_skip * x + c_out * self.model(x / total.sqrt(), sigma.log() / 4, label).to(x.dtype)
+        c_noise = sigma.log() / 4
+        # D(x; sigma) = c_skip x + c_out F(c_in x; c_noise), with c_in = 1 / sqrt(total)
+        return c_skip * x + c_out * self.model(x / total.sqrt(), c_noise, label).to(x.dtype)
 
 
 def build(description: Mapping[str, Any]) -> Denoiser:

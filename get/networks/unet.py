@@ -70,9 +70,11 @@ class UNetBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Map features (B, C_in, H, W) and embedding (B, E) to features (B, C_out, H', W')."""
+        # Residual branch, to which the noise level and the class are added
         h = self.conv0(_resample(F.silu(self.norm0(x)), self.resample))
         h = F.silu(self.norm1(h + self.affine(embedding)[:, :, None, None]))
         h = self.conv1(F.dropout(h, self.dropout, self.training))
+        # Skip branch
         x = _resample(x, self.resample)
         x = (h + (x if self.skip is None else self.skip(x))) * RESIDUAL_SCALE
         return (x + self._attend(x)) * RESIDUAL_SCALE if self.attention else x
@@ -126,6 +128,7 @@ class UNet(nn.Module):
 
         resolutions = [size >> level for level in range(len(channel_mult))]
         widths = [model_channels * factor for factor in channel_mult]
+        # Encoder: widths of its outputs are those of the skips to the decoder
         self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
         width, skips = model_channels, [model_channels]
         for level, (at, wide) in enumerate(zip(resolutions, widths, strict=True)):
@@ -138,6 +141,7 @@ class UNet(nn.Module):
                 self.enc[f"{at}x{at}_block{index}"] = block(width, wide, attend=at in attention_resolutions)
                 width = wide
                 skips.append(width)
+        # Decoder, from the lowest resolution: each block takes the last skip that is left
         for level, (at, wide) in reversed(list(enumerate(zip(resolutions, widths, strict=True)))):
             if level == len(widths) - 1:
                 self.dec[f"{at}x{at}_in0"] = block(width, width, attend=True)
@@ -154,10 +158,12 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, c_noise: Tensor, label: Tensor | None) -> Tensor:
         """Map images (B, C, H, W), noise levels (B,) and labels (B,) int64 to outputs (B, C, H, W)."""
         embedding = self._embed(c_noise, label)
+        # Encoder
         skips = []
         for layer in self.enc.values():
             x = layer(x, embedding) if isinstance(layer, UNetBlock) else layer(x)
             skips.append(x)
+        # Decoder
         for layer in self.dec.values():
             if not isinstance(layer, UNetBlock):
                 x = F.silu(layer(x)) if isinstance(layer, nn.GroupNorm) else layer(x)
@@ -168,10 +174,13 @@ class UNet(nn.Module):
         return x
 
     def _embed(self, c_noise: Tensor, label: Tensor | None) -> Tensor:
+        """Return the embedding (B, E) of the noise level and the class."""
+        # Sines and cosines of the noise level
         half = self.model_channels // 2
         steps = torch.arange(half, device=c_noise.device, dtype=torch.float32) / (half - 1)
         angles = c_noise[:, None] * 10000.0**-steps
         embedding = torch.cat([angles.sin(), angles.cos()], dim=1)
+        # Class
         if self.map_label is not None:
             assert label is not None, "a conditional teacher needs labels"
             one_hot = F.one_hot(label, self.classes).to(embedding.dtype)

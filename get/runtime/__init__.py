@@ -1,1 +1,1 @@
-"""How a stage runs: device, processes, limits, input ahead, log, seeds."""
+"""How a stage runs: device, processes, limits of time and memory, prefetched input, log, seeds."""

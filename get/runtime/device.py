@@ -3,7 +3,8 @@
 import fcntl
 import os
 import tempfile
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def pick_device(name: str) -> torch.device:
     """Return the device called `name`: 'auto' (CUDA if there is one), 'cpu', 'cuda', 'cuda:1', ...
 
     'cuda' is a GPU of this process's own (see `claimed_gpu`); one with a number is taken as it is. CUDA
-    computes in full float32 until `autocast` says otherwise.
+    computes in full float32 but where `tf32` or `autocast` says otherwise.
 
     Raises:
         UserError: there is no such device, or other jobs have all GPUs.
@@ -60,16 +61,16 @@ def claimed_gpu() -> int:
     for number in range(count):
         path = Path(tempfile.gettempdir(), f"get-gpu-{torch.cuda.get_device_properties(number).uuid}.lock")
         try:
-            lock = os.open(
-                path, os.O_RDONLY
-            )  # not with O_CREAT, which Linux refuses where another user made it
+            # not with O_CREAT, which Linux refuses where another user made it
+            lock = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
             lock = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return number  # and keep the file open
-        except BlockingIOError:
+        except BlockingIOError:  # another process has it
             os.close(lock)
+            continue
+        return number  # and keep the file open: closed, it would be unlocked
     raise UserError(
         f"other jobs use all {count} visible GPUs; run as many at a time as there are GPUs (snakemake "
         f"--resources gpu={count}), or name one, which is then shared: device cuda:0"
@@ -92,14 +93,29 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
     return pin(tensor, device).to(device, non_blocking=True)
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Return the context in which forward passes run at `precision`, one of `PRECISIONS`.
+@contextmanager
+def tf32(device: torch.device, precision: str) -> Iterator[None]:
+    """In the block, CUDA computes in TF32 if `precision` is 'tf32', else in full float32.
 
-    Whether CUDA may use TF32 is set here for all that follows, and not only inside the context: backward
-    passes run after it.
+    Other than `autocast`, which is for forward passes, the block holds backward passes too.
     """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    _allow_tf32(precision == "tf32")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+@contextmanager
+def autocast(device: torch.device, precision: str) -> Iterator[None]:
+    """In the block, forward passes run at `precision`, one of `PRECISIONS`."""
     if precision not in PRECISIONS:
         raise UserError(f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}")
-    if device.type == "cuda":
-        _allow_tf32(precision == "tf32")
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+    mixed = torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+    with tf32(device, precision), mixed:
+        yield

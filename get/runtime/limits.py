@@ -1,4 +1,4 @@
-"""Limits of time and memory."""
+"""Limits of a job: the time that SLURM gives it, and memory."""
 
 import os
 import subprocess
@@ -12,8 +12,8 @@ import torch
 from get.runtime.log import log
 from get.storage.errors import UserError
 
-LONGEST_MARGIN = 300.0  # seconds before the end of a job in which a training saves its state, at most
-SHARE_OF_MARGIN = 0.2  # and at most this share of the time that it has
+MAX_MARGIN = 300.0  # seconds before the end of a job in which a training saves its state, at most
+MAX_MARGIN_FRACTION = 0.2  # and at most this fraction of the time that it has
 T = TypeVar("T")
 
 
@@ -30,7 +30,7 @@ def stop_time() -> float | None:
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         log.info("no time limit: SLURM does not say when job %s ends (%s)", job, error)
         return None
-    margin = min(LONGEST_MARGIN, SHARE_OF_MARGIN * (end - now))
+    margin = min(MAX_MARGIN, MAX_MARGIN_FRACTION * (end - now))
     log.info("SLURM ends job %s in %.0f s; %.0f s before it the state is saved", job, end - now, margin)
     return end - margin
 
@@ -38,8 +38,8 @@ def stop_time() -> float | None:
 def _end_of_job(job: str) -> float:
     """Ask SLURM, whose older versions do not tell a job when it ends."""
     command = ["squeue", "--noheader", "--jobs", job, "--format", "%e"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    return datetime.fromisoformat(answer.strip()).timestamp()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return datetime.fromisoformat(done.stdout.strip()).timestamp()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""What is told while a stage runs: log and progress. It imports no torch, which takes seconds."""
+"""Log and progress of a stage. Imports no torch, which takes seconds."""
 
 import logging
 import sys
@@ -58,7 +58,7 @@ class Progress:
         # jobs and processes that share a terminal would draw over each other
         hidden = in_file or log.disabled or not sys.stderr.isatty()
         self._bar = tqdm(total=total, initial=done, desc=name, disable=hidden)
-        self._begun = self._told = time.monotonic()
+        self._begun = self._logged = time.monotonic()
         self._first = done
 
     def advance(self, count: int = 1, note: str = "") -> None:
@@ -68,11 +68,11 @@ class Progress:
         if note:
             self._bar.set_postfix_str(note, refresh=False)
         now = time.monotonic()
-        if now - self._told > self.interval or self.done == self.total:
+        if now - self._logged > self.interval or self.done == self.total:
             rate = (self.done - self._first) / max(now - self._begun, 1e-9)
             left = (self.total - self.done) / max(rate, 1e-9)
             log.info("%s %d/%d %.4g/s %.0f s left %s", self.name, self.done, self.total, rate, left, note)
-            self._told = now
+            self._logged = now
 
     def close(self) -> None:
         """Leave the terminal as it is now."""

@@ -1,4 +1,4 @@
-"""Input that a thread prepares ahead."""
+"""Prefetching: a thread prepares the input of the next steps."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +10,7 @@ T = TypeVar("T")
 class Prefetcher(Generic[T]):
     """`make`, a function of the step, called by one background thread up to `depth` steps ahead.
 
-    A context manager: leaving it stops the thread. An error of `make` is raised where its step is asked for.
+    A context manager: leaving it stops the thread. An error of `make` is raised in the call for its step.
     With depth 0 there is no thread.
     """
 

@@ -1,4 +1,4 @@
-"""Several processes that train one model: who is who, and what they share."""
+"""Several processes that train one model: their ranks, and what they exchange."""
 
 import os
 from collections.abc import Iterator
@@ -71,9 +71,9 @@ def largest(*values: int, device: torch.device) -> list[int]:
     """Return the largest of each of the `values` over the processes; of a flag: whether any has it."""
     if process_count() == 1:
         return list(values)
-    found = torch.tensor([int(value) for value in values], device=device)
-    dist.all_reduce(found, dist.ReduceOp.MAX)
-    return found.tolist()
+    reduced = torch.tensor([int(value) for value in values], device=device)
+    dist.all_reduce(reduced, dist.ReduceOp.MAX)
+    return reduced.tolist()
 
 
 def wait_for_all() -> None:

@@ -1,4 +1,4 @@
-"""What a process of a stage asks of Python and of the C library, to be quick. It imports no torch."""
+"""Settings of Python and of the C library that save time. Imports no torch."""
 
 import ctypes
 import gc

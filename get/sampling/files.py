@@ -1,4 +1,4 @@
-"""Sample files: uint8 images of one source, ready to be scored and shown.
+"""Sample files: uint8 images of one source, to be scored and drawn.
 
 HDF5: a dataset (N, C, H, W) uint8 per variant (a student with a state has one per rule and number of
 iterations, everything else just one), labels (N,) int64, and the attribute 'info', JSON that goes into the

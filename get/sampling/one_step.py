@@ -1,4 +1,4 @@
-"""One-step sampling: an iterable of batches that command line, scorer and figures share."""
+"""One-step sampling: batches of samples, drawn one after the other."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,8 @@ from get.runtime.limits import within_memory
 from get.runtime.seeding import normal
 from get.storage.errors import UserError
 from get.student.equilibrium import RULES
+from get.student.initial import INITIAL, sample_state
 from get.student.models import Student
-
-INITIAL = ("independent", "shared", "zeros")
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Sampling:
         iterations: fixed-point iterations of a GET; None is the number trained with.
         rule: which state is decoded: 'lowest-residual' (the published rule) or 'last'.
         initial: z_0 is 'independent' per sample, one draw 'shared' by all samples, or 'zeros'.
-        precision: see `runtime.autocast`.
+        precision: see `device.autocast`.
     """
 
     batch: int
@@ -55,10 +54,15 @@ class Sampling:
 
 
 class Samples(NamedTuple):
-    """images (B, C, H, W) float32, or (K, B, C, H, W) of whole trajectories; residuals (K, B)."""
+    """A batch of samples, on the CPU.
+
+    images (B, C, H, W) float32, or (K, B, C, H, W) of whole trajectories; residuals (K, B); rows: which of
+    all samples these are.
+    """
 
     images: Tensor
     residuals: Tensor
+    rows: slice
 
 
 def sample(
@@ -70,6 +74,7 @@ def sample(
     options: Sampling,
     device: torch.device,
     trajectories: bool = False,
+    noise: Tensor | None = None,
 ) -> Iterator[Samples]:
     """Yield the samples with the given indices, batch by batch (smaller ones where memory is short).
 
@@ -84,12 +89,19 @@ def sample(
         options: see `Sampling`.
         device: where to compute; images come back on the CPU.
         trajectories: yield the image of every iteration, not of the one that `options.rule` chooses.
+        noise: unit-variance noise (len(indices), C, H, W), instead of that which is drawn.
     """
 
     def draw(rows: slice) -> Samples:
-        noise = normal(indices[rows], student.shape, seed, "evaluation", "noise").to(device)
-        state = _initial_state(student.state_shape, indices[rows], seed, options.initial, device)
-        return _decoded(student, noise, labels[rows], state, options, device, trajectories)
+        numbers, label = indices[rows], labels[rows].to(device)
+        x = normal(numbers, student.shape, seed, "evaluation", "noise") if noise is None else noise[rows]
+        state = sample_state(student.state_shape, numbers, seed, options.initial, device)
+        with torch.no_grad(), autocast(device, options.precision):
+            if trajectories:
+                drawn = student.trajectory(x.to(device), label, state, options.iterations)
+            else:
+                drawn = student.generate(x.to(device), label, state, options.iterations, options.rule)
+        return Samples(drawn.images.float().cpu(), drawn.residuals.float().cpu(), rows)
 
     yield from within_memory(draw, len(indices), options.batch, "evaluation.batch (--batch)")
 
@@ -116,52 +128,16 @@ def interpolate(
         options: 'independent' states z_0 differ from sample to sample, as their noise should not.
     """
     first, last = normal(ends, student.shape, seed, "evaluation", "noise")
-    noise = great_circle(first, last, count)
-    labels = torch.full((count,), label)
-
-    def draw(rows: slice) -> Samples:
-        numbers = range(count)[rows]
-        state = _initial_state(student.state_shape, numbers, seed, options.initial, device)
-        return _decoded(student, noise[rows].to(device), labels[rows], state, options, device)
-
-    yield from within_memory(draw, count, options.batch, "evaluation.batch (--batch)")
+    noise, labels = great_circle(first, last, count), torch.full((count,), label)
+    return sample(student, range(count), labels, seed=seed, options=options, device=device, noise=noise)
 
 
 def great_circle(first: Tensor, last: Tensor, count: int) -> Tensor:
     """Return `count` tensors (count, ...) at equal angles from `first` to `last`, both included."""
-    angle = torch.arccos((first * last).sum() / (first.norm() * last.norm()).clamp(min=1e-12))
+    cosine = (first * last).sum() / (first.norm() * last.norm()).clamp(min=1e-12)
+    angle = torch.arccos(cosine)
     if not angle.isfinite() or angle < 1e-3:  # one and the same
         return first.expand(count, *first.shape)
-    share = torch.linspace(0, 1, count).view(-1, *[1] * first.ndim)
-    return (torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * last) / torch.sin(angle)
-
-
-def _decoded(
-    student: Student,
-    noise: Tensor,
-    label: Tensor,
-    state: Tensor | None,
-    options: Sampling,
-    device: torch.device,
-    trajectories: bool = False,
-) -> Samples:
-    """Return what the student makes of noise (B, C, H, W), label (B,) and z_0 on the CPU."""
-    label = label.to(device)
-    with torch.no_grad(), autocast(device, options.precision):
-        if trajectories:
-            drawn = student.trajectory(noise, label, state, options.iterations)
-        else:
-            drawn = student.generate(noise, label, state, options.iterations, options.rule)
-    return Samples(drawn.images.float().cpu(), drawn.residuals.float().cpu())
-
-
-def _initial_state(
-    shape: tuple[int, int] | None, indices: Sequence[int], seed: int, initial: str, device: torch.device
-) -> Tensor | None:
-    """Return z_0 of the samples with these indices as (B, N, D); None for a student without a state."""
-    if shape is None:
-        return None
-    if initial == "zeros":
-        return torch.zeros((len(indices), *shape), device=device)
-    drawn = [0] * len(indices) if initial == "shared" else indices
-    return normal(drawn, shape, seed, "evaluation", "state", device=device)
+    # spherical linear interpolation
+    t = torch.linspace(0, 1, count).view(-1, *[1] * first.ndim)
+    return (torch.sin((1 - t) * angle) * first + torch.sin(t * angle) * last) / torch.sin(angle)

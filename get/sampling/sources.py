@@ -1,4 +1,4 @@
-"""Samples of what is no student: teachers, real images, noise."""
+"""Sample files of teachers, real images and pure noise, to be scored beside the students'."""
 
 from pathlib import Path
 
@@ -30,14 +30,16 @@ def teacher_samples(*, manifest: str | Path, samples: int, nfe: int, output: str
 
 
 def baseline_samples(*, store: str | Path, kind: str, samples: int, seed: int, output: str | Path) -> None:
-    """Write what marks the ends of the scale: kind 'real' (all test images) or 'noise' (pure noise)."""
+    """Write an end of the scale of scores: kind 'real' (all test images) or 'noise' (pure noise)."""
     data = read_split(store, "test")
     real, shape = kind == "real", data.images.shape[1:]
     labels = torch.from_numpy(data.labels) if real else classes_of(range(samples), data.classes)
     with new_samples(output, [kind], labels, shape) as file:
         file.info.update(nfe=None, conditional=None, split="test" if real else None)
-        for first in range(0, len(labels), CHUNK):
-            rows = range(first, min(first + CHUNK, len(labels)))
-            noise = normal(rows, shape, seed, "evaluation", "noise")
-            images = data.images[first : first + CHUNK] if real else to_bytes(noise).numpy()
-            file.variants[kind][first : first + CHUNK] = images
+        if real:
+            file.variants[kind][:] = data.images
+            return
+        for first in range(0, samples, CHUNK):
+            indices = range(first, min(first + CHUNK, samples))
+            noise = normal(indices, shape, seed, "evaluation", "noise")
+            file.variants[kind][first : first + CHUNK] = to_bytes(noise).numpy()

@@ -1,8 +1,4 @@
-"""Features for FID, IS, KID, precision and recall.
-
-Of an extractor, the penultimate activations serve FID, KID and precision/recall, the logits the Inception
-Score.
-"""
+"""Features of images: penultimate activations for FID, KID, precision and recall, logits for IS."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -29,9 +25,9 @@ class Extractor:
     """A network that is ready to map uint8 images to `Features`.
 
     Args:
-        name: 'inception' or 'classifier'.
+        name: module of `scoring.extractors`.
         weights: its file.
-        device: see `runtime.pick_device`; batch: images per call.
+        device: see `device.pick_device`; batch: images per call.
     """
 
     def __init__(self, name: str, weights: str | Path, device: str, batch: int) -> None:
@@ -44,23 +40,18 @@ class Extractor:
         """Map images (N, C, H, W) uint8, N >= 1, to features, batch by batch, in files in `folder`."""
         progress = Progress("features", len(images))
 
-        def layers(rows: slice) -> list[NDArray[np.float32]]:
+        def layers(rows: slice) -> tuple[slice, list[NDArray[np.float32]]]:
             chunk = torch.from_numpy(images[rows]).to(self.device)
-            return [layer.float().cpu().numpy() for layer in self.layers(chunk)]
+            return rows, [layer.float().cpu().numpy() for layer in self.layers(chunk)]
 
         out: list[NDArray[np.float32]] = []
-        done = 0
-        for parts in within_memory(layers, len(images), self.batch, "evaluation.batch (--batch)"):
+        for rows, parts in within_memory(layers, len(images), self.batch, "evaluation.batch (--batch)"):
             if not out:
-                shapes = [(len(images), part.shape[1]) for part in parts]
-                out = [_new_array(Path(folder, f"{n}.npy"), shape) for n, shape in enumerate(shapes)]
+                for number, part in enumerate(parts):
+                    path, shape = Path(folder, f"{number}.npy"), (len(images), part.shape[1])
+                    out.append(np.lib.format.open_memmap(path, "w+", np.dtype(np.float32), shape))
             for array, part in zip(out, parts, strict=True):
-                array[done : done + len(part)] = part
-            done += len(parts[0])
+                array[rows] = part
             progress.advance(len(parts[0]))
         progress.close()
         return Features(*out)
-
-
-def _new_array(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
-    return np.lib.format.open_memmap(path, "w+", np.dtype(np.float32), shape)

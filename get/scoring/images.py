@@ -1,4 +1,4 @@
-"""Images to be scored, wherever they are: a folder of pictures, a sample file or an image store."""
+"""Images to be scored: a folder of pictures, a sample file or an image store, read alike."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ PICTURE_REMEDY = "take it out of the folder, or write it again"
 
 
 class Folder:
-    """A folder of pictures, folders in it included, in the order of their names, read as they are asked for.
+    """The pictures in a folder and its subfolders, in the order of their names, each read when it is indexed.
 
     Args:
         path: the folder; its pictures are of one size, and all grey or all in colour.

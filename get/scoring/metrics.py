@@ -1,4 +1,4 @@
-"""What the scores are of features, in bounded memory: FID by moments, IS, KID, precision and recall.
+"""Metrics of features, in bounded memory: FID, IS, KID, precision and recall.
 
 Features may lie in files (memory-mapped) and are read in chunks. Weighted, the same functions serve
 bootstrap resamples: a resample of N images is a share per image, and needs no copy of the features.
@@ -21,7 +21,8 @@ CHUNK = 4096  # rows of features at a time
 LARGEST = 2**30  # bytes of a file of statistics, unfolded: a width of 11,000
 SEED = 2020  # with which torch-fidelity draws the parts of the Inception Score and the subsets of KID
 NEIGHBOUR = 3  # whose distance is the radius within which precision and recall count a sample as alike
-DISTANCES = 2000  # rows of distances to all samples at a time
+DISTANCES = 2000  # rows of distances between features at a time
+IMAGES = 500  # rows of distances between images at a time
 
 
 class Moments(NamedTuple):
@@ -46,6 +47,7 @@ def moments(
     `shares` (..., N) sum to 1 over the rows; left out, they are equal.
     """
     count, width = features.shape
+    # Weighted sums of the features and of their outer products
     weights = torch.from_numpy(np.full(count, 1 / count) if shares is None else shares).to(device)
     mu = weights.new_zeros(*weights.shape[:-1], width)
     second = weights.new_zeros(*mu.shape, width)
@@ -53,9 +55,10 @@ def moments(
         mu += weights[..., part] @ x
         rows = weights[..., part].reshape(-1, len(x))
         for share, square in zip(rows, second.view(-1, width, width), strict=True):
-            kept = share.nonzero().squeeze(1)  # a resample leaves out more than a third of the images
+            kept = share.nonzero().squeeze(1)  # a resample lacks more than a third of the images
             weighted = x[kept].mul_(share[kept, None].sqrt())
             square.addmm_(weighted.T, weighted)
+    # Unbiased covariance
     return Moments(mu, (second - mu[..., None] * mu[..., None, :]) * (count / (count - 1)))
 
 
@@ -73,6 +76,7 @@ def frechet(ours: Moments, real: Moments, root: Tensor) -> Tensor:
         root: the square root of real.sigma. With it, the trace is that of a symmetric matrix's square root,
             which is faster and more exact than that of the product.
     """
+    # tr (sigma sigma')^(1/2) = tr (R sigma R)^(1/2), with R the root of sigma'
     product = root @ ours.sigma @ root
     overlap = torch.linalg.eigvalsh((product + product.mT) / 2).clamp(min=0).sqrt().sum(dim=-1)
     traces = ours.sigma.diagonal(dim1=-2, dim2=-1).sum(dim=-1) + real.sigma.trace()
@@ -105,12 +109,16 @@ def kernel_distances(
     Each is the unbiased estimate, from `size` rows of either, of the squared maximum mean discrepancy with
     the kernel (x.y / D + 1)^3. The rows are those that torch-fidelity draws.
     """
-    source, found = np.random.RandomState(SEED), []
+    random, estimates = np.random.RandomState(SEED), []
     for _ in range(subsets):
-        drawn = [rows[source.choice(len(rows), size, replace=False)] for rows in (ours, real)]
-        x, y = (torch.from_numpy(rows).to(device) for rows in drawn)
-        found.append(_within(x) + _within(y) - 2 * _kernel(x, y).mean())
-    return torch.stack(found).tolist()
+        # A subset of either
+        x, y = (
+            torch.from_numpy(rows[random.choice(len(rows), size, replace=False)]).to(device)
+            for rows in (ours, real)
+        )
+        # Unbiased squared maximum mean discrepancy
+        estimates.append(_mean_kernel(x) + _mean_kernel(y) - 2 * _kernel(x, y).mean())
+    return torch.stack(estimates).tolist()
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
@@ -118,7 +126,7 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
     return ((x @ y.T).double() / x.shape[1] + 1) ** 3
 
 
-def _within(x: Tensor) -> Tensor:
+def _mean_kernel(x: Tensor) -> Tensor:
     """Return the mean of the kernel over the pairs of different rows of x (B, D)."""
     kernel = _kernel(x, x)
     return (kernel.sum() - kernel.trace()) / (len(x) * (len(x) - 1))
@@ -138,12 +146,25 @@ def precision_and_recall(
 
 def _share_near(x: Tensor, y: Tensor) -> float:
     """Return the share of rows of x (B, D) that lie near a row of y (C, D)."""
-    radii = [
-        torch.cdist(part, y).topk(NEIGHBOUR + 1, largest=False).values[:, -1] for part in y.split(DISTANCES)
-    ]
-    radius = torch.cat(radii)  # the nearest row to each is itself
+    # Radius of each row of y: the distance to its third-nearest other row (the nearest is itself)
+    radii = []
+    for part in y.split(DISTANCES):
+        nearest = torch.cdist(part, y).topk(NEIGHBOUR + 1, largest=False).values
+        radii.append(nearest[:, -1])
+    radius = torch.cat(radii)
+    # Rows of x within the radius of any row of y
     near = [(torch.cdist(part, y) <= radius).any(dim=1) for part in x.split(DISTANCES)]
     return torch.cat(near).float().mean().item()
+
+
+def nearest_distance(images: NDArray[np.uint8], train: NDArray[np.uint8], device: torch.device) -> float:
+    """Return the mean over images of the distance to the nearest training image.
+
+    The distance is the root mean square over pixels in grey levels (0 to 255); near 0 is memorisation.
+    """
+    ours, theirs = (torch.from_numpy(x.reshape(len(x), -1)).to(device).float() for x in (images, train))
+    nearest = torch.cat([torch.cdist(part, theirs).amin(dim=1) for part in ours.split(IMAGES)])
+    return float(nearest.mean()) / ours.shape[1] ** 0.5
 
 
 def parts_of(count: int, splits: int) -> NDArray[np.float64]:
@@ -171,15 +192,15 @@ def resamples_of(count: int, number: int, seed: int) -> NDArray[np.float64]:
     return np.stack([source.multinomial(count, equal) for _ in range(number)]) / count
 
 
-def write_moments(path: str | Path, found: Moments, source: str = "") -> None:
+def write_moments(path: str | Path, values: Moments, source: str = "") -> None:
     """Write moments as .npz with the arrays `mu` and `sigma`, as other repositories do.
 
     Args:
         path: the file.
-        found: the moments.
+        values: the moments.
         source: what they are of; a third array that `read_source` returns.
     """
-    arrays: dict[str, Any] = {"mu": found.mu.cpu().numpy(), "sigma": found.sigma.cpu().numpy()}
+    arrays: dict[str, Any] = {"mu": values.mu.cpu().numpy(), "sigma": values.sigma.cpu().numpy()}
     if source:
         arrays["source"] = np.array(source)
     with atomic(path) as temporary, open(temporary, "wb") as file:
@@ -204,7 +225,7 @@ def read_moments(path: str | Path, device: torch.device | None = None) -> Moment
 
 
 def read_source(path: str | Path) -> str:
-    """Return what the moments at `path` are of, as `write_moments` was told; raises `UserError`."""
+    """Return what the moments at `path` are of, as given to `write_moments`; raises `UserError`."""
     with reading(path, "file of statistics"):
         require_small(path, LARGEST)
         with np.load(path) as file:

@@ -1,4 +1,4 @@
-"""The real images that samples are compared with: features and moments of each split."""
+"""References: features and moments of the real images of a split."""
 
 import tempfile
 from dataclasses import dataclass
@@ -63,11 +63,11 @@ def write_reference(
     """Write the moments of one split (`statistics`, .npz) and its `features` (.npy); see `Extractor`."""
     images = read_split(store, split).images
     with tempfile.TemporaryDirectory() as scratch:
-        found = Extractor(extractor, weights, device, batch)(images, scratch).penultimate
+        rows = Extractor(extractor, weights, device, batch)(images, scratch).penultimate
         source = Source(store, split, weights).text()
-        write_moments(statistics, moments(found, pick_device(device)), source)
+        write_moments(statistics, moments(rows, pick_device(device)), source)
         with atomic(features) as temporary, open(temporary, "wb") as file:
-            np.save(file, found)
+            np.save(file, rows)
 
 
 def read_reference(
@@ -78,7 +78,7 @@ def read_reference(
     Raises:
         UserError: a file is missing, damaged, or of other images or another extractor.
     """
-    found = read_moments(statistics, device)
+    real = read_moments(statistics, device)
     if read_source(statistics) != source.text():
         raise UserError(
             f"{statistics} was not made of the {source.split} images of {source.store} by {source.weights}: "
@@ -89,6 +89,6 @@ def read_reference(
         if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype != np.float32 or len(rows) < 2:
             raise ValueError("it has no rows of numbers")
         mean = rows.mean(axis=0, dtype=np.float64)
-        if mean.shape != found.mu.shape or not np.allclose(mean, found.mu.cpu(), rtol=1e-6, atol=1e-6):
+        if mean.shape != real.mu.shape or not np.allclose(mean, real.mu.cpu(), rtol=1e-6, atol=1e-6):
             raise UserError(f"{features} {rows.shape} does not belong to {statistics}; {REMEDY}")
-    return Reference(rows, found, square_root(found.sigma))
+    return Reference(rows, real, square_root(real.sigma))

@@ -1,10 +1,10 @@
-"""Scores of sample files: FID, IS, KID, precision and recall, and how sure they are.
+"""Scores of images: FID, IS, KID, precision and recall, with their standard deviations.
 
-All are computed in bounded memory (statistics.py) and agree with torch-fidelity's. Every FID is given against
-the train and the test split. Its interval is the point estimate plus and minus 1.96 standard deviations over
-bootstrap resamples of the generated images, the reference held fixed: resampling biases FID upwards, so
-percentiles of the resamples would miss the estimate itself. `is_sd` comes from the same resamples;
-`is_split_sd` is the spread over the parts of the Inception Score that others report.
+All are computed in bounded memory (metrics.py) and agree with torch-fidelity's. Every FID of a sample file is
+given against the train and the test split. Its interval is the point estimate plus and minus 1.96 standard
+deviations over bootstrap resamples of the generated images, the reference held fixed: resampling biases FID
+upwards, so percentiles of the resamples would miss the estimate itself. `is_sd` comes from the same
+resamples; `is_split_sd` is the spread over the parts of the Inception Score that others report.
 """
 
 import tempfile
@@ -29,6 +29,7 @@ from get.scoring.metrics import (
     inception_scores,
     kernel_distances,
     moments,
+    nearest_distance,
     parts_of,
     precision_and_recall,
     read_moments,
@@ -41,7 +42,7 @@ from get.storage.errors import UserError
 from get.storage.settings import from_settings
 
 Z95 = 1.96  # standard deviations to either side of a 95% interval
-TOGETHER = 2**22  # numbers in the covariances of the resamples that are computed together
+COVARIANCES = 2**22  # numbers in the covariances of the resamples that are computed at a time
 
 
 @dataclass(frozen=True)
@@ -71,22 +72,13 @@ def bootstrap(
     """Return 'is' and 'fid_<split>' of the resamples of the images that `shares` (R, N) describe."""
     values = {"is": inception_scores(features.logits, shares, device)}
     values |= {f"fid_{split}": [] for split in references}
-    together = max(1, TOGETHER // features.penultimate.shape[1] ** 2)
-    for first in range(0, len(shares) if references else 0, together):
-        found = moments(features.penultimate, device, shares[first : first + together])
+    width = features.penultimate.shape[1]
+    chunk = max(1, COVARIANCES // width**2)
+    for first in range(0, len(shares), chunk):
+        ours = moments(features.penultimate, device, shares[first : first + chunk])
         for split, real in references.items():
-            values[f"fid_{split}"] += frechet(found, real.moments, real.root).tolist()
+            values[f"fid_{split}"] += frechet(ours, real.moments, real.root).tolist()
     return values
-
-
-def nearest_distance(images: NDArray[np.uint8], train: NDArray[np.uint8], device: torch.device) -> float:
-    """Return the mean over images of the distance to the nearest training image.
-
-    The distance is the root mean square over pixels in grey levels (0 to 255); near 0 is memorisation.
-    """
-    ours, theirs = (torch.from_numpy(x.reshape(len(x), -1)).to(device).float() for x in (images, train))
-    nearest = torch.cat([torch.cdist(part, theirs).amin(dim=1) for part in ours.split(500)])
-    return float(nearest.mean()) / ours.shape[1] ** 0.5
 
 
 def score(
@@ -96,7 +88,7 @@ def score(
     resampled: Mapping[str, list[float]],
     device: torch.device,
 ) -> dict[str, float]:
-    """Return FID, KID and IS of generated images by their features.
+    """Return FID and KID against each reference, and IS, of generated images by their features.
 
     Args:
         references: of the splits 'train' and 'test'.
@@ -104,37 +96,44 @@ def score(
         resampled: what `bootstrap` gave.
         device: where to compute.
     """
-    found = moments(features.penultimate, device)
+    ours = moments(features.penultimate, device)
     scores: dict[str, float] = {"samples": len(features.penultimate)}
     for split, real in references.items():
-        for name, value in distances(features, found, real, options, resampled[f"fid_{split}"]).items():
-            metric, *part = name.split("_")
-            scores["_".join([metric, split, *part])] = value
+        scores |= fid_and_kid(features, ours, real, options, resampled[f"fid_{split}"], f"_{split}")
     return scores | inception_score(features, options, resampled["is"], device)
 
 
-def distances(
-    features: Features, found: Moments, real: Reference, options: Scoring, resampled: list[float]
+def fid_and_kid(
+    features: Features, ours: Moments, real: Reference, options: Scoring, resampled: list[float], name: str
 ) -> dict[str, float]:
     """Return fid with fid_sd, fid_low, fid_high, and, of a reference that has features, kid with kid_sd.
 
     Args:
-        features: of generated images, and `found`, their moments; real: the reference.
-        options: see `Scoring`; resampled: FIDs of resamples of the images.
+        features: of generated images; ours: their moments.
+        real: the reference.
+        options: see `Scoring`.
+        resampled: FIDs of resamples of the images.
+        name: of the reference, as it follows 'fid' and 'kid' in the keys: '_train', or ''.
     """
-    device, sd = found.mu.device, float(np.std(resampled, ddof=1))
-    fid = float(frechet(found, real.moments, real.root))
-    scores = {"fid": fid, "fid_sd": sd, "fid_low": fid - Z95 * sd, "fid_high": fid + Z95 * sd}
-    if size := min(options.kid_subset_size, len(features.penultimate), len(real.features)):
-        kid = kernel_distances(features.penultimate, real.features, options.kid_subsets, size, device)
-        scores |= {"kid": float(np.mean(kid)), "kid_sd": float(np.std(kid))}
+    # FID, and its 95% interval
+    fid = float(frechet(ours, real.moments, real.root))
+    sd = float(np.std(resampled, ddof=1))
+    scores = {f"fid{name}": fid, f"fid{name}_sd": sd}
+    scores |= {f"fid{name}_low": fid - Z95 * sd, f"fid{name}_high": fid + Z95 * sd}
+    # KID
+    size = min(options.kid_subset_size, len(features.penultimate), len(real.features))
+    if size:
+        estimates = kernel_distances(
+            features.penultimate, real.features, options.kid_subsets, size, ours.mu.device
+        )
+        scores |= {f"kid{name}": float(np.mean(estimates)), f"kid{name}_sd": float(np.std(estimates))}
     return scores
 
 
 def inception_score(
     features: Features, options: Scoring, resampled: list[float], device: torch.device
 ) -> dict[str, float]:
-    """Return is with is_sd, of the resamples, and is_split_sd, over its parts."""
+    """Return is with is_sd, of its values `resampled`, and is_split_sd, over its parts."""
     parts = inception_scores(features.logits, parts_of(len(features.logits), options.splits), device)
     sd, split_sd = float(np.std(resampled, ddof=1)), float(np.std(parts))
     return {"is": float(np.mean(parts)), "is_sd": sd, "is_split_sd": split_sd}
@@ -196,22 +195,22 @@ def score_samples(
     }
     scores, resampled = {}, {}
     with open_samples(samples) as content:
-        errors = content.info.pop("l1_held_out", {})
+        held_out_errors = content.info.pop("l1_held_out", {})
         headline, *_ = content.variants
         shares = resamples_of(len(content.labels), options.bootstrap, fold_in(seed, "bootstrap"))
         for name, images in content.variants.items():
             with tempfile.TemporaryDirectory() as scratch:
-                found = extract(images, scratch)
-                resampled[name] = bootstrap(found, real, shares, on)
-                scores[name] = score(found, real, options, resampled[name], on)
+                ours = extract(images, scratch)
+                resampled[name] = bootstrap(ours, real, shares, on)
+                scores[name] = score(ours, real, options, resampled[name], on)
                 if name == headline:
-                    scores[name] |= compare_with_train(images, found, real["train"], train, options, on)
-            if name in errors:
-                scores[name]["l1_held_out"] = errors[name]
+                    scores[name] |= compare_with_train(images, ours, real["train"], train, options, on)
+            if name in held_out_errors:
+                scores[name]["l1_held_out"] = held_out_errors[name]
             log.info("%s: FID (train) %.4g", name, scores[name]["fid_train"])
         info = content.info
-    about = {**info, "headline": headline, "features": extractor}
-    write_json(output, {**about, "scores": scores, "bootstrap": resampled})
+    info |= {"headline": headline, "features": extractor}
+    write_json(output, {**info, "scores": scores, "bootstrap": resampled})
 
 
 def score_images(
@@ -231,17 +230,24 @@ def score_images(
         UserError: an .npz is of features of another width.
     """
     by_moments, on = isinstance(reference, str | Path), extract.device
-    with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as beside:
-        ours = extract(images, scratch)
-        real = ours.penultimate[:0] if by_moments else extract(reference, beside).penultimate
-        found = read_moments(reference, on) if by_moments else moments(real, on)
-        if found.mu.shape != ours.penultimate.shape[1:]:
-            raise UserError(f"{reference} is of {len(found.mu)} features, not {ours.penultimate.shape[1]}")
-        against = Reference(real, found, square_root(found.sigma))
+    with tempfile.TemporaryDirectory() as our_folder, tempfile.TemporaryDirectory() as real_folder:
+        ours = extract(images, our_folder)
+        # The reference: moments alone, or features and their moments
+        if by_moments:
+            real, real_moments = ours.penultimate[:0], read_moments(reference, on)
+        else:
+            real = extract(reference, real_folder).penultimate
+            real_moments = moments(real, on)
+        width, real_width = ours.penultimate.shape[1], len(real_moments.mu)
+        if real_width != width:
+            raise UserError(f"{reference} is of {real_width} features, not {width}")
+        against = Reference(real, real_moments, square_root(real_moments.sigma))
+        # The scores
         shares = resamples_of(len(images), options.bootstrap, fold_in(seed, "bootstrap"))
         resampled = bootstrap(ours, {"real": against}, shares, on)
+        our_moments = moments(ours.penultimate, on)
         scores: dict[str, float] = {"samples": len(images)}
-        scores |= distances(ours, moments(ours.penultimate, on), against, options, resampled["fid_real"])
+        scores |= fid_and_kid(ours, our_moments, against, options, resampled["fid_real"], "")
         scores |= inception_score(ours, options, resampled["is"], on)
         if not by_moments:
             precision, recall = precision_and_recall(ours.penultimate, real, on)

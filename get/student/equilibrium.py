@@ -1,8 +1,9 @@
-"""Fixed points of z = f(z): plain or damped iteration, Anderson acceleration, and which state to return.
+"""Fixed points z = f(z): solvers, gradients, and the choice of the state to decode.
 
-Gradients go through the unrolled iterations; with `checkpointing`, each iteration keeps only its input
-state and is computed again in the backward pass (the paper's O(1)-memory mode). `implicit` takes the gradient
-of a fixed point instead, by the implicit function theorem.
+The solvers are the plain iteration, which is the paper's, and Anderson acceleration. Gradients go through the
+unrolled iterations; with `checkpointing`, each iteration keeps only its input state and is computed again in
+the backward pass (the paper's O(1)-memory mode). `implicit` takes the gradient of a fixed point instead, by
+the implicit function theorem.
 """
 
 from collections.abc import Callable
@@ -29,21 +30,13 @@ class Solution(NamedTuple):
 Solver = Callable[[Map, Tensor, int], Solution]  # of f, z_0 and K, the number of evaluations of f
 
 
-def iterate(
-    f: Map,
-    state: Tensor,
-    iterations: int,
-    *,
-    damping: float = 1.0,
-    checkpointing: bool = False,
-) -> list[Tensor]:
-    """Return the states z_0, ..., z_K, each (B, N, D), of z <- (1 - damping) z + damping f(z).
+def iterate(f: Map, state: Tensor, iterations: int, *, checkpointing: bool = False) -> list[Tensor]:
+    """Return the states z_0, ..., z_K, each (B, N, D), of the plain iteration z <- f(z).
 
     Args:
         f: map of states (B, N, D) to states.
         state: z_0, (B, N, D).
         iterations: K, the number of evaluations of f.
-        damping: in (0, 1]; 1 is the plain iteration z <- f(z).
         checkpointing: keep one state per iteration for the backward pass instead of all of f's tensors
             (but those of the last iteration).
     """
@@ -51,15 +44,16 @@ def iterate(
     for number in range(1, iterations + 1):
         z = states[-1]
         # the last one is the first that the backward pass needs: to compute it again would save nothing
-        again = checkpointing and number < iterations
-        new = checkpoint(f, z, use_reentrant=False, preserve_rng_state=False) if again else f(z)
-        states.append(new if damping == 1.0 else torch.lerp(z, new, damping))
+        if checkpointing and number < iterations:
+            states.append(checkpoint(f, z, use_reentrant=False, preserve_rng_state=False))
+        else:
+            states.append(f(z))
     return states
 
 
-def residuals(states: Tensor, damping: float = 1.0) -> Tensor:
+def residuals(states: Tensor) -> Tensor:
     """Return ||f(z_k) - z_k||, k = 0..K-1, as (K, B), of the stacked states (K + 1, B, N, D) of `iterate`."""
-    return (states[1:] - states[:-1]).flatten(2).norm(dim=2) / damping
+    return (states[1:] - states[:-1]).flatten(2).norm(dim=2)
 
 
 def plain(f: Map, state: Tensor, iterations: int) -> Solution:
@@ -81,20 +75,26 @@ def anderson(
         memory: how many evaluations are combined.
         ridge: added to the diagonal of the residuals' inner products, in units of its mean.
     """
-    z, found = state, []
+    z = state
     inputs: list[Tensor] = []
     values: list[Tensor] = []
+    norms: list[Tensor] = []
     for _ in range(iterations):
-        inputs, values = [*inputs, z], [*values, f(z)]
+        # Evaluate f
+        inputs.append(z)
+        values.append(f(z))
+        # Residuals f(z_i) - z_i of the last evaluations, (B, m, N, D)
         steps = torch.stack([v - x for v, x in zip(values, inputs, strict=True)][-memory:], dim=1)
-        found.append(steps[:, -1].flatten(1).norm(dim=1))
+        norms.append(steps[:, -1].flatten(1).norm(dim=1))
+        # Combine the values so that the combined residual is shortest
         weights = _combination(steps.flatten(2).double(), ridge).to(state.dtype)[..., None, None]
         z = (weights * torch.stack(values[-memory:], dim=1)).sum(dim=1)  # no product: autocast would round it
-    return Solution(torch.stack(values), torch.stack(found))
+    return Solution(torch.stack(values), torch.stack(norms))
 
 
 def _combination(steps: Tensor, ridge: float) -> Tensor:
     """Return the weights (B, m), of sum 1, that make the weighted sum of `steps` (B, m, N D) shortest."""
+    # Normal equations: (G + ridge) w = 1 with the inner products G, then scaled to sum 1
     products = steps @ steps.mT
     mean = products.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
     added = (ridge * mean).clamp(min=1e-100)  # where all steps are 0, any weights do
@@ -122,6 +122,7 @@ class _Adjoint(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor, None, None]:
         (z, value), g = ctx.z_and_value, v
+        # Plain iteration of g = v + J^T g
         for _ in range(ctx.products):
             g = v + torch.autograd.grad(value, z, g, retain_graph=True)[0]
         return g, None, None
@@ -135,8 +136,10 @@ def implicit(f: Map, state: Tensor, iterations: int) -> Tensor:
     forward pass has evaluations (the last of them that with the parameters), and f's parameters receive that.
     Only one evaluation's tensors are kept.
     """
+    # All iterations but the last, without a graph
     with torch.no_grad():
         z = iterate(f, state, iterations - 1)[-1]
+    # The last one, whose Jacobian the backward pass uses
     z = z.detach().requires_grad_()
     value = f(z)
     return _Adjoint.apply(value, (z, value), iterations - 1)

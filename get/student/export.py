@@ -1,4 +1,4 @@
-"""A student for others: its weights with a model card, or a checkpoint as the paper's code reads it."""
+"""Export of a student: weights with a model card, or a checkpoint as the paper's code reads it."""
 
 import json
 from pathlib import Path
@@ -76,7 +76,7 @@ def export_card(*, weights: Path, scores: Path | None, licence: str | None, outp
 
     Args:
         weights: the student's checkpoint.
-        scores: what `evaluation.scores.score_samples` wrote of it, if anything.
+        scores: what `scoring.scores.score_samples` wrote of it, if anything.
         licence: of the weights, as the card says it, if it does.
         output: the folder.
 
@@ -84,7 +84,7 @@ def export_card(*, weights: Path, scores: Path | None, licence: str | None, outp
         UserError: a file is damaged, or the scores are of another student.
     """
     student, header = checkpoint.load(weights)
-    scored = _scores(scores, weights)
+    score_table = _scores(scores, weights)
     header = {key: value for key, value in header.items() if key not in ("place", "version")}
     model = header["model"]
     solved = f" ({model['iterations']} fixed-point iterations)" if student.state_shape else ""
@@ -99,7 +99,7 @@ def export_card(*, weights: Path, scores: Path | None, licence: str | None, outp
         size=model["size"],
         model=_rows({**model, "parameters": f"{parameter_count(student):,}"}),
         training=_rows(rows),
-        scores=scored,
+        scores=score_table,
     )
     with new_folder(output) as folder:
         write_weights(folder / "model.safetensors", "student", student.state_dict(), header)
@@ -108,8 +108,11 @@ def export_card(*, weights: Path, scores: Path | None, licence: str | None, outp
 
 def _rows(values: dict[str, Any]) -> str:
     """Return rows of a Markdown table; what is not known is left out."""
-    shown = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
-    return "\n".join(f"| {key} | {value} |" for key, value in shown.items() if value != "null")
+    lines = []
+    for key, value in values.items():
+        if value is not None:
+            lines.append(f"| {key} | {value if isinstance(value, str) else json.dumps(value)} |")
+    return "\n".join(lines)
 
 
 def _scores(path: Path | None, weights: Path) -> str:
@@ -124,10 +127,12 @@ def _scores(path: Path | None, weights: Path) -> str:
         if content["weights"] != sha256(weights):
             raise UserError(f"{path} has the scores of another student; name those of this one")
         features = FEATURES[content["features"]]
-    named = {key: value for key, value in best.items() if not key.endswith(("_sd", "_low", "_high"))}
-    shown = {key: f"{value:,.4g}" if value % 1 else f"{int(value):,}" for key, value in named.items()}
-    found = f"Of {best['samples']:,} samples ({content['headline']}). {features}"
-    return f"{found}\n\n| | |\n|---|---|\n{_rows(shown)}"
+    rows = {}
+    for key, value in best.items():
+        if not key.endswith(("_sd", "_low", "_high")):
+            rows[key] = f"{value:,.4g}" if value % 1 else f"{int(value):,}"
+    head = f"Of {best['samples']:,} samples ({content['headline']}). {features}"
+    return f"{head}\n\n| | |\n|---|---|\n{_rows(rows)}"
 
 
 def export_published(*, weights: Path, output: Path) -> None:
@@ -139,7 +144,8 @@ def export_published(*, weights: Path, output: Path) -> None:
         UserError: the file is damaged, or of a family that is not the paper's.
     """
     student, header = checkpoint.load(weights)
-    if (family := header["model"]["family"]) not in PUBLISHED:
+    family = header["model"]["family"]
+    if family not in PUBLISHED:
         raise UserError(
             f"{weights}: the paper's code has no {family}; export a folder (--out without an ending)"
         )

@@ -1,4 +1,4 @@
-"""What a student is: it maps noise (and a label) to an image in one call.
+"""Students: networks that map noise (and a label) to an image in one call.
 
 A plain student needs a constructor and `forward(noise, label)`, which returns images; the rest is here. One
 with a state that it applies itself to again and again, like GET, has `state_shape` and `iterations` too, and
@@ -83,9 +83,8 @@ def build(description: Description) -> Student:
         UserError: a key is missing, unknown or impossible, or the family's module is at fault.
     """
     arguments = {key: value for key, value in description.items() if key != "family"}
-    architectures.check(
-        {key: value for key, value in description.items() if key not in architectures.OF_IMAGES}
-    )
+    of_config = {key: value for key, value in description.items() if key not in architectures.OF_IMAGES}
+    architectures.check(of_config)
     family = plugins.load(architectures.PACKAGE, description["family"], "model.family").STUDENT
     try:
         student: Student = family(**arguments)

@@ -1,4 +1,4 @@
-"""Transformer parts that GET and ViT share (paper, Section 3; sizes after DiT, Peebles and Xie 2023).
+"""Transformer parts of GET and ViT (paper, Section 3; sizes after DiT, Peebles and Xie 2023).
 
 Shapes: images (B, C, H, W); tokens (B, N, D) with N = (H / patch) * (W / patch).
 """
@@ -42,8 +42,12 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, u: Tensor | None) -> Tensor:
         """Map tokens (B, N, D) to (B, N, D); `u` is (B, N, 3D) or (B, 1, 3D), or None."""
         B, N, D = x.shape
+        # Additive injection (paper, Section 3)
         qkv = self.qkv(x) if u is None else self.qkv(x) + u
-        q, k, v = (part.transpose(1, 2) for part in qkv.view(B, N, 3, self.heads, D // self.heads).unbind(2))
+        # Heads: (B, heads, N, D / heads) each
+        qkv = qkv.view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.unbind(0)
+        # Attention
         out = F.scaled_dot_product_attention(q, k, v)
         return self.proj(out.transpose(1, 2).reshape(B, N, D))
 
@@ -96,7 +100,7 @@ class AdaLNBlock(nn.Module):
 
 
 class Decoder(nn.Module):
-    """LayerNorm and one linear layer from tokens to pixels; AdaLN modulates the norm where asked."""
+    """LayerNorm and one linear layer from tokens to pixels; for AdaLN, the class modulates the norm."""
 
     def __init__(self, width: int, patch: int, channels: int, adaln: bool = False) -> None:
         super().__init__()
@@ -123,7 +127,7 @@ def unpatchify(pixels: Tensor, patch: int, channels: int) -> Tensor:
 
 
 class Transformer(Student):
-    """What GET and ViT share: patches, positions, class embedding, decoder.
+    """The base of GET and ViT: patches, positions, class embedding, decoder.
 
     Args:
         patch, width, heads: patch side, D, and attention heads.
@@ -158,11 +162,11 @@ class Transformer(Student):
                     nn.init.zeros_(module.bias)
         if self.conditional:
             nn.init.normal_(self.class_embedding.weight, std=0.02)
-        zeroed = [self.decoder] + [m for m in self.modules() if isinstance(m, AdaLNBlock)]
-        for module in zeroed:
-            for name in ("linear", "modulation"):
-                if (layer := getattr(module, name, None)) is not None:
-                    nn.init.zeros_(layer.weight)
+        # A fresh student draws nothing, and AdaLN-Zero starts from the identity
+        nn.init.zeros_(self.decoder.linear.weight)
+        for module in self.modules():
+            if isinstance(module, AdaLNBlock | Decoder) and module.modulation is not None:
+                nn.init.zeros_(module.modulation.weight)
 
 
 def _check_sizes(size: int, patch: int, width: int, heads: int) -> None:

@@ -1,6 +1,5 @@
 """The teacher writes pairs: noise in, image out, in fixed batches of indices."""
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,37 +13,21 @@ from get.runtime.limits import within_memory
 from get.runtime.log import Progress
 from get.runtime.seeding import classes_of, normal
 from get.storage.hashing import sha256
-from get.teacher.samplers.heun import heun, noise_levels
+from get.teacher.samplers import Sampler
 from get.teacher.training import load
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """Settings of the sampler: Heun steps, noise range, rho, network precision, samples per batch.
-
-    The batch is part of what a pair is: the last bits of a convolution depend on it.
-    """
-
-    num_steps: int
-    sigma_min: float
-    sigma_max: float
-    rho: float
-    precision: str
-    batch: int
 
 
 def sample(
     teacher: Denoiser, noise: Tensor, label: Tensor | None, sampler: Sampler, device: torch.device
 ) -> Tensor:
     """Return images (B, C, H, W) float32 for unit-variance noise (B, C, H, W) and labels (B,)."""
-    levels = noise_levels(sampler.num_steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         with autocast(device, sampler.precision):
             return teacher(x, sigma, label)
 
     with torch.no_grad():
-        return heun(denoise, noise, levels).float()
+        return sampler(denoise, noise).float()
 
 
 def write_pairs(
@@ -64,7 +47,7 @@ def write_pairs(
         indices: consecutive, starting at a multiple of `sampler.batch` (from `shards.HELD_OUT` on for
             held-out pairs); pair i has class i mod classes.
         seed: names the noise; identity: fingerprint of all settings, kept in the shard.
-        device: see `runtime.pick_device`; output: the shard.
+        device: see `device.pick_device`; output: the shard.
     """
     on = pick_device(device)
     model = load(teacher).to(on)
@@ -75,7 +58,7 @@ def write_pairs(
         batch = range(start, start + sampler.batch)
         noise, label = draw(batch, model.shape, seed, model.classes)
         image = _whole_batch(model, noise, label, sampler, on)
-        kept = min(len(batch), indices.stop - start)
+        kept = min(sampler.batch, indices.stop - start)
         noises.append(noise[:kept].numpy())
         images.append(image[:kept].numpy())
         labels.append(label[:kept].numpy())
@@ -88,7 +71,7 @@ def write_pairs(
         np.concatenate(noises),
         np.concatenate(images),
         np.concatenate(labels),
-        attributes | asdict(sampler),
+        attributes | sampler.attributes(),
     )
 
 

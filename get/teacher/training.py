@@ -10,14 +10,15 @@ from torch import Tensor
 from get.data.store import read_split, to_unit
 from get.networks.denoiser import Denoiser, build
 from get.runtime.device import pick_device, send
-from get.runtime.processes import own_part, rank
+from get.runtime.processes import own_part
 from get.runtime.seeding import EpochSampler, fold_in, generator
 from get.storage.hashing import sha256
 from get.storage.reading import require_place
 from get.storage.settings import from_settings, require_keys
 from get.storage.weights import load_model, write_weights
-from get.training.loop import trained
+from get.training.loop import train
 from get.training.optimisation import Optimisation
+from get.training.state import State
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ def edm_loss(
     label: Tensor | None,
     sigma_data: float,
 ) -> Tensor:
-    """Return the mean over samples and pixels of lambda(sigma) (D(y + n; sigma) - y)^2 (EDM, equation 8).
+    """Return the mean over samples and pixels of lambda(sigma) (D(y + n; sigma) - y)^2.
+
+    Karras et al. 2022, equations 2 and 8, with lambda(sigma) of Table 1.
 
     Args:
         denoise: D(x, sigma, label).
@@ -64,24 +67,25 @@ def train_teacher(
 ) -> None:
     """Train a teacher on the train split of `store`; write EMA weights and the history of the loss.
 
-    Of several processes (see `fitting`), each computes its own part of every batch, and the first writes.
+    Of several processes (see `training.loop`), each computes its own part of every batch; the first writes.
 
     Args:
         store: the image store.
-        settings: 'network' (arguments of `network.build` but for the shape of the images), 'noise_levels' and
-            'training' (see `NoiseLevels` and `state.Optimisation`), 'steps', and 'conditional': whether the
+        settings: 'network' (arguments of `denoiser.build` but for the shape of the images), 'noise_levels'
+            (see `NoiseLevels`), 'training' (see `Optimisation`), 'steps', and 'conditional': whether the
             teacher sees labels.
-        seed: names every draw; device: see `runtime.pick_device`.
+        seed: names every draw; device: see `device.pick_device`.
         output: safetensors with the model's description in the header; history: JSON.
 
     Raises:
-        UserError: settings or store are wrong. Stopped, Diverged: see `fitting.trained`.
+        UserError: settings or store are wrong. Stopped, Diverged: see `training.loop.train`.
     """
     keys = ("conditional", "network", "noise_levels", "steps", "training")
     require_keys(settings, keys, "settings of the teacher")
     conditional, steps = settings["conditional"], settings["steps"]
     levels = from_settings(NoiseLevels, settings["noise_levels"], "noise_levels")
     options = from_settings(Optimisation, settings["training"], "training")
+    # Model
     data = read_split(store, "train")
     channels, size = data.images.shape[1:3]
     classes = data.classes if conditional else 0
@@ -89,6 +93,7 @@ def train_teacher(
     torch.manual_seed(fold_in(seed, "teacher", "weights"))
     on = pick_device(device)
     model = build(description).to(on)
+    # Data
     images, labels = to_unit(data.images).to(on), torch.from_numpy(data.labels).to(on)
     examples = EpochSampler(len(images), options.batch, fold_in(seed, "teacher"))
 
@@ -100,14 +105,14 @@ def train_teacher(
         label = labels[chosen] if conditional else None
         return edm_loss(denoise, images[chosen], noise, sigma, label, model.sigma_data)
 
+    def write(state: State) -> None:
+        write_weights(output, "teacher", state.ema_weights(), {**run, "steps": steps})
+        state.write_history(history)
+
     # without the number of steps: a longer run goes on from a shorter one that was cut off
     run = {"noise_levels": settings["noise_levels"], "training": settings["training"]}
     run |= {"model": description, "seed": seed, "data": sha256(store)}
-    with trained(model, loss, options, examples=examples, settings=run, stop=steps, output=output) as state:
-        if rank() > 0:
-            return
-        write_weights(output, "teacher", state.ema_weights(), {**run, "steps": steps})
-        state.write_history(history)
+    train(model, loss, options, examples=examples, settings=run, stop=steps, output=output, write=write)
 
 
 def load(path: str | Path) -> Denoiser:

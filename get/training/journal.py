@@ -1,4 +1,4 @@
-"""The journal of a training: what is written while it runs, for those who watch.
+"""The journal of a training: its losses and events, line by line while it runs.
 
 A file of JSON lines beside the result, which outlives kills and restarts:
     {"event": "start", "step": 0, "stop": 2000, "time": ..., ...}    an attempt began, from this step
@@ -33,26 +33,28 @@ class Journal:
     def __init__(self, output: str | Path) -> None:
         self.path = Path(output).with_suffix(".journal.jsonl")
         self._events: Any = None
-        self._told = (0, 0.0)  # step and time of the line before
+        self._last = (0, 0.0)  # step and time of the line before
 
     def begin(self, step: int, stop: int, **facts: Any) -> None:
         """Note that an attempt goes on from `step` towards `stop`, and forget what came after `step`."""
         kept = [line for line in read_journal(self.path) if line["step"] <= step]
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept), recorded=False)
-        self._told = step, time.monotonic()
+        self._last = step, time.monotonic()
         self._append({"event": "start", "step": step, "stop": stop, "process": this_process(), **facts})
 
-    def wasted(self, step: int) -> float:
-        """Return the seconds in which an attempt before this one did not get beyond `step`; 0 if it did."""
-        last = (read_journal(self.path) or [{}])[-1]
-        wasted = last.get("reason") == "no progress" and last["step"] == step
-        return float(last.get("limit", 0.0)) if wasted else 0.0
+    def fruitless_seconds(self, step: int) -> float:
+        """Return the seconds in which the attempt before did not get beyond `step`; 0 if it did."""
+        lines = read_journal(self.path)
+        if lines and lines[-1].get("reason") == "no progress" and lines[-1]["step"] == step:
+            return float(lines[-1].get("limit", 0.0))
+        return 0.0
 
     def record(self, step: int, loss: float, gradient_norm: float) -> None:
         """Note the means of the steps since the line before."""
-        (before, then), now = self._told, time.monotonic()
-        self._told = step, now
-        rate = (step - before) / max(now - then, 1e-9)
+        last_step, last_time = self._last
+        now = time.monotonic()
+        rate = (step - last_step) / max(now - last_time, 1e-9)
+        self._last = step, now
         values = {"loss": loss, "gradient_norm": gradient_norm, "rate": round(rate, 3)}
         self._append({"step": step, **values})
         if self._events is None and importlib.util.find_spec("tensorboard"):

@@ -1,4 +1,4 @@
-"""How a model is trained: learning rate, average, and AdamW."""
+"""Optimisation: learning rate, moving average of the weights, and AdamW."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ class Optimisation:
     compile: bool
 
     @property
-    def savers(self) -> str:
+    def memory_advice(self) -> str:
         """What saves memory, in words."""
         return (
             "give the job more GPUs, which share the batch, or lower training.batch (which changes results)"
@@ -73,18 +73,22 @@ class AdamW:
     @torch.no_grad()
     def step(self, lr: float) -> None:
         """Change the parameters that have a gradient, and drop the gradients."""
-        ready = [
-            (p, p.grad, m) for p, m in zip(self.parameters, self.moments, strict=True) if p.grad is not None
+        # Parameters without a gradient in this step stay as they are
+        with_gradient = [
+            (p, m) for p, m in zip(self.parameters, self.moments, strict=True) if p.grad is not None
         ]
+        parameters = [p for p, _ in with_gradient]
+        moments = [m for _, m in with_gradient]
+        # Decoupled weight decay and the bias-corrected step (Loshchilov and Hutter 2019, Algorithm 2)
         adamw(
-            [p for p, _, _ in ready],
-            [grad for _, grad, _ in ready],
-            [m["exp_avg"] for _, _, m in ready],
-            [m["exp_avg_sq"] for _, _, m in ready],
-            [],
-            [m["step"] for _, _, m in ready],
+            parameters,
+            [p.grad for p in parameters if p.grad is not None],
+            [m["exp_avg"] for m in moments],
+            [m["exp_avg_sq"] for m in moments],
+            [],  # largest second moments, of AMSGrad alone
+            [m["step"] for m in moments],
             fused=True, amsgrad=False, maximize=False,
             beta1=0.9, beta2=0.999, eps=1e-8, lr=lr, weight_decay=self.weight_decay,
         )  # fmt: skip
-        for p, _, _ in ready:
+        for p in parameters:
             p.grad = None

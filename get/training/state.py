@@ -1,4 +1,4 @@
-"""The state of a training: all that resuming bit for bit takes."""
+"""The state of a training: weights, average, optimiser and history, enough to resume bit for bit."""
 
 import reprlib
 import zipfile
@@ -54,7 +54,7 @@ class State:
         return {**self.model.state_dict(), **averages}
 
     def save(self, path: Path, recorded: bool = True) -> None:
-        """Write everything to `path`, atomically (see `files.atomic`); readable with weights_only=True."""
+        """Write everything to `path`, atomically (see `storage.atomic`); readable with weights_only=True."""
         content = {
             "identity": self.identity,
             "threads": torch.get_num_threads(),
@@ -78,17 +78,22 @@ class State:
         device = self.parameters[0].device
         with reading(path, "training state"):
             require_small(path)
-            with zipfile.ZipFile(path) as archive:  # which has checksums, at which torch does not look
-                if bad := archive.testzip():
-                    raise ValueError(f"{bad} is damaged")
+            # Checksums, at which torch does not look
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            if damaged:
+                raise ValueError(f"{damaged} is damaged")
+            # Whose state it is
             content = torch.load(path, map_location=device, weights_only=True)
             require(content, STATE_KEYS)
             if content["identity"] != self.identity or content["step"] > stop:
                 return False
             self._require_fitting(content)  # before anything changes: training may start afresh
-            made = content.get("processes", 1), content["threads"]  # older states do not say: it was one
-            if made != (process_count(), torch.get_num_threads()):
-                log.info("%s: made by %d processes with %d threads: the last bits may differ", path, *made)
+            processes, threads = content.get("processes", 1), content["threads"]  # older ones: it was one
+            if (processes, threads) != (process_count(), torch.get_num_threads()):
+                text = "%s: made by %d processes with %d threads: the last bits may differ"
+                log.info(text, path, processes, threads)
+            # Weights, moments, average, history
             self.model.load_state_dict(content["model"])
             for number, moments in content["optimizer"]["state"].items():
                 for name, values in moments.items():

@@ -3,13 +3,13 @@
 from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.storage.settings import from_settings
-    from get.teacher.generation import Sampler, write_pairs
+    from get.teacher.generation import write_pairs
+    from get.teacher.samplers import Sampler
 
     write_pairs(
         teacher=snakemake.input[0],
         indices=range(*snakemake.params.indices),
-        sampler=from_settings(Sampler, snakemake.params.sampler, "sampler"),
+        sampler=Sampler(**snakemake.params.sampler),
         seed=snakemake.params.seed,
         identity=snakemake.params.identity,
         device=snakemake.params.device,

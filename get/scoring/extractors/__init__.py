@@ -1,4 +1,4 @@
-"""Extractors of features, a module each, found by its name.
+"""Extractors of features, a module each.
 
 A module has a function `load(weights, device)` that returns `Layers`: from uint8 images to the penultimate
 activations and the logits.

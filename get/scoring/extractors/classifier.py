@@ -1,4 +1,4 @@
-"""A small classifier of the data set, in whose features scores can be taken."""
+"""A small classifier of the data set: features where Inception's mean nothing, as for digits."""
 
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from get.storage.errors import UserError
 from get.storage.hashing import sha256
 from get.storage.settings import from_settings
 from get.storage.weights import load_model, write_weights
-from get.training.loop import trained
+from get.training.loop import train
 from get.training.optimisation import Optimisation
+from get.training.state import State
 
 
 class Classifier(nn.Module):
@@ -65,54 +66,54 @@ def train_classifier(
     Args:
         store: the image store.
         model: arguments of `Classifier` but for the shape of the images.
-        training: keyword arguments of `state.Optimisation`.
+        training: keyword arguments of `Optimisation`.
         noise: standard deviation of the noise added to the images, as augmentation.
-        steps: optimisation steps; seed: names every draw; device: see `runtime.pick_device`.
+        steps: optimisation steps; seed: names every draw; device: see `device.pick_device`.
         output: safetensors with the model's description in the header.
     """
-    train, test, options = (
-        read_split(store, "train"),
-        read_split(store, "test"),
-        from_settings(Optimisation, training, "training"),
-    )
-    channels, size = train.images.shape[1:3]
-    description = {**model, "channels": channels, "size": size, "classes": train.classes}
+    train_split, test_split = (read_split(store, split) for split in ("train", "test"))
+    options = from_settings(Optimisation, training, "training")
+    # Model
+    channels, size = train_split.images.shape[1:3]
+    description = {**model, "channels": channels, "size": size, "classes": train_split.classes}
     torch.manual_seed(fold_in(seed, "classifier", "weights"))
     on = pick_device(device)
     classifier = Classifier(**description).to(on)
-    images, labels = to_unit(train.images).to(on), torch.from_numpy(train.labels).to(on)
+    # Data
+    images = to_unit(train_split.images).to(on)
+    labels = torch.from_numpy(train_split.labels).to(on)
     examples = EpochSampler(len(images), options.batch, fold_in(seed, "classifier"))
 
     def loss(forward: Any, step: int) -> Tensor:
-        chosen, source = send(examples(step), on), generator(seed, "classifier", "noise", step, device=on)
-        x = images[chosen] + noise * torch.randn(
-            (len(chosen), *images.shape[1:]), generator=source, device=on
-        )
-        return F.cross_entropy(forward(x), labels[chosen])
+        chosen = send(examples(step), on)
+        source = generator(seed, "classifier", "noise", step, device=on)
+        added = torch.randn((len(chosen), *images.shape[1:]), generator=source, device=on)
+        return F.cross_entropy(forward(images[chosen] + noise * added), labels[chosen])
 
-    settings = {"model": description, "training": training, "noise": noise, "seed": seed}
-    settings |= {"data": sha256(store)}
-    with trained(
-        classifier, loss, options, examples=examples, settings=settings, stop=steps, output=output
-    ) as state:
+    def write(state: State) -> None:
         classifier.load_state_dict(state.ema_weights())
-        accuracy = _accuracy(classifier, test, on)
+        accuracy = _accuracy(classifier, test_split, on)
         log.info("test accuracy %.4f", accuracy)
-        header = {**settings, "steps": steps, "accuracy": accuracy}
+        header = {**run, "steps": steps, "accuracy": accuracy}
         write_weights(output, "classifier", classifier.state_dict(), header)
+
+    run = {"model": description, "training": training, "noise": noise, "seed": seed, "data": sha256(store)}
+    train(classifier, loss, options, examples=examples, settings=run, stop=steps, output=output, write=write)
 
 
 @torch.no_grad()
 def _accuracy(classifier: Classifier, data: Images, device: torch.device) -> float:
-    guess = classifier.eval()(to_unit(data.images).to(device)).argmax(dim=1).cpu()
-    return (guess == torch.from_numpy(data.labels)).float().mean().item()
+    """Return the share of the images whose class is found."""
+    logits = classifier.eval()(to_unit(data.images).to(device))
+    return (logits.argmax(dim=1).cpu() == torch.from_numpy(data.labels)).float().mean().item()
 
 
 def load(weights: str | Path, device: torch.device) -> Layers:
     """Return the layers of the classifier at `weights`; raises `UserError`."""
     classifier, header = load_model(lambda model: Classifier(**model), weights, "classifier")
     classifier.to(device)
-    wanted = (header["model"]["channels"], *[header["model"]["size"]] * 2)
+    size = header["model"]["size"]
+    wanted = (header["model"]["channels"], size, size)
 
     def layers(images: Tensor) -> tuple[Tensor, Tensor]:
         if images.shape[1:] != wanted:

@@ -12,7 +12,7 @@ from get.plugins import Argument
 from get.storage.errors import UserError
 
 PACKAGE = "student.architectures"
-OF_IMAGES = ("channels", "size", "classes")  # what every student is told of the images
+OF_IMAGES = ("channels", "size", "classes")  # arguments of every student, which the pairs give
 COMMON = {"conditioning": Argument("str", optional=False)}
 
 
@@ -28,6 +28,7 @@ def check(model: Mapping[str, Any], key: str = "model") -> None:
     offered = plugins.constants(PACKAGE, str(family)).get("STUDENT")
     if offered is None:
         raise UserError(f"{key}.family: get/student/architectures/{family}.py assigns no class to STUDENT")
-    wanted = COMMON | plugins.arguments(PACKAGE, str(family), offered)
+    arguments = COMMON | plugins.arguments(PACKAGE, str(family), offered)
+    keys = {name: argument for name, argument in arguments.items() if name not in OF_IMAGES}
     given = {name: value for name, value in model.items() if name != "family"}
-    plugins.check_arguments(given, {k: v for k, v in wanted.items() if k not in OF_IMAGES}, key)
+    plugins.check_arguments(given, keys, key)

@@ -100,9 +100,11 @@ class GET(Transformer):
 
     def _equilibrium(self, noise: Tensor, label: Tensor | None) -> equilibrium.Map:
         """Return the equilibrium transformer as a map of states (B, N, D), the noise injected."""
+        # Injection transformer: noise and class to h (B, N, D), once for all iterations
         h, c = self._embed(noise, label)
         for block in self.injection_blocks:
             h = block(h, c)
+        # Injections n_l + c (B, N, 3D), one for each equilibrium block
         n = self.injection(h)
         if c is not None:
             n = n + c.repeat(1, 1, len(self.equilibrium_blocks))

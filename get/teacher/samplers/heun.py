@@ -5,44 +5,61 @@ Karras et al. 2022, Algorithm 1: dx / dsigma = (x - D(x; sigma)) / sigma, from s
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Denoise = Callable[[Tensor, Tensor], Tensor]
 
 
-def noise_levels(num_steps: int, sigma_min: float, sigma_max: float, rho: float) -> Tensor:
+def evaluations(*, num_steps: int, **_: Any) -> int:
+    """Return the number of evaluations of the denoiser (NFE): two a step, one in the last."""
+    return 2 * num_steps - 1
+
+
+def sample(
+    denoise: "Denoise", noise: "Tensor", *, num_steps: int, sigma_min: float, sigma_max: float, rho: float
+) -> "Tensor":
+    """Integrate from noise to images in `num_steps` steps.
+
+    Args:
+        denoise: D(x, sigma): images (B, C, H, W) float32 and sigma (B,) float32 to denoised images.
+        noise: unit-variance noise (B, C, H, W).
+        num_steps, sigma_min, sigma_max, rho: see `noise_levels`.
+
+    Returns:
+        Images (B, C, H, W) float64: the state is kept in float64, the denoiser runs in float32.
+    """
+    return heun(denoise, noise, noise_levels(num_steps, sigma_min, sigma_max, rho))
+
+
+def noise_levels(num_steps: int, sigma_min: float, sigma_max: float, rho: float) -> "Tensor":
     """Return sigma_0 = sigma_max > ... > sigma_{N-1} = sigma_min, then 0: (N + 1,) float64 (equation 5)."""
+    import torch  # takes seconds, which whoever only asks for the NFE should not wait
+
     ramp = torch.linspace(0, 1, num_steps, dtype=torch.float64)
     levels = (sigma_max ** (1 / rho) + ramp * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))) ** rho
     return torch.cat([levels, levels.new_zeros(1)])
 
 
-def evaluations(num_steps: int) -> int:
-    """Return the number of denoiser evaluations (NFE) of `heun`: two a step, one for the last."""
-    return 2 * num_steps - 1
-
-
-def heun(denoise: Callable[[Tensor, Tensor], Tensor], noise: Tensor, levels: Tensor) -> Tensor:
-    """Integrate from noise to images.
-
-    Args:
-        denoise: D(x, sigma): images (B, C, H, W) float32 and sigma (B,) float32 to denoised images.
-        noise: unit-variance noise (B, C, H, W).
-        levels: decreasing noise levels that end with 0, (N + 1,), from `noise_levels`.
-
-    Returns:
-        Images (B, C, H, W) float64: the state is kept in float64, the denoiser runs in float32.
-    """
-
-    def slope(x: Tensor, sigma: float) -> Tensor:
-        level = torch.full((len(x),), sigma, device=x.device)
-        return (x - denoise(x.float(), level).double()) / sigma
-
+def heun(denoise: "Denoise", noise: "Tensor", levels: "Tensor") -> "Tensor":
+    """Integrate along decreasing noise `levels` (N + 1,) that end with 0; the rest as in `sample`."""
     schedule = levels.tolist()
     x = noise.double() * schedule[0]
-    for now, then in pairwise(schedule):
-        d = slope(x, now)
-        euler = x + (then - now) * d
-        # sigma = 0 has no slope: the last step is Euler's
-        x = euler if then == 0 else x + (then - now) * (d + slope(euler, then)) / 2
+    for sigma, next_sigma in pairwise(schedule):
+        # Euler step
+        d = slope(denoise, x, sigma)
+        euler = x + (next_sigma - sigma) * d
+        # Heun's correction, but in the last step: there is no slope at sigma = 0
+        if next_sigma == 0:
+            x = euler
+        else:
+            x = x + (next_sigma - sigma) * (d + slope(denoise, euler, next_sigma)) / 2
     return x
+
+
+def slope(denoise: "Denoise", x: "Tensor", sigma: float) -> "Tensor":
+    """Return dx / dsigma (B, C, H, W) float64 at x (B, C, H, W) float64 and noise level sigma > 0."""
+    x32 = x.float()
+    return (x - denoise(x32, x32.new_full((len(x),), sigma)).double()) / sigma

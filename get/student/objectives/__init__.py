@@ -1,0 +1,1 @@
+"""What a student is trained to do, a module for each objective."""
