@@ -101,9 +101,8 @@ def demand(count: Count, costs: Costs, experiment: Experiment, cores: int, gpus:
     start, memory = costs[start_of(count)], float(job.mem_mb * 10**6)
     if start and start.memory and most > 0 and not used:
         memory = start.memory + most
-    # Disk: measuring costs trains as well, and keeps nothing
-    weights = 0 if count.rule == "costs" else sum(cost.disk for cost in parts)
-    disk = UNKNOWN if count.work is None else count.disk + weights
+    kept = sum(cost.disk for cost in parts) if count.stage in ("teachers", "students") else 0
+    disk = UNKNOWN if count.work is None else count.disk + kept
     seconds = job_seconds(count, costs)
     return Demand(count, seconds, used, memory, most if used else UNKNOWN, disk, at_once)
 

@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from get.costs.measure import NO_CHANGE, peak_memory, random_inputs
@@ -51,7 +50,6 @@ from get.training.optimisation import Optimisation
 from get.training.state import State
 
 Settings = dict[str, Any]
-BUILD: dict[str, Callable[[Settings], nn.Module]] = {"teacher": build_teacher, "student": build_student}
 
 
 class Cost(NamedTuple):
@@ -60,7 +58,7 @@ class Cost(NamedTuple):
     Attributes:
         seconds: by name.
         memory: bytes of the device beside those of a process that has just started; None if not known.
-        disk: bytes of the weights, and of the state of a student's training, that a job leaves.
+        disk: bytes of the model, with the state of its training where that is kept.
         share: of a batch that was timed.
     """
 
@@ -109,21 +107,6 @@ def teacher_step(s: Settings, device: torch.device) -> Cost:
     return training_step(teacher, loss, options, device)
 
 
-def classifier_step(s: Settings, device: torch.device) -> Cost:
-    """A step of training the classifier."""
-    torch.manual_seed(0)
-    model, options = s["model"], Optimisation(**s["training"])
-    classifier = Classifier(**model).to(device)
-    images = torch.rand(options.batch, model["channels"], model["size"], model["size"], device=device)
-    labels = classes_of(range(options.batch), model["classes"]).to(device)
-
-    def loss(count: int, forward: Any, step: int) -> Tensor:
-        x = images[:count]
-        return F.cross_entropy(forward(x + s["noise"] * torch.randn_like(x)), labels[:count])
-
-    return training_step(classifier, loss, options, device)
-
-
 def training_step(
     model: nn.Module, loss: Callable[..., Tensor], options: Optimisation, device: torch.device
 ) -> Cost:
@@ -136,19 +119,10 @@ def training_step(
 
     # A compiled model is compiled again for each size
     found = timing(call, options.batch, device, least=options.batch if options.compile else 1)
-    seconds = {"first": found.first, "step": found.seconds, "profile": found.seconds}
-    memory = None
-    if found.share == 1:
-        begun = time.perf_counter()
-        memory = peak_memory(partial(call, options.batch), device, state.tensors())
-        seconds["profile"] = time.perf_counter() - begun
+    whole = found.share == 1
+    memory = peak_memory(partial(call, options.batch), device, state.tensors()) if whole else None
+    seconds = {"first": found.first, "step": found.seconds}
     return Cost(seconds, memory, weight_bytes(model), found.share)
-
-
-def weights(s: Settings, device: torch.device) -> Cost:
-    """The weights of a model that is imported."""
-    with torch.device("meta"):
-        return Cost({}, disk=weight_bytes(BUILD[s["of"]](s["model"])))
 
 
 def weight_bytes(model: nn.Module) -> int:
@@ -172,7 +146,7 @@ def teacher_evaluation(s: Settings, device: torch.device) -> Cost:
             teacher(noise[:count], sigma[:count], labels[:count] if teacher.classes else None)
 
     found = timing(call, s["batch"], device)
-    return Cost({"batch": found.seconds}, share=found.share)
+    return Cost({"batch": found.seconds}, disk=weight_bytes(teacher), share=found.share)
 
 
 def sampling(s: Settings, device: torch.device) -> Cost:
@@ -189,10 +163,12 @@ def sampling(s: Settings, device: torch.device) -> Cost:
 
     if student.state_shape is None:
         found = timing(partial(call, None), full, device)
-        return Cost({"image": found.seconds / full, "iteration": 0.0}, share=found.share)
+        seconds = {"image": found.seconds / full, "iteration": 0.0}
+        return Cost(seconds, disk=weight_bytes(student), share=found.share)
     one, most = (timing(partial(call, count), full, device) for count in (1, s["most"]))
     iteration = (most.seconds - one.seconds) / full / max(1, s["most"] - 1)
-    return Cost({"image": one.seconds / full - iteration, "iteration": iteration}, share=most.share)
+    seconds = {"image": one.seconds / full - iteration, "iteration": iteration}
+    return Cost(seconds, disk=weight_bytes(student), share=most.share)
 
 
 # --------------------------------------------------------------------------------------------------- scores
@@ -284,8 +260,6 @@ UNITS: dict[str, Callable[[Settings, torch.device], Cost]] = {
     for function in (
         student_step,
         teacher_step,
-        classifier_step,
-        weights,
         teacher_evaluation,
         sampling,
         features,

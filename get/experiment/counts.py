@@ -55,7 +55,10 @@ PUBLISHED = {  # EDM's networks for CIFAR-10, which are imported (Karras et al. 
     "dropout": 0.13,
     "augment_dim": 9,
 }
-COSTS_CALLS = 7  # of each step and batch whose costs are measured, with those that warm up (`costs.measure`)
+COSTS_CALLS = 8  # of each step whose costs are measured: to warm up, timed, profiled (`costs.measure`)
+BACKWARD = (
+    3  # forward passes that a step of the classifier takes: itself, and the backward pass twice as long
+)
 CHECKPOINTED = 1.2  # plain steps that one in O(1) memory costs: most of its forward pass comes twice
 
 
@@ -81,7 +84,7 @@ class Count:
     Attributes:
         rule: of the workflow; what: the row of the plan; jobs: how many.
         work: of each job, after its start; None if it is not known.
-        disk: bytes that each job leaves, beside the weights of models.
+        disk: bytes that each job leaves, beside those of models.
         chain: rows of one chain run one after the other.
     """
 
@@ -109,10 +112,8 @@ def counts(experiment: Experiment, gpus: int = 0) -> list[Count]:
     A training that asks for several GPUs shares its batch among as many as there are, at most `gpus`.
     """
     found = [costs_count(experiment), *data_counts(experiment), *paper_counts(experiment)]
-    found += teacher_counts(experiment, gpus)
+    found += [*teacher_counts(experiment, gpus), *pair_counts(experiment)]
     found += student_counts(experiment, gpus)
-    found += [score_count(experiment, f"teacher {name}") for name in experiment.used_pairs]
-    found += [score_count(experiment, kind) for kind in ("real", "noise")]  # real ones may be fewer
     order = list(RULES)
     return sorted(found, key=lambda count: order.index(count.rule))
 
@@ -136,7 +137,8 @@ def data_counts(experiment: Experiment) -> Iterator[Count]:
     shown = len(TABLES) + len(figures(experiment)) + 2  # reproduction and summary
     milestones = sum(len(student.milestones) for student in students)
     yield Count("settings", "all", len(students) + milestones + shown + 2)  # scoring and costs
-    unused = {f"teachers.{name}.source" for name in experiment.teachers if name not in used(experiment)}
+    learned = {experiment.pairs[name].teacher for name in experiment.used_pairs}
+    unused = {f"teachers.{name}.source" for name in experiment.teachers.keys() - learned}
     wanted = [source for key, source in sources(config).items() if key not in unused]
     for url in dict.fromkeys(source.url for source in wanted if not source.path):
         yield Count("download", str(url), work=None)
@@ -145,15 +147,10 @@ def data_counts(experiment: Experiment) -> Iterator[Count]:
     yield Count("make_data", config.data.name, disk=(train + test) * (pixels + label + 1))  # and the split
     for kind, number in (("real", test), ("noise", config.evaluation.samples)):
         yield Count("sample_baseline", kind, disk=number * (pixels + label))
+        yield score_count(experiment, kind)  # of real images, which may be fewer, as of the others
     if classifier := classifier_of(experiment):
-        settings = classifier.settings()
-        steps = settings.pop("steps")
-        step = unit(
-            "classifier_step",
-            "classifier",
-            **settings | {"model": settings["model"] | experiment.shape()},
-        )
-        yield Count("train_classifier", "classifier", work=training(step, steps))
+        images = BACKWARD * classifier.steps * classifier.training.batch
+        yield Count("train_classifier", "classifier", work=(Work(extraction(experiment), {"image": images}),))
     else:
         yield Count("import_inception", "inception")
     work = (Work(extraction(experiment), {"image": train + test}),)
@@ -219,11 +216,6 @@ def paper_counts(experiment: Experiment) -> Iterator[Count]:
 # ------------------------------------------------------------------------------------- teachers and pairs
 
 
-def used(experiment: Experiment) -> list[str]:
-    """Return the teachers from whose pairs any student learns."""
-    return list(dict.fromkeys(experiment.pairs[name].teacher for name in experiment.used_pairs))
-
-
 def teacher_description(experiment: Experiment, name: str) -> Settings:
     """Return the description of a teacher; of an imported one, that of EDM's."""
     teacher = experiment.teachers[name]
@@ -231,33 +223,45 @@ def teacher_description(experiment: Experiment, name: str) -> Settings:
     return network | experiment.shape(teacher.conditional)
 
 
+def evaluation(experiment: Experiment, pairs: str) -> Unit:
+    """Return the unit of an evaluation of the teacher of a set of pairs."""
+    teacher, sampler = experiment.pairs[pairs].teacher, experiment.pairs[pairs].sampler
+    model = teacher_description(experiment, teacher)
+    return unit("teacher_evaluation", "pairs", model=model, batch=sampler.batch, precision=sampler.precision)
+
+
 def teacher_counts(experiment: Experiment, gpus: int) -> Iterator[Count]:
-    """Yield the teachers, trained or imported, and their pairs and samples."""
-    for name in used(experiment):
+    """Yield the teachers from whose pairs any student learns, trained or imported."""
+    for name, pairs in {experiment.pairs[pairs].teacher: pairs for pairs in experiment.used_pairs}.items():
         teacher, model = experiment.teachers[name], teacher_description(experiment, name)
-        if teacher.steps is None:
-            weights = Work(unit("weights", "light", of="teacher", model=model), {})
-            yield Count("import_teacher", name, work=(weights,))
+        if not (teacher.training and teacher.steps):
+            yield Count("import_teacher", name, work=(Work(evaluation(experiment, pairs), {}),))
             continue
-        given = {
-            key: value for key, value in teacher.settings().items() if key in ("training", "noise_levels")
-        }
-        share = max(1, min(experiment.jobs["teacher"].gpu, gpus))
-        step = unit("teacher_step", "teacher", model=model, processes=share, **given)
+        step = unit(
+            "teacher_step",
+            "teacher",
+            model=model,
+            noise_levels=teacher.noise_levels.settings(),
+            training=teacher.training.settings(),
+            processes=max(1, min(experiment.jobs["teacher"].gpu, gpus)),
+        )
         yield Count("train_teacher", name, work=training(step, teacher.steps))
+
+
+def pair_counts(experiment: Experiment) -> Iterator[Count]:
+    """Yield the shards of pairs, their manifests, and the samples and scores of the teachers."""
     label, pixels = 8, math.prod(experiment.config.data.shape)
     for name in experiment.used_pairs:
         pairs = experiment.pairs[name]
-        model, batch = teacher_description(experiment, pairs.teacher), pairs.sampler.batch
-        given: Settings = {"batch": batch, "precision": pairs.sampler.precision}
-        evaluation = unit("teacher_evaluation", "pairs", model=model, **given)
         for part, number, jobs in (("train", pairs.count, pairs.shards), (HELD_OUT_PART, pairs.held_out, 1)):
-            batches = math.ceil(number / batch) / jobs  # whole ones, of which the last may be cut
-            work = Work(evaluation, {"batch": batches * experiment.evaluations(name)})
+            batches = math.ceil(number / pairs.sampler.batch)  # whole ones, of which the last may be cut
+            amounts = {"batch": batches / jobs * experiment.evaluations(name)}
             disk = number / jobs * (2 * 2 * pixels + label)  # noise and image in float16
-            yield Count("generate_pairs", f"{name}, {part}", jobs, (work,), disk)
+            work = (Work(evaluation(experiment, name), amounts),)
+            yield Count("generate_pairs", f"{name}, {part}", jobs, work, disk)
         yield Count("make_manifest", name)
         yield Count("sample_teacher", name, disk=experiment.config.evaluation.samples * (pixels + label))
+        yield score_count(experiment, f"teacher {name}")
 
 
 # --------------------------------------------------------------------------------------- students and costs
@@ -291,17 +295,16 @@ def student_counts(experiment: Experiment, gpus: int) -> Iterator[Count]:
     samples, label, pixels = experiment.config.evaluation.samples, 8, math.prod(experiment.config.data.shape)
     share = max(1, min(experiment.jobs["student"].gpu, gpus))
     for name, student in experiment.students.items():
-        step, model = distillation(experiment, name, share), student_description(experiment, name)
-        weights = Work(unit("weights", "light", of="student", model=model), {})
+        step, sample = distillation(experiment, name, share), sampling(experiment, name)
         images = samples + experiment.pairs[student.pairs].held_out
         for before, stop in pairwise([0, *student.milestones]):
             what, seeds = f"{name}, step {stop}", len(student.seeds)
             if student.source:
-                yield Count("import_student", what, seeds, (weights,))
+                yield Count("import_student", what, seeds, (Work(sample, {}),))
             else:
                 yield Count("train_student", what, seeds, training(step, stop - before), chain=name)
             iterations = variants(experiment, name, stop)
-            work = Work(sampling(experiment, name), {"image": images, "iteration": images * max(iterations)})
+            work = Work(sample, {"image": images, "iteration": images * max(iterations)})
             disk = samples * (len(iterations) * pixels + label)
             yield Count("sample_student", what, seeds, (work,), disk)
             yield score_count(experiment, what, seeds, len(iterations))
@@ -324,7 +327,7 @@ def costs_count(experiment: Experiment) -> Count:
         trained = student.model.iterations
         steps = 1 + CHECKPOINTED if trained else 1
         step = distillation(experiment, name, 1, checkpointing=False)
-        work[step] = {"step": COSTS_CALLS * steps, "profile": steps, "first": steps}
+        work[step] = {"step": COSTS_CALLS * steps, "first": steps}
         iterations = {trained, *evaluation.iterations} if trained else {0}
         amounts = {"image": calls * len(iterations), "iteration": calls * sum(iterations)}
         work[sampling(experiment, name)] = amounts
