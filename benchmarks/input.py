@@ -25,7 +25,8 @@ from common import Row, arguments, begin, finish, machine, spread, timed
 
 from get.costs.measure import WARM_UP
 from get.pairs.dataset import Batch, Pairs, training_pairs
-from get.pairs.shards import read_manifest, write_manifest, write_shard
+from get.pairs.manifest import read_manifest, write_manifest
+from get.pairs.shards import write_shard
 from get.runtime.log import logging_to
 from get.runtime.seeding import EpochSampler
 from get.storage.reading import read_json

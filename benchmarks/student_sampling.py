@@ -17,8 +17,9 @@ import torch
 from common import Row, arguments, begin, finish, machine, spread, timed
 from torch.utils.flop_counter import FlopCounterMode
 
-from get.costs.measure import Inputs, operations
+from get.costs.measure import operations, random_inputs
 from get.networks.denoiser import Denoiser
+from get.pairs.dataset import Batch
 from get.runtime.device import autocast
 from get.runtime.log import logging_to
 from get.storage.reading import read_json
@@ -57,20 +58,20 @@ def measure(args: argparse.Namespace, device: torch.device) -> list[Row]:
     rows: list[Row] = []
 
     @torch.no_grad()
-    def generate(student: Student, x: Inputs, count: int | None) -> None:
+    def generate(student: Student, pairs: Batch, state: torch.Tensor | None, count: int | None) -> None:
         with autocast(device, args.precision):
-            student.generate(x.noise, x.label, x.state, count)
+            student.generate(pairs.noise, pairs.label, state, count)
 
     for name in args.students:
         model = students[name]["model"]
         torch.manual_seed(0)
         student = build(model).to(device).eval()
-        inputs = {size: Inputs.of(student, size, device) for size in (args.batch, 1)}
+        inputs = {size: random_inputs(student, size, device) for size in (args.batch, 1)}
         for count in args.iterations if student.state_shape else [None]:
             macs = operations(model | ({"iterations": count} if count else {}))["macs"]
             rows.append({"model": name, "iterations": count, "flops": 2 * macs})
-            for size, x in inputs.items():
-                calls[name, count, size] = partial(generate, student, x, count)
+            for size, (pairs, state) in inputs.items():
+                calls[name, count, size] = partial(generate, student, pairs, state, count)
     if args.teacher:
         teacher = load(args.teacher).to(device)
         sampler = Sampler(**HEUN, precision=args.precision, batch=args.batch)

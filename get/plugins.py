@@ -26,10 +26,14 @@ _KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bo
 
 @dataclass(frozen=True)
 class Argument:
-    """A keyword argument: its annotation, as written ('' for none), and whether it may be left out."""
+    """A keyword argument: its annotation, as written ('' for none), whether it may be left out, its default.
+
+    The default is None, too, where it is no literal.
+    """
 
     annotation: str
     optional: bool
+    default: Any = None
 
     def problem(self, value: Any) -> str | None:
         """Return what is wrong with `value`; None if nothing is, or if the annotation is not understood."""
@@ -135,5 +139,6 @@ def _keywords(function: ast.FunctionDef) -> dict[str, Argument]:
     found = {}
     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
         annotation = ast.unparse(argument.annotation) if argument.annotation else ""
-        found[argument.arg] = Argument(annotation, optional=default is not None)
+        value = ast.literal_eval(default) if isinstance(default, ast.Constant) else None
+        found[argument.arg] = Argument(annotation, default is not None, value)
     return found

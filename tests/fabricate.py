@@ -95,7 +95,7 @@ def edm_network(
     """Return EDM's network with the weights `state` under the published names.
 
     Args:
-        description: arguments of `get.teacher.network.build`.
+        description: arguments of `get.networks.denoiser.build`.
         state: may contain the filters; where they are missing, they are the box filter.
         arguments: of SongUNet, in place of those that follow from `description`; None leaves one out.
     """
@@ -161,7 +161,7 @@ def edm_pickle(
     """Write a teacher in the format of EDM's published files, and return `path`.
 
     Args:
-        network_description: arguments of `get.teacher.network.build`.
+        network_description: arguments of `get.networks.denoiser.build`.
         seed: names the weights where `state` does not give them; names and shapes are not checked.
         extra: entries of the file beside or in place of ema, loss_fn, augment_pipe and dataset_kwargs.
         arguments: of SongUNet; see `edm_network`.

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from fabricate_cifar import FOLDER, batch_pickle, cifar10_archive, write_archive
 
-from get.data.sets.cifar10 import BATCHES, REMEDY, _Unpickler, write_cifar10
+from get.data.sets.cifar10 import BATCHES, REMEDY, write_cifar10
 from get.data.store import read_split
 from get.storage.errors import UserError
 from get.storage.hashing import sha256, verified_sha256
@@ -170,6 +170,12 @@ def rows(*shape: int, kind: type = np.uint8) -> Any:
     return np.zeros(shape, kind)
 
 
+# the same text encoded again and again; a shape whose text, and hash, have no end
+ENCODED = b"\x80\x02X\xe8\x03\0\0" + b"x" * 1000 + b"q\0" + b"c_codecs\nencode\nh\0N\x86R" * 99 + b"."
+SHAPE = b")" + b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(200))
+SHAPED = batch_pickle(rows(0, 3072), []).replace(b"K\x00M\x00\x0c\x86", SHAPE)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -183,6 +189,9 @@ def rows(*shape: int, kind: type = np.uint8) -> Any:
         (batch_pickle(rows(2, 3072, kind=np.float32), [1, 2]), "images are no bytes"),
         (pickle.dumps({b"labels": [1]}, 2), r"is no batch of CIFAR-10 \(b'data'\)"),
         (pickle.dumps([1], 2), "is no batch of CIFAR-10"),
+        (ENCODED, "unfolds to more values"),
+        (SHAPED, r"images have shape a tuple"),
+        (b"\x80\x02" + b"]" * 1_000_001, "more than 1000000 instructions"),
         (b"", "is no batch of CIFAR-10"),
         (b"\x80\x02}", "is no batch of CIFAR-10"),
     ],
@@ -192,20 +201,18 @@ def test_bad_batch(files: Files, tmp_path: Path, content: bytes, message: str) -
     refused(path, rf"data_batch_3.*{message}.*{re.escape(REMEDY)}")
 
 
-def touch(path: str) -> bytes:
-    return b"U" + bytes([len(path)]) + path.encode()
+def text(value: str) -> bytes:
+    return b"U" + bytes([len(value)]) + value.encode()
 
 
-# Each would make the file FLAG, were its names not refused.
+# Each would make the file FLAG, were its names not refused. The first four do so in Python's own unpickler.
 HOSTILE: dict[str, Callable[[str], bytes]] = {
-    "os.mkdir": lambda flag: b"\x80\x02cos\nmkdir\n" + touch(flag) + b"\x85R.",
-    "posix.mkdir": lambda flag: b"(" + touch(flag) + b"iposix\nmkdir\n.",  # INST
-    "builtins.eval": lambda flag: b"\x80\x02cbuiltins\neval\n" + touch(f"open({flag!r}, 'w')") + b"\x85R.",
-    "__builtin__.eval": lambda flag: (
-        b"\x80\x02c__builtin__\neval\n" + touch(f"open({flag!r},'w')") + b"\x85R."
-    ),
+    "os.mkdir": lambda flag: b"\x80\x02cos\nmkdir\n" + text(flag) + b"\x85R.",
+    "posix.mkdir": lambda flag: b"(" + text(flag) + b"iposix\nmkdir\n.",  # INST
+    "builtins.eval": lambda flag: b"\x80\x02cbuiltins\neval\n" + text(f"open({flag!r}, 'w')") + b"\x85R.",
+    "__builtin__.eval": lambda flag: b"c__builtin__\neval\n" + text(f"open({flag!r},'w')") + b"\x85R.",
     "numpy.dtype.__class__": lambda flag: b"\x80\x04\x8c\x05numpy\x8c\x0fdtype.__class__\x93.",
-    "numpy.load": lambda flag: b"\x80\x02cnumpy\nload\n" + touch(flag) + b"\x85R.",
+    "numpy.load": lambda flag: b"\x80\x02cnumpy\nload\n" + text(flag) + b"\x85R.",
     "_codecs.encode.__call__": lambda flag: b"\x80\x04\x8c\x07_codecs\x8c\x0fencode.__call__\x93.",
     "_codecs.decode": lambda flag: b"\x80\x02c_codecs\ndecode\n.",
 }
@@ -215,25 +222,17 @@ HOSTILE: dict[str, Callable[[str], bytes]] = {
 def test_hostile_pickle(files: Files, tmp_path: Path, name: str) -> None:
     flag = tmp_path / "flag"
     path = write_archive(tmp_path / "a.tar.gz", files | {"test_batch": HOSTILE[name](str(flag))})
-    refused(path, rf"test_batch.* asks for {re.escape(name)}, which could run anything")
+    refused(path, rf"test_batch.* (asks for {re.escape(name)}|has an instruction INST); refused")
     assert not flag.exists()
 
 
 def test_the_hostile_pickles_are_hostile(tmp_path: Path) -> None:
     """The test above can fail: the plain unpickler runs these."""
-    for name in ("os.mkdir", "posix.mkdir", "builtins.eval", "__builtin__.eval"):
+    for name in list(HOSTILE)[:4]:
         flag = tmp_path / "flag"
         pickle.loads(HOSTILE[name](str(flag)))
         assert flag.exists()
         os.rename(flag, tmp_path / name)
-
-
-@pytest.mark.parametrize("state", [b"}U\x01xK\x01s", b"N}X\x0c\x00\x00\x00__setstate__K\x01s\x86"])
-@pytest.mark.parametrize("target", [b"cnumpy\ndtype\n", b"c_codecs\nencode\n"])
-def test_a_pickle_cannot_change_the_stand_ins(target: bytes, state: bytes) -> None:
-    """BUILD sets attributes on whatever it is given, and could so reach the reading of later files."""
-    with pytest.raises((TypeError, AttributeError)):
-        _Unpickler(io.BytesIO(b"\x80\x02" + target + state + b"b."), encoding="bytes").load()
 
 
 def test_a_link_is_no_batch(files: Files, tmp_path: Path) -> None:

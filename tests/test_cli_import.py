@@ -14,7 +14,7 @@ from test_published import Call
 
 from get.cli import main
 from get.pairs.dataset import held_out_pairs, training_pairs
-from get.pairs.shards import read_manifest, verify
+from get.pairs.manifest import read_manifest, verify
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.student import checkpoint, models

@@ -61,7 +61,7 @@ WRONG: list[tuple[str, Any, str]] = [
     (
         "pairs.conditional.sampler.steps",
         3,
-        "pairs.conditional.sampler.steps: there is no such key",
+        "pairs.conditional.sampler.steps: there is no such key; there are num_steps",
     ),
     ("jobs", {"train": {}}, "jobs.train: there is no such key; there are light, classifier, teacher,"),
     ("evaluation.scoring.fid", 1, "evaluation.scoring.fid: there is no such key; there are splits,"),
@@ -76,6 +76,14 @@ WRONG: list[tuple[str, Any, str]] = [
     ("students", ["get"], "students: keys and values should be where there is ['get']"),
     ("students.a_b", {}, "students.a_b: 'a_b' does not match the pattern"),
     # values that cannot be
+    ("pairs.conditional.sampler.rho", "7", "pairs.conditional.sampler.rho is '7'; it must be of type float"),
+    (
+        "pairs.conditional.sampler.sigma_min",
+        0.0,
+        "sampler.sigma_min: it must be greater than 0; there is 0.0",
+    ),
+    ("pairs.conditional.sampler.sigma_max", 0.001, "conditional.sampler: sigma_min must be below sigma_max"),
+    ("pairs.conditional.sampler.name", "ddim", "sampler.name: 'ddim' must be one of heun, or a new module"),
     (f"{GET_TRAINING}.lr", -1.0, "students.get.training.lr: it must be greater than 0; there is -1.0"),
     (f"{GET_TRAINING}.lr", float("nan"), "students.get.training.lr: .nan and .inf are no numbers to"),
     (

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from get.cli import main
+from get.runtime.log import logging_to
+from get.runtime.remedies import explain
 from get.storage import atomic as files
 from get.storage.atomic import atomic, new_folder, write_json, write_text
 from get.storage.errors import UserError
@@ -130,17 +133,51 @@ def test_two_writers_of_one_folder(tmp_path: Path) -> None:
     assert (tmp_path / "x/a").read_text() == "whole"
 
 
-@pytest.mark.parametrize(
-    ("path", "made"),
-    [("results/data/images.h5", True), ("x/students/get/seed0/2.pt", True), ("costs.json", False)],
-)
-def test_the_workflow_is_named_for_what_it_makes(
-    path: str, made: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+SNAKEMAKE = "snakemake --cores all {} (and --configfile, if it is not the default experiment)"
+
+
+@pytest.mark.parametrize("path", ["results/data/images.h5", "x/students/get/seed0/2.pt", "costs.json"])
+@pytest.mark.parametrize("absolute", [False, True])
+def test_what_to_type_for_a_file(
+    path: str, absolute: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workflow makes the files of a results folder; its rules name them from the folder where it runs."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / path if absolute else Path(path)
+    command, made = SNAKEMAKE.format(path), path != "costs.json"
+    with pytest.raises(UserError) as missing:
+        read_json(file)
+    remedy = f"make it with: {command}" if made else "correct its name, or make it first"
+    assert explain(missing.value) == f"{file} does not exist; {remedy}"
+    write_text(file, "half")
+    with pytest.raises(UserError) as damaged:
+        read_json(file)
+    remedy = f"delete it and make it again with: {command}" if made else "name another, or delete it and run"
+    assert f"; {remedy}" in explain(damaged.value)
+
+
+def test_what_to_type_for_several_files() -> None:
+    error = UserError("a and b are gone", "results/a b.h5", "results/c.pt")
+    command = SNAKEMAKE.format("'results/a b.h5' results/c.pt")
+    assert explain(error) == f"a and b are gone; make them with: {command}"
+    assert explain(UserError("as it is")) == "as it is"
+
+
+@pytest.mark.parametrize("path", [None, "job.log"])
+def test_the_log_says_what_to_type(
+    path: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=f"^{path} does not exist; ") as error:
-        read_json(path)
-    assert (f"make it with: snakemake {path}" in str(error.value)) == made
+    with pytest.raises(UserError), logging_to(path):
+        read_json("results/costs.json")
+    expected = f"results/costs.json does not exist; make it with: {SNAKEMAKE.format('results/costs.json')}"
+    assert (f"error: {expected}" in caplog.text) == (path is not None)  # else the command line prints it
+    assert main(["info", "results/costs.json"]) == 2
+    assert f"get: {expected}" in capsys.readouterr().err
 
 
 HOLD = """

@@ -181,9 +181,7 @@ def test_a_flipped_bit_in_a_state_is_seen(pairs: Path, tmp_path: Path) -> None:
     where = bytes(torch.load(tmp_path / "10.pt", weights_only=True)["ema"][0].numpy().tobytes())
     content[content.find(where) + 3] ^= 1
     (tmp_path / "10.pt").write_bytes(content)
-    with pytest.raises(
-        UserError, match=r"10\.pt is no training state or is damaged .*; name another, or delete it"
-    ):
+    with pytest.raises(UserError, match=r"10\.pt is no training state or is damaged"):
         student(pairs, tmp_path / "20.pt", 20, tmp_path / "10.pt")
 
 
@@ -259,7 +257,7 @@ def test_milestone_of_other_settings_is_refused(pairs: Path, tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"10.pt is no training state or is damaged"):
         student(pairs, tmp_path / "20.pt", 20, start=tmp_path / "10.pt")
     (tmp_path / "10.pt").unlink()
-    with pytest.raises(UserError, match=r"10.pt does not exist; correct its name"):
+    with pytest.raises(UserError, match=r"10.pt does not exist"):
         student(pairs, tmp_path / "20.pt", 20, start=tmp_path / "10.pt")
 
 
@@ -549,7 +547,7 @@ def test_a_shard_that_is_cut_off_meanwhile_is_named(
             os.truncate(shard, 10_000)
 
     monkeypatch.setattr(loop, "take_step", step)
-    with pytest.raises(UserError, match=rf"{shard} .*cut off.*; delete it and make it again with: snakemake"):
+    with pytest.raises(UserError, match=rf"{shard} .*cut off"):
         student(manifest, tmp_path / "50.pt", 50)
 
 

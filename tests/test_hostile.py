@@ -19,7 +19,6 @@ import signal
 import struct
 import subprocess
 import sys
-import tarfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -33,7 +32,7 @@ import safetensors.torch
 import torch
 from conftest import DISTILLATION, GET, NETWORK, ROOT, VIT
 from fabricate import edm_pickle, published_student
-from fabricate_cifar import cifar10_archive
+from fabricate_cifar import cifar10_archive, write_archive
 
 from get.costs.measure import measure_costs
 from get.data.sets.cifar10 import write_cifar10
@@ -42,10 +41,12 @@ from get.imports.students import import_student
 from get.imports.teachers import import_teacher
 from get.networks import denoiser as network
 from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
-from get.pairs.shards import HELD_OUT, read_manifest, write_manifest
+from get.pairs.manifest import read_manifest, write_manifest
+from get.pairs.shards import HELD_OUT
 from get.paper.claims import reproduction
 from get.paper.results import over_iterations, read_costs, read_history, read_rows
 from get.paper.tables import TABLES, readable
+from get.runtime.remedies import explain
 from get.sampling.files import open_samples
 from get.sampling.sources import teacher_samples
 from get.sampling.students import sample_student
@@ -58,7 +59,8 @@ from get.scoring.scores import score_samples
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.storage.hashing import record_of
-from get.storage.reading import place, read_json
+from get.storage.places import place
+from get.storage.reading import read_json
 from get.storage.weights import write_weights
 from get.student import checkpoint, models
 from get.student.training import train_student
@@ -78,6 +80,11 @@ SMALL = {**TEACHER, "channel_mult": [1], "model_channels": 4, "attention_resolut
 CLASSIFIER = {**SHAPE, "width": 4, "features": 8}
 MODELS = {"get": GET, "vit": VIT}
 RUNS = [("get", 0, 2), ("get", 0, 4), ("get", 1, 2), ("vit", 0, 2)]  # student, seed, step
+RUN = "students/get/seed0/2"
+OTHER_RUNS = ("students/vit/seed0/2", "students/get/seed1/2", "students/get/seed0/4")
+FIRST, SECOND, THEIRS = "pairs/a/train-00000.h5", "pairs/a/train-00001.h5", "pairs/b/train-00000.h5"
+TEACHER_FILE, CLASSIFIER_FILE = "teachers/a.safetensors", "features/classifier.safetensors"
+STATISTICS, FEATURES = "features/reference-train.npz", "features/reference-train.npy"
 SAMPLING = {"samples": 20, "batch": 10, "iterations": [1], "precision": "float32"}
 SCORING = {"splits": 2, "bootstrap": 3, "kid_subsets": 2, "kid_subset_size": 10, "nearest": 5}
 
@@ -217,6 +224,10 @@ def every(pairs: Pairs) -> None:
     pairs.batch(torch.arange(len(pairs)))
 
 
+def every_training_pair(root: Path) -> None:
+    every(training_pairs(read_manifest(root / "pairs/a/manifest.json", "a")))
+
+
 def every_sample(path: Path) -> None:
     with open_samples(path) as content:
         for images in content.variants.values():
@@ -225,12 +236,12 @@ def every_sample(path: Path) -> None:
 
 def reference(root: Path) -> None:
     source = Source(root / "data/images.h5", "train", root / "features/classifier.safetensors")
-    read_reference(root / "features/reference-train.npz", root / "features/reference-train.npy", source, CPU)
+    read_reference(root / STATISTICS, root / FEATURES, source, CPU)
 
 
 def state_of(root: Path) -> None:
     (root / "result.unfinished.pt").unlink(missing_ok=True)  # or it would go on from there
-    train(root, root / "result.pt", "get", 0, 2, root / "students/get/seed0/2.pt")
+    train(root, root / "result.pt", "get", 0, 2, root / f"{RUN}.pt")
 
 
 def student_of(root: Path, settings: str = "settings/students/get.json") -> None:
@@ -262,39 +273,25 @@ KINDS = {
     "shard": Kind(
         "pairs/a/held-out.h5", lambda root: every(held_out_pairs(root / "pairs/a/held-out.h5", "a"))
     ),
-    "samples": Kind(
-        "samples/students/get/seed0/2.h5", lambda root: every_sample(root / "samples/students/get/seed0/2.h5")
-    ),
-    "listed shard": Kind(
-        "pairs/a/train-00000.h5",
-        lambda root: every(training_pairs(read_manifest(root / "pairs/a/manifest.json"))),
-    ),
-    "manifest": Kind(
-        "pairs/a/manifest.json",
-        lambda root: every(training_pairs(read_manifest(root / "pairs/a/manifest.json", "a"))),
-    ),
+    "samples": Kind(f"samples/{RUN}.h5", lambda root: every_sample(root / f"samples/{RUN}.h5")),
+    "listed shard": Kind(FIRST, every_training_pair),
+    "manifest": Kind("pairs/a/manifest.json", every_training_pair),
     "classifier": Kind(
-        "features/classifier.safetensors",
-        lambda root: Extractor("classifier", root / "features/classifier.safetensors", "cpu", 1),
+        CLASSIFIER_FILE, lambda root: Extractor("classifier", root / CLASSIFIER_FILE, "cpu", 1)
     ),
-    "statistics": Kind("features/reference-train.npz", reference),
-    "features": Kind("features/reference-train.npy", reference),
-    "teacher": Kind("teachers/a.safetensors", lambda root: load(root / "teachers/a.safetensors")),
-    "student": Kind(
-        "students/get/seed0/2.safetensors",
-        lambda root: checkpoint.load(root / "students/get/seed0/2.safetensors"),
-    ),
-    "scores": Kind("scores/students/get/seed0/2.json", shown),
+    "statistics": Kind(STATISTICS, reference),
+    "features": Kind(FEATURES, reference),
+    "teacher": Kind(TEACHER_FILE, lambda root: load(root / TEACHER_FILE)),
+    "student": Kind(f"{RUN}.safetensors", lambda root: checkpoint.load(root / f"{RUN}.safetensors")),
+    "scores": Kind(f"scores/{RUN}.json", shown),
     "costs": Kind("costs.json", shown),
-    "history": Kind(
-        "students/get/seed0/2.json", lambda root: read_history(root / "students/get/seed0/2.json")
-    ),
+    "history": Kind(f"{RUN}.json", lambda root: read_history(root / f"{RUN}.json")),
     "published student": Kind("inputs/get.pth", student_of),
     "published teacher": Kind("inputs/edm.pkl", teacher_of),
     "archive": Kind("inputs/cifar.tar.gz", cifar10_of),
     "inception": Kind("inputs/inception.pth", lambda root: only_weights(root / "inputs/inception.pth")),
+    "state": Kind(f"{RUN}.pt", state_of),
 }
-KINDS["state"] = Kind("students/get/seed0/2.pt", state_of)
 REMEDIES = (
     "again", "snakemake", "correct", "delete", "get the file", "refused", "no EDM teacher", "our network",
     "do not fit", "can be imported",
@@ -307,7 +304,7 @@ def verdict(read: Callable[[], Any], path: Path) -> str:
     try:
         read()
     except UserError as error:
-        text = str(error)
+        text = explain(error)
         helps = any(word in text for word in REMEDIES)
         return "refused" if str(path) in text and helps and len(text) < 1500 else f"unhelpful: {text}"
     except BaseException as error:
@@ -461,9 +458,10 @@ def refused(read: Callable[[], Any], path: Path) -> str:
     """Return the message, which names the file and says what to do."""
     with pytest.raises(UserError) as caught:
         read()
-    assert str(path) in str(caught.value)
-    assert any(word in str(caught.value) for word in REMEDIES), caught.value
-    return str(caught.value)
+    message = explain(caught.value)
+    assert str(path) in message
+    assert any(word in message for word in REMEDIES), message
+    return message
 
 
 def forged_hdf5(path: Path, forgery: str, names: tuple[str, str]) -> None:
@@ -554,7 +552,7 @@ HEADERS: list[dict[str, Any]] = [
 
 
 def test_a_header_that_lies(root: Path) -> None:
-    path = root / "students/get/seed0/2.safetensors"
+    path = root / f"{RUN}.safetensors"
     state = safetensors.torch.load_file(path)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for change in HEADERS:
@@ -591,18 +589,8 @@ def test_weights_that_are_no_numbers(name: str, root: Path) -> None:
 @pytest.mark.parametrize("name", ["manifest", "scores", "costs", "history"])
 def test_json_of_another_form(name: str, root: Path) -> None:
     kind = KINDS[name]
-    for text in (
-        "[" * 100_000,
-        "",
-        "NaN",
-        "1" * 5000,
-        '"\\ud800"',
-        "\0",
-        '{"a": ' * 5000,
-        "[]",
-        "{}",
-        "null",
-    ):
+    nested = ("[" * 100_000, '{"a": ' * 5000)
+    for text in (*nested, "", "NaN", "1" * 5000, '"\\ud800"', "\0", "[]", "{}", "null"):
         (root / kind.path).write_text(text)
         refused(lambda: kind.read(root), root / kind.path)
 
@@ -617,7 +605,7 @@ def test_a_manifest_lists_what_lies_beside_it(name: str, root: Path) -> None:
 
 
 def test_numbers_that_are_none(root: Path) -> None:
-    path = root / "scores/students/get/seed0/2.json"
+    path = root / f"scores/{RUN}.json"
     content = read_json(path)
     variant = content["scores"][content["headline"]]
     for value in (math.nan, math.inf, None, "3", [1], True):
@@ -628,7 +616,7 @@ def test_numbers_that_are_none(root: Path) -> None:
 
 
 def test_scores_that_are_missing(root: Path) -> None:
-    path = root / "scores/students/get/seed0/2.json"
+    path = root / f"scores/{RUN}.json"
     content = read_json(path)
     for name in ("fid_test", "is_sd", "fid_train_low", "samples"):
         variant = {key: value for key, value in content["scores"]["last-3"].items() if key != name}
@@ -641,7 +629,7 @@ def test_scores_that_are_missing(root: Path) -> None:
 
 def test_statistics_that_unfold(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("get.scoring.metrics.LARGEST", 10**7)
-    path = root / "features/reference-train.npz"
+    path = root / STATISTICS
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("mu.npy", "w") as file:
         file.write(bytes(10**7 + 1))
     assert "unfolds to" in refused(lambda: read_moments(path), path)
@@ -661,7 +649,7 @@ def test_weights_that_unfold(name: str, root: Path) -> None:
 
 
 def test_features_that_are_none(root: Path) -> None:
-    path = root / "features/reference-train.npy"
+    path = root / FEATURES
     whole = np.load(path)
     for rows in (whole * np.nan, whole[:1], whole[0], whole.astype(np.float64), whole[:, 1:], whole + 1):
         np.save(path, rows)
@@ -674,21 +662,14 @@ def test_features_that_are_none(root: Path) -> None:
 def test_archive_that_unfolds(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("get.data.sets.cifar10.LARGEST", 10**6)
     path = root / "inputs/cifar.tar.gz"
-    with tarfile.open(path, "w:gz") as tar:
-        member = tarfile.TarInfo("data_batch_1")
-        member.size = 10**7
-        tar.addfile(member, io.BytesIO(bytes(10**7)))
+    write_archive(path, {"data_batch_1": bytes(10**7)})
     assert "unpacks to more than" in refused(lambda: cifar10_of(root), path)
 
 
 def test_archive_that_says_it_stores_much(root: Path) -> None:
     """In C, unpickling takes 16 bytes for each number below the highest under which something is stored."""
     path = root / "inputs/cifar.tar.gz"
-    content = b"\x80\x02Nr" + struct.pack("<I", 2**28) + b"."
-    with tarfile.open(path, "w:gz") as tar:
-        member = tarfile.TarInfo("data_batch_1")
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
+    write_archive(path, {"data_batch_1": b"\x80\x02Nr" + struct.pack("<I", 2**28) + b"."})
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused(lambda: cifar10_of(root), path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEGABYTES * 1024
@@ -721,10 +702,7 @@ def hostile(path: Path, form: str, command: str) -> None:
             path.write_bytes(pickle.dumps(content))
         case "tar":
             batch = pickle.dumps({b"data": content, b"labels": [1]}, 2)
-            with tarfile.open(path, "w:gz") as tar:
-                member = tarfile.TarInfo("data_batch_1")
-                member.size = len(batch)
-                tar.addfile(member, io.BytesIO(batch))
+            write_archive(path, {"data_batch_1": batch})
 
 
 FORMS = ("npz", "npy", "torch", "legacy torch", "pickle", "tar")
@@ -774,84 +752,56 @@ class Use(NamedTuple):
     others: tuple[str, ...]
 
 
-RUN = "students/get/seed0/2"
-OTHER_RUNS = ("students/vit/seed0/2", "students/get/seed1/2", "students/get/seed0/4")
+def scoring(root: Path, out: Path) -> None:
+    score(root, out, RUN)
+
+
+def drawing(root: Path, out: Path) -> None:
+    draw(root, out, "get/seed0/2", 0)
+
+
+def training(root: Path, out: Path) -> None:
+    train(root, out, "get", 0, 1)
+
+
+def resuming(root: Path, out: Path) -> None:
+    train(root, out, "get", 0, 3, root / f"{RUN}.pt")
+
+
+def generating(root: Path, out: Path) -> None:
+    generate(root, out, "a", range(8))
+
+
+def listing(root: Path, out: Path) -> None:
+    write_manifest(root / "pairs/a/result", sorted((root / "pairs/a").glob("*.h5")), "a")
+
+
+def collecting(root: Path, out: Path) -> None:
+    teacher_samples(manifest=root / "pairs/a/manifest.json", samples=9, nfe=3, output=out)
+
+
+def showing(root: Path, out: Path) -> None:
+    write_json(out, shown(root).to_json())
+
+
 USES = {
-    "store": Use("data/images.h5", lambda root, out: score(root, out, RUN), ("data/others.h5",)),
-    "statistics": Use(
-        "features/reference-train.npz",
-        lambda root, out: score(root, out, RUN),
-        ("features/reference-test.npz",),
-    ),
-    "features": Use(
-        "features/reference-train.npy",
-        lambda root, out: score(root, out, RUN),
-        ("features/reference-test.npy",),
-    ),
-    "classifier": Use(
-        "features/classifier.safetensors",
-        lambda root, out: score(root, out, RUN),
-        ("features/another.safetensors", "teachers/a.safetensors"),
-    ),
-    "teacher": Use(
-        "teachers/a.safetensors",
-        lambda root, out: generate(root, out, "a", range(8)),
-        ("teachers/b.safetensors", f"{RUN}.safetensors"),
-    ),
-    "shard to list": Use(
-        "pairs/a/train-00000.h5",
-        lambda root, out: write_manifest(
-            root / "pairs/a/result", sorted((root / "pairs/a").glob("*.h5")), "a"
-        ),
-        ("pairs/b/train-00000.h5", "pairs/a/train-00001.h5", "data/images.h5"),
-    ),
-    "shard to learn from": Use(
-        "pairs/a/train-00000.h5",
-        lambda root, out: train(root, out, "get", 0, 1),
-        ("pairs/b/train-00000.h5", "pairs/a/train-00001.h5", "pairs/a/held-out.h5"),
-    ),
-    "shard of the teacher's samples": Use(
-        "pairs/a/train-00000.h5",
-        lambda root, out: teacher_samples(
-            manifest=root / "pairs/a/manifest.json", samples=9, nfe=3, output=out
-        ),
-        ("pairs/b/train-00000.h5", "pairs/a/train-00001.h5"),
-    ),
-    "held-out shard": Use(
-        "pairs/a/held-out.h5",
-        lambda root, out: draw(root, out, "get/seed0/2", 0),
-        ("pairs/b/held-out.h5", "pairs/a/train-00000.h5"),
-    ),
-    "manifest": Use(
-        "pairs/a/manifest.json",
-        lambda root, out: train(root, out, "get", 0, 1),
-        ("pairs/b/manifest.json", "costs.json"),
-    ),
-    "state": Use(
-        f"{RUN}.pt",
-        lambda root, out: train(root, out, "get", 0, 3, root / f"{RUN}.pt"),
-        tuple(f"{run}.pt" for run in OTHER_RUNS),
-    ),
+    "store": Use("data/images.h5", scoring, ("data/others.h5",)),
+    "statistics": Use(STATISTICS, scoring, ("features/reference-test.npz",)),
+    "features": Use(FEATURES, scoring, ("features/reference-test.npy",)),
+    "classifier": Use(CLASSIFIER_FILE, scoring, ("features/another.safetensors", TEACHER_FILE)),
+    "teacher": Use(TEACHER_FILE, generating, ("teachers/b.safetensors", f"{RUN}.safetensors")),
+    "shard to list": Use(FIRST, listing, (THEIRS, SECOND, "data/images.h5")),
+    "shard to learn from": Use(FIRST, training, (THEIRS, SECOND, "pairs/a/held-out.h5")),
+    "shard of the teacher's samples": Use(FIRST, collecting, (THEIRS, SECOND)),
+    "held-out shard": Use("pairs/a/held-out.h5", drawing, ("pairs/b/held-out.h5", FIRST)),
+    "manifest": Use("pairs/a/manifest.json", training, ("pairs/b/manifest.json", "costs.json")),
+    "state": Use(f"{RUN}.pt", resuming, tuple(f"{run}.pt" for run in OTHER_RUNS)),
     "student": Use(
-        f"{RUN}.safetensors",
-        lambda root, out: draw(root, out, "get/seed0/2", 0),
-        (*(f"{run}.safetensors" for run in OTHER_RUNS), "teachers/a.safetensors"),
+        f"{RUN}.safetensors", drawing, (*(f"{run}.safetensors" for run in OTHER_RUNS), TEACHER_FILE)
     ),
-    "samples": Use(
-        f"samples/{RUN}.h5",
-        lambda root, out: score(root, out, RUN),
-        tuple(f"samples/{run}.h5" for run in OTHER_RUNS),
-    ),
-    "scores": Use(
-        f"scores/{RUN}.json",
-        lambda root, out: write_json(out, shown(root).to_json()),
-        tuple(f"scores/{run}.json" for run in OTHER_RUNS),
-    ),
-    "costs": Use(
-        "costs.json",
-        lambda root, out: write_json(out, shown(root).to_json()),
-        ("others.json", "pairs/a/manifest.json"),
-    ),
+    "samples": Use(f"samples/{RUN}.h5", scoring, tuple(f"samples/{run}.h5" for run in OTHER_RUNS)),
+    "scores": Use(f"scores/{RUN}.json", showing, tuple(f"scores/{run}.json" for run in OTHER_RUNS)),
+    "costs": Use("costs.json", showing, ("others.json", "pairs/a/manifest.json")),
 }
 ACCIDENTS: dict[str, Callable[[Path], Any]] = {
     "half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),

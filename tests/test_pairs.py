@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 from get.cli import main
 from get.networks.denoiser import build
 from get.pairs.dataset import Batch, Pairs, held_out_pairs, training_pairs
-from get.pairs.shards import HELD_OUT, read_manifest, shard_range, verify, write_manifest, write_shard
+from get.pairs.manifest import read_manifest, verify, write_manifest
+from get.pairs.shards import HELD_OUT, shard_range, write_shard
 from get.runtime.seeding import normal
 from get.storage.errors import UserError
 from get.storage.hashing import record_of
@@ -201,7 +203,7 @@ def test_a_shard_that_is_cut_off_while_it_is_read(copy: Path) -> None:
     os.truncate(shard, 20_000)
     with pytest.raises(
         UserError,
-        match=r"train-00001.h5 .*damaged \(it was cut off after .*; delete it and make it again with: ",
+        match=r"train-00001.h5 .*damaged \(it was cut off after ",
     ):
         data.batch(torch.arange(200))
     assert len(data.batch(torch.arange(120)).image) == 120  # the other shard is whole
@@ -228,35 +230,13 @@ def test_a_file_system_that_fails(copy: Path, monkeypatch: pytest.MonkeyPatch, c
         data.batch(torch.tensor([150]))
 
 
-def test_missing_shard_names_the_command(copy: Path) -> None:
+def test_missing_shard(copy: Path) -> None:
     (copy.parent / "train-00001.h5").unlink()
-    with pytest.raises(
-        UserError, match=r"train-00001.h5 is missing; make it again with: snakemake .*train-00001"
-    ):
+    with pytest.raises(UserError, match=r"train-00001.h5 does not exist, but .*manifest.json lists it"):
         training_pairs(read_manifest(copy))
 
 
-@pytest.mark.parametrize("keep", [0, 100, 20_000])
-def test_truncated_shard(copy: Path, keep: int) -> None:
-    shard = copy.parent / "train-00000.h5"
-    shard.write_bytes(shard.read_bytes()[:keep])
-    with pytest.raises(
-        UserError, match=r"train-00000.h5 is not the shard that .*manifest.json lists; delete both"
-    ):
-        training_pairs(read_manifest(copy))
-    record_of(shard).unlink()
-    with pytest.raises(UserError, match=r"train-00000.h5 is no shard of pairs or is damaged.*make it again"):
-        write_manifest(copy, [shard], "abc")
-
-
-def test_a_longer_file_is_not_the_one_listed(copy: Path) -> None:
-    with open(copy.parent / "train-00000.h5", "ab") as file:
-        file.write(b"x")
-    with pytest.raises(UserError, match=r"train-00000.h5 is not the shard that .* lists"):
-        training_pairs(read_manifest(copy))
-
-
-def flip_a_byte(path: Path, *, keep_time: bool) -> None:
+def flip_a_byte(path: Path, *, keep_time: bool = False) -> None:
     stat, content = path.stat(), bytearray(path.read_bytes())
     content[-5] ^= 1  # in the data: header and size stay
     path.write_bytes(content)
@@ -264,10 +244,35 @@ def flip_a_byte(path: Path, *, keep_time: bool) -> None:
     os.utime(path, ns=times)
 
 
-def test_a_changed_shard_is_noticed_by_its_time(copy: Path) -> None:
-    flip_a_byte(copy.parent / "train-00001.h5", keep_time=False)
-    with pytest.raises(UserError, match=r"train-00001.h5 is not the shard that .* lists"):
+def swap(shard: Path) -> None:
+    other, temporary = shard.with_name("train-00000.h5"), shard.with_name("x")
+    shard.replace(temporary), other.replace(shard), temporary.replace(other)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda shard: os.truncate(shard, 0),
+        lambda shard: os.truncate(shard, 100),
+        lambda shard: os.truncate(shard, 20_000),
+        lambda shard: shard.write_bytes(shard.read_bytes() + b"x"),
+        flip_a_byte,
+        swap,
+    ],
+)
+def test_a_shard_that_is_not_the_one_listed(damage: Callable[[Path], Any], copy: Path) -> None:
+    damage(copy.parent / "train-00001.h5")
+    with pytest.raises(UserError, match=r"train-0000[01].h5 is not the shard that .*manifest.json lists"):
         training_pairs(read_manifest(copy))
+
+
+@pytest.mark.parametrize("size", [0, 100, 20_000])
+def test_a_truncated_shard_is_not_listed(size: int, copy: Path) -> None:
+    shard = copy.parent / "train-00000.h5"
+    os.truncate(shard, size)
+    record_of(shard).unlink()
+    with pytest.raises(UserError, match=r"train-00000.h5 is no shard of pairs or is damaged"):
+        write_manifest(copy, [shard], "abc")
 
 
 def test_an_unchanged_copy_of_another_time_is_fine(copy: Path) -> None:
@@ -280,16 +285,9 @@ def test_verify_hashes_every_shard(copy: Path) -> None:
     assert main(["verify", str(copy)]) == 0
     flip_a_byte(copy.parent / "train-00001.h5", keep_time=True)
     (copy.parent / "held-out.h5").unlink()
-    with pytest.raises(UserError, match=r"held-out.h5 \S*train-00001.h5; delete it and make it again"):
+    with pytest.raises(UserError, match=r"held-out.h5 \S*train-00001.h5$"):
         verify(copy)
     assert main(["verify", str(copy)]) == 2
-
-
-def test_swapped_shards_are_noticed(copy: Path) -> None:
-    a, b = copy.parent / "train-00000.h5", copy.parent / "train-00001.h5"
-    a.replace(copy.parent / "x"), b.replace(a), (copy.parent / "x").replace(b)
-    with pytest.raises(UserError, match=r"is not the shard that .* lists"):
-        training_pairs(read_manifest(copy))
 
 
 def change(shard: Path, **attributes: Any) -> None:

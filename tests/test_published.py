@@ -41,10 +41,10 @@ def teacher(source: Path, **change: Any) -> network.Denoiser:
     return load(output)
 
 
-def refusal(source: Path, **change: Any) -> str:
+def refusal(source: Path, read: Callable[..., Any] = teacher, **change: Any) -> str:
     """Return the message, which names the file, and see that nothing was written."""
     with pytest.raises(UserError) as caught:
-        teacher(source, **change)
+        read(source, **change)
     assert str(source) in str(caught.value)
     assert len(str(caught.value)) < 1200
     assert not source.with_suffix(".safetensors").exists()
@@ -288,7 +288,7 @@ STREAMS: dict[str, tuple[Callable[[str], bytes], str]] = {
     ),
     "control": (lambda c: raw("os\x1b[2J", "system\n", CALLED), r"os\x1b[2J.system\n"),
     "inst": (lambda c: raw(b"(", c, b"ios\nsystem\n"), "instruction INST"),
-    "obj": (lambda c: raw(b"(cos\nsystem\n", c, b"o"), "asks for os.system"),
+    "obj": (lambda c: raw(b"(cos\nsystem\n", c, b"o"), "instruction OBJ"),
     "obj-known": (lambda c: raw(b"(cbuiltins\nset\n", c, b"o"), "instruction OBJ"),
     "ext": (lambda c: raw(b"\x82\xf0", c, TUPLE1, REDUCE), "instruction EXT1"),
     "ext4": (lambda c: raw(b"\x84\xf0\0\0\0", c, TUPLE1, REDUCE), "instruction EXT4"),
@@ -297,7 +297,7 @@ STREAMS: dict[str, tuple[Callable[[str], bytes], str]] = {
     "newobj-ex": (lambda c: raw("builtins", "set", CALLED, b")}", NEWOBJ_EX), "instruction NEWOBJ_EX"),
     "build-name": (
         lambda c: raw("collections", "OrderedDict", CALLED, b"}", "__call__", c, b"s", BUILD),
-        "a state to a _Name",
+        "a state to a Name",
     ),
     "build-dict": (lambda c: raw(b"}}", "__class__", c, b"s", BUILD), "a state to a dict"),
     "build-twice": (
@@ -305,9 +305,9 @@ STREAMS: dict[str, tuple[Callable[[str], bytes], str]] = {
         "a state to a Stored",
     ),
     "call-text": (lambda c: raw("os.system", c, TUPLE1, REDUCE), "it calls 'os.system'"),
-    "set-of-text": (lambda c: raw("builtins", "set", CALLED, c, TUPLE1, REDUCE), "items to a set"),
+    "set": (lambda c: raw("builtins", "set", CALLED, c, TUPLE1, REDUCE), "'builtins.set' where EDMPrecond"),
     "protocol-0": (lambda c: raw(b"S'text'\n"), "instruction STRING"),
-    "not-a-name": (lambda c: raw(b"K\x01", "system", CALLED), "asks for 1.system"),
+    "not-a-name": (lambda c: raw(b"K\x01", "system", CALLED), "STACK_GLOBAL requires str"),
 }
 
 
@@ -376,6 +376,7 @@ def doubled(times: int) -> bytes:
         (raw(b"\x8f(", doubled(200), b"\x90"), "items to a set"),
         (raw(doubled(200), b")R"), "it calls a tuple"),
         (raw(b"}", "ema", doubled(200), b"s"), "a tuple where EDMPrecond should be"),
+        (raw(b"cbuiltins\nset\n(", b"N" * 11, b"tR"), "it calls a Name"),  # each call copies its arguments
         (raw(b"Nr\xff\xff\xff\xff"), "EDMPrecond"),
         (raw(b"\x8e" + struct.pack("<Q", 2**62)), "damaged"),
         (raw(b"B" + struct.pack("<I", 2**32 - 1) + b"short"), "damaged"),
@@ -476,22 +477,16 @@ def student(tmp_path: Path, description: dict[str, Any], **extra: Any) -> tuple[
     return made, published_student(tmp_path / "get.pth", made, extra)
 
 
-def imported(source: Path, model: dict[str, Any], **change: Any) -> tuple[models.Student, dict[str, Any]]:
+def imported(
+    source: Path, model: dict[str, Any] = GET, content: dict[str, Any] | None = None, **change: Any
+) -> tuple[models.Student, dict[str, Any]]:
     settings, output = source.with_name("settings.json"), source.with_suffix(".safetensors")
     output.unlink(missing_ok=True)
-    write_json(settings, {"model": model, "training": DISTILLATION, "pairs": "abc"})
+    written = {"model": model, "training": DISTILLATION, "pairs": "abc"} if content is None else content
+    write_json(settings, written)
     wanted: dict[str, Any] = {"sha256": None, "shape": [1, 8, 8], "classes": 10} | change
     import_student(source=source, settings=settings, seed=0, step=800, output=output, **wanted)
     return checkpoint.load(output)
-
-
-def student_refusal(source: Path, model: dict[str, Any] = GET, **change: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        imported(source, model, **change)
-    assert str(source) in str(caught.value)
-    assert len(str(caught.value)) < 1200
-    assert not source.with_suffix(".safetensors").exists()
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -541,33 +536,23 @@ def test_published_weights_of_the_reference(tmp_path: Path) -> None:
 def test_another_student(
     model: dict[str, Any], change: dict[str, Any], expected: str, tmp_path: Path
 ) -> None:
-    message = student_refusal(student(tmp_path, GET)[1], model, **change)
+    message = refusal(student(tmp_path, GET)[1], imported, model=model, **change)
     assert expected in message
     assert "correct students.*.model" in message
 
 
 def test_student_with_wrong_hash_or_settings(tmp_path: Path) -> None:
     source = student(tmp_path, GET)[1]
-    assert "not 0000" in student_refusal(source, sha256="0" * 64)
-    assert "cannot be read" in student_refusal(source.with_name("none.pth"))
-    source.with_name("settings.json").write_text("{}")
+    assert "not 0000" in refusal(source, imported, sha256="0" * 64)
+    assert "cannot be read" in refusal(source.with_name("none.pth"), imported)
     with pytest.raises(UserError, match="no model"):
-        import_student(
-            source=source,
-            sha256=None,
-            settings=source.with_name("settings.json"),
-            seed=0,
-            step=1,
-            shape=[1, 8, 8],
-            classes=10,
-            output=tmp_path / "out.safetensors",
-        )
+        imported(source, content={})
 
 
 @pytest.mark.parametrize("key", ["args", "opt", "model", "ema"])
 def test_student_that_carries_code(key: str, command: str, tmp_path: Path) -> None:
     source = student(tmp_path, GET, **{key: Call(os.system, command)})[1]
-    assert "asks for posix.system; refused, and nothing was run" in student_refusal(source)
+    assert "asks for posix.system; refused, and nothing was run" in refusal(source, imported)
 
 
 def test_student_that_is_no_student(tmp_path: Path) -> None:
@@ -580,9 +565,9 @@ def test_student_that_is_no_student(tmp_path: Path) -> None:
         ({"ema": {**values, name: values[name] * float("inf")}}, "not finite (patch_embedding.bias)"),
         ({"ema": {**values, name: values[name].half().to("meta")}}, "patch_embedding.bias"),
     ]:
-        assert expected in student_refusal(student(tmp_path, GET, **extra)[1])
+        assert expected in refusal(student(tmp_path, GET, **extra)[1], imported)
     torch.save([1, 2], tmp_path / "get.pth")
-    assert "no dict" in student_refusal(tmp_path / "get.pth")
+    assert "no dict" in refusal(tmp_path / "get.pth", imported)
 
 
 def test_truncated_student(tmp_path: Path) -> None:
@@ -590,4 +575,4 @@ def test_truncated_student(tmp_path: Path) -> None:
     whole = source.read_bytes()
     for length in [0, 1, 100, *range(2, len(whole), len(whole) // 20)]:
         source.write_bytes(whole[:length])
-        assert "damaged" in student_refusal(source)
+        assert "damaged" in refusal(source, imported)

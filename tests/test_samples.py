@@ -10,7 +10,7 @@ from conftest import GET, SHAPE, VIT
 
 from get.data.store import read_split, to_bytes
 from get.pairs.dataset import held_out_pairs, training_pairs
-from get.pairs.shards import read_manifest
+from get.pairs.manifest import read_manifest
 from get.sampling.comparison import compare_held_out
 from get.sampling.files import SampleFile, open_samples
 from get.sampling.one_step import Sampling, sample

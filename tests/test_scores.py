@@ -344,7 +344,7 @@ def test_the_commands_agree_with_the_scores(
 @pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04 cut off"])
 def test_damaged_statistics(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "r.npz").write_bytes(content)
-    with pytest.raises(UserError, match=r"r.npz is no file of mu and sigma.*delete it and run"):
+    with pytest.raises(UserError, match=r"r.npz is no file of mu and sigma"):
         read_moments(tmp_path / "r.npz")
 
 

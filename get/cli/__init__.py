@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from get.cli import checks, compare, export, imports, info, plan, sample, scores, training
 from get.runtime.log import log, logging_to
+from get.runtime.remedies import explain
 from get.storage.errors import UserError
 
 STOPPED = 130  # the exit code after Ctrl-C, as of every program
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args.run(args)
     except UserError as error:
         process = f" (process {os.environ['RANK']})" if log.disabled else ""  # torchrun's, see `log.mute`
-        print(f"get{process}: {error}", file=sys.stderr)
+        print(f"get{process}: {explain(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("get: stopped", file=sys.stderr)

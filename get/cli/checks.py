@@ -11,7 +11,7 @@ from get.cli.arguments import Commands, add_command, add_json, print_json
 def verify(args: argparse.Namespace) -> None:
     """Run `get verify`: hash a results folder, or the shards of a manifest, again."""
     from get.cli.inspection import verify_folder
-    from get.pairs.shards import verify
+    from get.pairs.manifest import verify
 
     found: dict[str, Any] = {}
     for path in args.path:

@@ -1,4 +1,4 @@
-"""What is in a file of the project: of which kind it is, how large, and where it comes from."""
+"""Descriptions of files for `get info`: kind, size, hash, provenance."""
 
 import json
 import math
@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 import safetensors
 
-from get.pairs.shards import DATASETS, read_manifest
+from get.pairs.manifest import read_manifest
+from get.pairs.shards import DATASETS
 from get.storage.errors import UserError
 from get.storage.hashing import fingerprint, record_of, sha256
 from get.storage.hdf5 import dataset
@@ -37,8 +38,8 @@ def describe(path: Path) -> Facts:
     if not path.exists():
         raise missing(path)
     if path.suffix not in READERS:
-        raise UserError(f"{path} is no file that can be told of; name one of {', '.join(READERS)}")
-    with reading(path, "file of this project", "make it again, or name another"):
+        raise UserError(f"{path} is of no kind that is described here; name one of {', '.join(READERS)}")
+    with reading(path, "file of this project"):
         found = sha256(path)
         record = record_of(path)
         kept = record.read_text(errors="replace").split()[:1] if record.exists() else None
@@ -103,7 +104,7 @@ def _json(path: Path) -> Facts:
         variants, best = [*content["scores"]], content["scores"][content["headline"]]
         return _merged({"kind": "scores", "headline": content["headline"], "variants": variants}, best)
     if "shards" not in keys:
-        raise UserError(f"{path} is neither a manifest of pairs nor scores; of other JSON nothing is told")
+        raise UserError(f"{path} is neither a manifest of pairs nor scores, the JSON that is described here")
     manifest = read_manifest(path)
     training = manifest.training()
     missing = [shard.file for shard in manifest.shards if not (path.parent / shard.file).exists()]

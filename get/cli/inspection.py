@@ -1,4 +1,4 @@
-"""Looks at a results folder from outside: how far its trainings are, and whether its files are whole."""
+"""Checks of a results folder from outside: whether its files are whole, and how far its trainings are."""
 
 import os
 import time
@@ -15,14 +15,14 @@ from get.training.journal import Line, read_journal
 DATA = (".csv", ".h5", ".json", ".npy", ".npz", ".pt", ".pth", ".safetensors")  # what should have a record
 
 
-class Checked(NamedTuple):
+class Verification(NamedTuple):
     """How many files are as they were written, and which have no record (paths)."""
 
     whole: int
     unrecorded: list[Path]
 
 
-def verify_folder(folder: Path) -> Checked:
+def verify_folder(folder: Path) -> Verification:
     """Hash every file below `folder` again that the project has written there.
 
     Raises:
@@ -46,11 +46,8 @@ def verify_folder(folder: Path) -> Checked:
     progress.close()
     if bad:
         names = " ".join(map(str, bad))
-        raise UserError(
-            f"changed since they were written: {names}; delete them, and make them again with: "
-            f"snakemake --cores all {names} (and --configfile, if it is not the default experiment)"
-        )
-    return Checked(whole, [path for path in _files(folder) if _unrecorded(path)])
+        raise UserError(f"changed since they were written: {names}", *bad)
+    return Verification(whole, [path for path in _files(folder) if _unrecorded(path)])
 
 
 def _files(folder: Path) -> list[Path]:
@@ -60,12 +57,12 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _unrecorded(path: Path) -> bool:
-    passing = path.name.startswith(".") or path.name.endswith(".unfinished.pt")
-    return path.suffix in DATA and not passing and not record_of(path).exists()
+    temporary = path.name.startswith(".") or path.name.endswith(".unfinished.pt")
+    return path.suffix in DATA and not temporary and not record_of(path).exists()
 
 
 class Run(NamedTuple):
-    """A training, as its newest journal tells.
+    """A training, as its newest journal records it.
 
     name: of student and seed, or of what else is trained; step of stop; state: 'running', 'done', 'stopped',
     'killed' or 'diverged'; loss and rate (steps per second) as last recorded; left: seconds to `stop`, of one

@@ -1,7 +1,7 @@
 """Files from the web: whole or absent, checked, and continued where a transfer broke off.
 
-What has come lies in `.NAME.partial` beside the output; `.NAME.partial.json` says of what it is a part (the
-address and the server's ETag or date). Both outlive a killed job, so that the next one goes on.
+The bytes that have come lie in `.NAME.partial` beside the output; `.NAME.partial.json` says what they are a
+part of (the address and the server's ETag or date). Both outlive a killed job, so that the next one goes on.
 """
 
 import os
@@ -55,6 +55,7 @@ def download(
         raise UserError(f"{url}: a url starts with http:// or https://; correct it, {LOCAL}")
     wanted = sha256.lower() if sha256 is not None else _recorded(record)
     output.parent.mkdir(parents=True, exist_ok=True)
+    # transfer, in several attempts
     for pause in (*pauses, None):
         try:
             _transfer(url, partial, timeout)
@@ -66,14 +67,16 @@ def download(
                 raise UserError(f"{url}: {error}, after {attempts} attempts; {again}, {LOCAL}") from None
             log.info("%s: %s; next attempt in %g s", url, error, pause)
             time.sleep(pause)
+    # checksum
     found = sha256_of(partial)
     if wanted not in (None, found):
         _discard(partial)
-        says, accept = (record, "delete") if sha256 is None else ("sha256 in the config", "correct")
+        where, accept = (record, "delete") if sha256 is None else ("sha256 in the config", "correct")
         raise UserError(
-            f"{url} has SHA-256 {found}, but {says} says {wanted}: another file than at first, or damaged on "
-            f"the way; try again, {LOCAL}; to accept the file as it is now, {accept} {says}"
+            f"{url} has SHA-256 {found}, but {where} says {wanted}: another file than at first, or damaged "
+            f"on the way; try again, {LOCAL}; to accept the file as it is now, {accept} {where}"
         )
+    # the whole file, under its name
     if wanted is None:
         write_text(record, f"{found}  {output.name}\n", recorded=False)
     with atomic(output) as temporary:
@@ -93,10 +96,12 @@ def _recorded(record: Path) -> str | None:
 def _transfer(url: str, partial: Path, timeout: float) -> None:
     """Bring what is missing of `url` into the file `partial`."""
     note = _note(partial)
+    # what is there already
     kept = read_json(note) if partial.exists() and note.exists() else {}
     start, headers = 0, {"User-Agent": f"get-distillation/{__version__}"}
     if kept.get("url") == url and (start := partial.stat().st_size):
         headers |= {"Range": f"bytes={start}-", "If-Range": kept["validator"]}
+    # the rest, if the server still has the same content
     with _open(Request(url, headers=headers), partial, timeout) as response:
         validator, total = _validator(response), response.length
         if response.status == 206:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import get
 from get.data import sets
@@ -24,6 +25,7 @@ from get.experiment.config import (
 )
 from get.storage.errors import UserError
 from get.student import architectures
+from get.teacher import samplers
 
 PUBLISHED_CSV = Path(get.__file__).with_name("paper") / "published.csv"
 
@@ -160,13 +162,24 @@ def check_pairs(pairs: Pairs, key: str, config: Config) -> None:
         config.evaluation.samples <= pairs.count,
         f"evaluation.samples is larger than {key}.count, and the teacher is scored on its pairs",
     )
-    sampler = pairs.sampler
-    batches = -(-pairs.count // sampler.batch)
+    batches = -(-pairs.count // pairs.sampler.batch)
     check(
         pairs.shards <= batches,
-        f"{key}.shards: there are only {batches} batches of {sampler.batch} pairs to share",
+        f"{key}.shards: there are only {batches} batches of {pairs.sampler.batch} pairs to share",
     )
-    check(sampler.sigma_min < sampler.sigma_max, f"{key}.sampler: sigma_min must be below sigma_max")
+    check_sampler(pairs.sampler.settings(), f"{key}.sampler")
+
+
+def check_sampler(sampler: dict[str, Any], key: str) -> None:
+    """Check the arguments of a teacher's sampler, and its noise levels."""
+    with config_errors():
+        samplers.check(sampler, key)
+    for name in ("num_steps", "sigma_min", "sigma_max", "rho"):
+        least = 1 if name == "num_steps" else 0
+        found = sampler.get(name, 2)
+        check(found > least, f"{key}.{name}: it must be greater than {least}; there is {found}")
+    lowest, highest = sampler.get("sigma_min", 0), sampler.get("sigma_max", 1)
+    check(lowest < highest, f"{key}: sigma_min must be below sigma_max")
 
 
 # ---------------------------------------------------------------------------------------------- students

@@ -7,7 +7,17 @@ fingerprint, while the config leaves it out. So a key can be added without train
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WrapValidator,
+    model_validator,
+)
+
+from get.teacher import samplers
 
 
 def unrounded(value: Any, check: Callable[[Any], float]) -> Any:
@@ -52,6 +62,12 @@ class Keys(BaseModel):
     def settings(self) -> dict[str, Any]:
         """Return the keys as JSON has them, with defaults, without optional keys that were left out."""
         return self.model_dump(mode="json", by_alias=True, warnings=False)
+
+
+class OpenKeys(Keys):
+    """A mapping with keys beyond these: arguments of a module, which are checked against its source."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 class Source(Keys):
@@ -194,21 +210,23 @@ class Teacher(Keys):
     """How it is trained."""
 
 
-class Sampler(Keys):
-    """EDM's deterministic sampler (Heun); 2 * num_steps - 1 evaluations of the teacher."""
+class Sampler(OpenKeys):
+    """How a teacher is sampled. Other keys are arguments of the sampler; left out, they have its defaults."""
 
-    num_steps: Annotated[int, Field(ge=2)] = 18
-    """Heun steps."""
-    sigma_min: Positive = 0.002
-    """Lowest noise level before 0."""
-    sigma_max: Positive = 80.0
-    """Noise level of the start."""
-    rho: Positive = 7.0
-    """Spacing of the levels."""
+    name: str | None = optional()
+    """A module of get/teacher/samplers; left out, heun: EDM's deterministic sampler, with num_steps (18),
+    sigma_min, sigma_max and rho (EDM's noise levels) and 2 * num_steps - 1 evaluations of the teacher."""
     precision: Precision = "float32"
     """Of the network: float32, tf32 (on CUDA) or bfloat16; the state is kept in float64."""
     batch: Count
     """Pairs per call of the teacher; part of what a pair is, down to the last bits."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return samplers.defaults(given.get("name", samplers.DEFAULT)) | given
 
 
 class Pairs(Keys):
@@ -229,12 +247,8 @@ class Pairs(Keys):
 # -------------------------------------------------------------------------------------------------- students
 
 
-class Model(BaseModel):
+class Model(OpenKeys):
     """The architecture; the shape of the images comes from the data."""
-
-    model_config = ConfigDict(
-        extra="allow", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
 
     family: str
     """A module of get/student/architectures (get, vit); the other keys are arguments of its class."""
@@ -242,10 +256,6 @@ class Model(BaseModel):
     """How the class comes in: none, injection (added to q, k, v), adaln-zero (ViT only)."""
     iterations: Count | None = optional()
     """Fixed-point iterations of a student with a state; all of them are supervised."""
-
-    def settings(self) -> dict[str, Any]:
-        """Return the keys as JSON has them."""
-        return self.model_dump(mode="json", warnings=False)
 
     @property
     def conditional(self) -> bool:

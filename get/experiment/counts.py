@@ -56,9 +56,7 @@ PUBLISHED = {  # EDM's networks for CIFAR-10, which are imported (Karras et al. 
     "augment_dim": 9,
 }
 COSTS_CALLS = 8  # of each step whose costs are measured: to warm up, timed, profiled (`costs.measure`)
-BACKWARD = (
-    3  # forward passes that a step of the classifier takes: itself, and the backward pass twice as long
-)
+CLASSIFIER_STEP = 3  # forward passes that a step takes as long as: the backward pass counts twice
 CHECKPOINTED = 1.2  # plain steps that one in O(1) memory costs: most of its forward pass comes twice
 
 
@@ -149,7 +147,7 @@ def data_counts(experiment: Experiment) -> Iterator[Count]:
         yield Count("sample_baseline", kind, disk=number * (pixels + label))
         yield score_count(experiment, kind)  # of real images, which may be fewer, as of the others
     if classifier := classifier_of(experiment):
-        images = BACKWARD * classifier.steps * classifier.training.batch
+        images = CLASSIFIER_STEP * classifier.steps * classifier.training.batch
         yield Count("train_classifier", "classifier", work=(Work(extraction(experiment), {"image": images}),))
     else:
         yield Count("import_inception", "inception")

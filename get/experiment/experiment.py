@@ -11,6 +11,7 @@ from get.experiment.config import Config, Pairs, Row, Source, Student, Teacher
 from get.experiment.derived import derived_pairs, derived_students
 from get.pairs.shards import HELD_OUT, shard_range
 from get.storage.hashing import fingerprint
+from get.teacher import samplers
 
 HELD_OUT_PART = "held-out"
 
@@ -119,7 +120,7 @@ class Experiment:
 
     def evaluations(self, name: str) -> int:
         """Return how often the teacher is evaluated for one pair (NFE)."""
-        return 2 * self.pairs[name].sampler.num_steps - 1
+        return samplers.evaluations(self.pairs[name].sampler.settings())
 
     # -------------------------------------------------------------------------------- images, files, devices
 

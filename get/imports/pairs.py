@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from get.imports.saved import load_saved
-from get.pairs.shards import HELD_OUT, Manifest, read_manifest, write_manifest, write_shard
+from get.pairs.manifest import Manifest, read_manifest, write_manifest
+from get.pairs.shards import HELD_OUT, write_shard
 from get.runtime.log import Progress
 from get.storage.atomic import new_folder
 from get.storage.errors import UserError
@@ -71,9 +72,9 @@ def _write(source: Path, files: list[str], held_out: int, identity: str, folder:
         part = _read(source, name)
         kinds.setdefault((*part.image.shape[1:], part.classes), name)
         if len(kinds) > 1:
-            told = "; ".join(f"{file}: {kind}" for kind, file in kinds.items())
-            raise UserError(f"{source}: the files differ in C, H, W or classes ({told}); import them apart")
-        # the files do not tell whose they are: another set may be another teacher's
+            found = "; ".join(f"{file}: {kind}" for kind, file in kinds.items())
+            raise UserError(f"{source}: the files differ in C, H, W or classes ({found}); import them apart")
+        # the files do not name their teacher: another set may be of another one
         attributes = {"identity": identity, "teacher": f"of the pairs {identity[:16]}", "source": name}
         first, count = 0 if number else held_out, len(part.image)
         if first >= count:

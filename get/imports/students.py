@@ -46,6 +46,7 @@ def import_student(
         UserError: a file is missing or damaged, or asks for code; or the weights are of another model than
             `settings` describes.
     """
+    # the model that the settings describe
     with reading(settings, "settings of a student"):
         wanted = read_json(settings)
         require(wanted, {"model": dict, "pairs": str, "training": dict})
@@ -54,6 +55,7 @@ def import_student(
     known = 0 if wanted["model"].get("conditioning") == "none" else classes
     description = {**wanted["model"], "channels": channels, "size": size, "classes": known}
     student = build(description)
+    # its weights
     digest = verified_sha256(source, sha256)
     state = from_published(_averaged(source), description["family"])
     try:
@@ -67,6 +69,7 @@ def import_student(
     weights = student.state_dict()
     if broken := [name for name, values in weights.items() if not values.isfinite().all()]:
         raise UserError(f"{source}: weights are not finite ({', '.join(broken[:5])}); download it again")
+    # a checkpoint as training writes it
     header = {**wanted, "model": description, "teacher": None, "seed": seed, "step": step}
     header |= {"threads": torch.get_num_threads(), "processes": 1, "plateau": False}
     header |= {"source": {"file": Path(source).name, "sha256": digest}}

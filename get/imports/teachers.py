@@ -1,6 +1,6 @@
 """Import of EDM's published teachers (Karras et al. 2022): their weights, without running their code.
 
-`pickles` reads the file as data. Here that is compared with what `network` builds: anything that our network
+`edm` reads the file as data. Here that is compared with what `network` builds: anything that our network
 would compute differently is refused by its name.
 """
 
@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from get.imports.pickles import Stored, read, show
+from get.imports.edm import read
 from get.networks.denoiser import build
 from get.storage.errors import UserError
 from get.storage.hashing import verified_sha256
+from get.storage.unpickling import Stored, show
 from get.storage.weights import write_weights
 
 MAX_DEPTH = 8  # of modules in modules; EDM's have five

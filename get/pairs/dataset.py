@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from get.pairs.shards import HELD_OUT, Content, Manifest, changed, open_shard, remedy
+from get.pairs.manifest import Manifest, changed
+from get.pairs.shards import HELD_OUT, OpenShard, open_shard
 from get.runtime.device import send
 from get.storage.errors import UserError
-from get.storage.reading import AGAIN, reading
+from get.storage.reading import reading
 
 OTHER_FILES = 256  # that a process may have open beside its shards
 
@@ -37,46 +38,45 @@ class Batch(NamedTuple):
         return Batch(noise.float(), image.float(), label)
 
 
-class Source:
+class ShardFile:
     """A shard that stays open: what it held then is read even if it is deleted or made again meanwhile.
 
     Args:
-        path: the shard; content: what `open_shard` found in it.
+        path: the shard; shard: what `open_shard` found in it.
 
     Attributes:
-        file: its descriptor, closed with this object; label: (n,) int64; shape: (C, H, W).
+        descriptor: of the open file, closed with this object; label: (n,) int64; shape: (C, H, W).
         offsets: where in the file noise and image begin, in bytes.
     """
 
-    def __init__(self, path: Path, content: Content) -> None:
+    def __init__(self, path: Path, shard: OpenShard) -> None:
         self.path = path
-        with reading(path, "shard of pairs", remedy(path)):
-            self.file = os.open(path, os.O_RDONLY)
-            weakref.finalize(self, os.close, self.file)
-            self.label: NDArray[np.int64] = content.sets["label"][:]
-        self.offsets = [content.sets[name].id.get_offset() for name in ("noise", "image")]
-        self.shape = content.sets["image"].shape[1:]
+        with reading(path, "shard of pairs"):
+            self.descriptor = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self.descriptor)
+            self.label: NDArray[np.int64] = shard.datasets["label"][:]
+        self.offsets = [shard.datasets[name].id.get_offset() for name in ("noise", "image")]
+        self.shape = shard.datasets["image"].shape[1:]
 
 
 class Pairs:
     """Pairs addressed by position 0 .. len - 1; `training_pairs` and `held_out_pairs` open them.
 
     Args:
-        sources: the shards, at least one.
+        files: the shards, at least one.
         classes: number of classes, 0 for an unconditional teacher.
         teacher: SHA-256 of the teacher's weights.
     """
 
-    def __init__(self, sources: list[Source], classes: int, teacher: str) -> None:
+    def __init__(self, files: list[ShardFile], classes: int, teacher: str) -> None:
         self.classes, self.teacher = classes, teacher
-        self.shape = sources[0].shape
-        self._sources = sources  # which they close with
-        self._files = [source.file for source in sources]
+        self.shape = files[0].shape
+        self._files = files
         self._row = 2 * math.prod(self.shape)  # bytes
-        self._label = np.concatenate([source.label for source in sources])
-        self._ends = np.cumsum([len(source.label) for source in sources])
-        self._starts = self._ends - [len(source.label) for source in sources]
-        self._offsets = np.array([source.offsets for source in sources])
+        self._label = np.concatenate([file.label for file in files])
+        self._ends = np.cumsum([len(file.label) for file in files])
+        self._starts = self._ends - [len(file.label) for file in files]
+        self._offsets = np.array([file.offsets for file in files])
 
     def __len__(self) -> int:
         return len(self._label)
@@ -98,11 +98,11 @@ class Pairs:
         out = torch.empty((len(starts), *self.shape), dtype=torch.float16)
         for number, start, row in zip(numbers, starts, out.numpy(), strict=True):
             try:
-                if os.preadv(self._files[number], [row.data], start) < self._row:
+                if os.preadv(self._files[number].descriptor, [row.data], start) < self._row:
                     raise ValueError("it was cut off after it was opened")
             except (OSError, ValueError):
-                path = self._sources[number].path
-                with reading(path, "shard of pairs", remedy(path)):
+                path = self._files[number].path
+                with reading(path, "shard of pairs"):
                     raise
         return out
 
@@ -114,31 +114,31 @@ def training_pairs(manifest: Manifest) -> Pairs:
         UserError: a shard is missing, damaged, or not the one that the manifest lists; or there are more than
             the system lets a process open.
     """
-    sources, listed = [], manifest.folder / "manifest.json"
+    files, listed = [], manifest.folder / "manifest.json"
     _allow_open_files(len(manifest.shards))
     for shard in manifest.training():
         path = manifest.folder / shard.file
         if not path.exists():
-            raise UserError(f"{path} is missing; make it again with: snakemake {path} ({listed} lists it)")
-        another = UserError(f"{path} is not the shard that {listed} lists; delete both, and {AGAIN}")
+            raise UserError(f"{path} does not exist, but {listed} lists it", path)
+        exchanged = UserError(f"{path} is not the shard that {listed} lists", path, listed)
         if not path.is_file() or changed(path, shard):
-            raise another
-        with open_shard(path, manifest.identity, listed=True) as content:
-            found = [content.start, *content.sets["image"].shape, content.classes, content.teacher]
-            if found != [shard.start, shard.count, *manifest.shape, manifest.classes, manifest.teacher]:
-                raise another
-            sources.append(Source(path, content))
-    if not sources:
-        raise UserError(f"{listed} lists no training pairs; delete it and {AGAIN}")
-    return Pairs(sources, manifest.classes, manifest.teacher)
+            raise exchanged
+        with open_shard(path, manifest.identity, listed=True) as found:
+            described = [found.start, *found.datasets["image"].shape, found.classes, found.teacher]
+            if described != [shard.start, shard.count, *manifest.shape, manifest.classes, manifest.teacher]:
+                raise exchanged
+            files.append(ShardFile(path, found))
+    if not files:
+        raise UserError(f"{listed} lists no training pairs", listed)
+    return Pairs(files, manifest.classes, manifest.teacher)
 
 
 def held_out_pairs(path: str | Path, identity: str) -> Pairs:
     """Open the shard of held-out pairs at `path`; raises `UserError` as `open_shard`, or if it is another."""
-    with open_shard(Path(path), identity) as content:
-        if content.start != HELD_OUT:
-            raise UserError(f"{path} holds pairs from {content.start} on, no held-out ones; {remedy(path)}")
-        return Pairs([Source(Path(path), content)], content.classes, content.teacher)
+    with open_shard(Path(path), identity) as shard:
+        if shard.start != HELD_OUT:
+            raise UserError(f"{path} holds pairs from {shard.start} on, no held-out ones", path)
+        return Pairs([ShardFile(Path(path), shard)], shard.classes, shard.teacher)
 
 
 def _allow_open_files(shards: int) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from get.storage.errors import UserError
-from get.storage.reading import AGAIN, NUMBER, read_json, reading, require, require_numbers, require_place
+from get.storage.places import require_place
+from get.storage.reading import NUMBER, read_json, reading, require, require_numbers
 
 Scores = Mapping[str, Any]  # the JSON of one score file
 Costs = Mapping[str, Any]  # the entry of one student in the JSON of `costs`
@@ -74,9 +75,7 @@ def _costs_of(entry: Mapping[str, Any], runs: Sequence[Scores], costs: Mapping[s
     for run, path in zip(runs, entry["scores"], strict=True):
         if found is None or found["parameters"] != run["parameters"]:
             measured = next(iter(costs.values()))["path"]
-            raise UserError(
-                f"{measured} has no costs of the student that {path} is of; delete both, and {AGAIN}"
-            )
+            raise UserError(f"{measured} has no costs of the student that {path} is of", measured, path)
     return found
 
 

@@ -72,8 +72,8 @@ def claimed_gpu() -> int:
             continue
         return number  # and keep the file open: closed, it would be unlocked
     raise UserError(
-        f"other jobs use all {count} visible GPUs; run as many at a time as there are GPUs (snakemake "
-        f"--resources gpu={count}), or name one, which is then shared: device cuda:0"
+        f"other jobs use all {count} visible GPUs; run at most as many at a time "
+        f"(resources gpu={count}), or name one, which is then shared: device cuda:0"
     )
 
 

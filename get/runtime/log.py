@@ -1,4 +1,4 @@
-"""Log and progress of a stage. Imports no torch, which takes seconds."""
+"""The log of a stage, and its progress. It imports no torch, which takes seconds."""
 
 import logging
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from get.runtime.remedies import explain
 from get.runtime.tuning import collect_seldom
 from get.storage.errors import UserError
 
@@ -33,7 +34,7 @@ def logging_to(path: str | Path | None = None) -> Iterator[None]:
         yield
     except UserError as error:
         if path:  # who logs to standard error prints it there
-            log.error("error: %s", error)
+            log.error("error: %s", explain(error))
         raise
     except Exception:
         log.exception("failed")

@@ -19,7 +19,7 @@ from get.sampling.one_step import Sampling, sample
 from get.sampling.students import open_student
 from get.storage.errors import UserError
 from get.storage.hashing import sha256
-from get.storage.reading import place
+from get.storage.places import place
 from get.storage.weights import Header
 from get.student import checkpoint
 from get.student.initial import held_out_state

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from get.storage.atomic import atomic
 from get.storage.hdf5 import dataset
-from get.storage.reading import place, reading, require, require_place, require_unchanged
+from get.storage.places import place, require_place
+from get.storage.reading import reading, require, require_unchanged
 
 CHUNK = 1024  # images at a time
 INFO = {"variants": list, "place": str | None}

@@ -6,7 +6,7 @@ import torch
 
 from get.data.store import read_split, to_bytes
 from get.pairs.dataset import training_pairs
-from get.pairs.shards import read_manifest
+from get.pairs.manifest import read_manifest
 from get.runtime.seeding import classes_of, normal
 from get.sampling.files import CHUNK, new_samples
 from get.storage.errors import UserError

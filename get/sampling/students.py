@@ -17,7 +17,8 @@ from get.sampling.files import SampleFile, new_samples
 from get.sampling.one_step import Sampling, sample
 from get.storage.errors import UserError
 from get.storage.hashing import sha256
-from get.storage.reading import reading, require, require_place
+from get.storage.places import require_place
+from get.storage.reading import reading, require
 from get.storage.weights import Header
 from get.student import checkpoint
 from get.student.equilibrium import choose
@@ -89,8 +90,7 @@ def open_student(weights: str | Path, held_out: str | Path) -> tuple[Student, He
     pairs = held_out_pairs(held_out, header["pairs"])
     if header["teacher"] not in (None, pairs.teacher):  # a published student does not name its teacher
         raise UserError(
-            f"{weights} was trained on pairs of another teacher than those in {held_out}; "
-            "train the students again with: snakemake --forcerun train_student"
+            f"{weights} was trained on pairs of another teacher than those in {held_out}", weights
         )
     return student, header, pairs
 

@@ -24,7 +24,7 @@ from get.scoring.metrics import (
 from get.storage.atomic import atomic
 from get.storage.errors import UserError
 from get.storage.hashing import canonical_json, sha256
-from get.storage.reading import REMEDY, reading
+from get.storage.reading import reading
 
 
 class Source(NamedTuple):
@@ -82,7 +82,8 @@ def read_reference(
     if read_source(statistics) != source.text():
         raise UserError(
             f"{statistics} was not made of the {source.split} images of {source.store} by {source.weights}: "
-            f"one of them was put there later; {REMEDY}"
+            "one of them was put there later",
+            statistics,
         )
     with reading(features, "file of features"):
         rows = np.load(features, mmap_mode="c")
@@ -90,5 +91,5 @@ def read_reference(
             raise ValueError("it has no rows of numbers")
         mean = rows.mean(axis=0, dtype=np.float64)
         if mean.shape != real.mu.shape or not np.allclose(mean, real.mu.cpu(), rtol=1e-6, atol=1e-6):
-            raise UserError(f"{features} {rows.shape} does not belong to {statistics}; {REMEDY}")
+            raise UserError(f"{features} {rows.shape} does not belong to {statistics}", features)
     return Reference(rows, real, square_root(real.sigma))

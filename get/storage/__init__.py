@@ -1,1 +1,1 @@
-"""Files: errors for people, whole or absent files, locks, hashes, checked reading, HDF5, weights."""
+"""Errors for people, and files: atomic writing, locks, hashes, checked reading, HDF5, weights, pickles."""

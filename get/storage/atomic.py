@@ -14,7 +14,7 @@ from typing import Any
 from get.storage.errors import UserError
 from get.storage.hashing import record_of, sha256
 
-LITTLE_SPACE = 2**20  # bytes; a file system with less is full, whatever a library makes of it
+LITTLE_SPACE = 2**20  # bytes; a file system with less is full, whatever error a library raises
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def atomic(path: str | Path, recorded: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends without error.
 
     Args:
-        path: the file to write; what a killed writer of it left is removed.
+        path: the file to write; leftovers of its killed writers are removed.
         recorded: keep the hash of the content beside it.
 
     Raises:
@@ -32,14 +32,17 @@ def atomic(path: str | Path, recorded: bool = True) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with room_for(path):
+            # remove leftovers
             path.parent.mkdir(parents=True, exist_ok=True)
-            for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-                left.unlink(missing_ok=True)
+            for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+                leftover.unlink(missing_ok=True)
             yield temporary
+            # flush to disk; readable by all whom the umask allows, which not all writers see to
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
             os.umask(umask := os.umask(0))
-            temporary.chmod(0o666 & ~umask)  # some writers make files that others cannot read
+            temporary.chmod(0o666 & ~umask)
+            # give the file its name, and record its hash
             digest = sha256(temporary) if recorded else None
             os.replace(temporary, path)
             if digest:
@@ -56,7 +59,7 @@ def atomic(path: str | Path, recorded: bool = True) -> Iterator[Path]:
 def new_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; rename it to `path` when the block ends without error.
 
-    What a killed writer of it left is removed.
+    Leftovers of its killed writers are removed.
 
     Raises:
         UserError: there is something at `path` already, no room, or another process writes the same folder.
@@ -67,11 +70,11 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with room_for(path):
-            for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 16}.tmp"):
-                shutil.rmtree(left, ignore_errors=True)
+            for leftover in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 16}.tmp"):
+                shutil.rmtree(leftover, ignore_errors=True)
             temporary.mkdir(parents=True)
             yield temporary
-            _put(temporary, path)
+            _rename(temporary, path)
     except FileNotFoundError:
         if temporary.exists():
             raise
@@ -80,7 +83,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _put(temporary: Path, path: Path) -> None:
+def _rename(temporary: Path, path: Path) -> None:
     """Give the folder `temporary` the name `path`."""
     if path.is_dir() and path.samefile("."):  # a shell would stay in the old one, and see nothing
         for file in temporary.iterdir():
@@ -91,7 +94,7 @@ def _put(temporary: Path, path: Path) -> None:
 
 @contextmanager
 def room_for(path: Path) -> Iterator[None]:
-    """Turn what libraries make of a full or locked file system, in writing `path`, into a `UserError`."""
+    """Turn the errors that a full or locked file system causes in writing `path` into `UserError`."""
     try:
         yield
     except UserError:
@@ -106,7 +109,7 @@ def room_for(path: Path) -> Iterator[None]:
 
 
 def _is_full(error: Exception, folder: Path) -> bool:
-    """Return True if `error` came of a full file system; not all libraries pass on the code that says so."""
+    """Return True if a full file system caused `error`; not all libraries pass on the code that says so."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     if "No space left" in str(error):

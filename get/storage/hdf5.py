@@ -9,8 +9,8 @@ import h5py
 def dataset(file: h5py.File, name: str, dtype: Any, ndim: int) -> h5py.Dataset:
     """Return a dataset of `file`, which must be of this type and lie in the file as it is.
 
-    One that is compressed or not yet written unfolds without end, and one may name another file; who reads
-    at its place in this file would get what is not its own.
+    A compressed dataset, or one that was not written yet, could unfold without end; an external one names
+    another file. Rows are also read at their offsets in this file, past HDF5 (`pairs.dataset`).
 
     Raises:
         ValueError: it is another one.

@@ -1,12 +1,8 @@
-"""Reading files that may be damaged, of another kind, or another's: a `UserError` names file and remedy.
-
-What a file should be is checked where it is read; here is what the readers share.
-"""
+"""Reading files that may be damaged or of another kind: errors that name the file, and shared checks."""
 
 import errno
 import json
 import math
-import re
 import reprlib
 import textwrap
 import zipfile
@@ -18,10 +14,8 @@ from typing import Any
 from get.storage.errors import UserError
 from get.storage.hashing import record_of, sha256
 
-AGAIN = "run the same command again"
-REMEDY = f"name another, or delete it and {AGAIN}"
 NUMBER = int | float
-NOT_NOW = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ETIMEDOUT)
+NO_ACCESS = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ETIMEDOUT)
 
 
 class Damaged(UserError):
@@ -29,8 +23,13 @@ class Damaged(UserError):
 
 
 @contextmanager
-def reading(path: str | Path, what: str, remedy: str = REMEDY) -> Iterator[None]:
+def reading(path: str | Path, what: str, remedy: str = "") -> Iterator[None]:
     """Turn what the block raises in reading `path`, which should be a `what`, into a `UserError`.
+
+    Args:
+        path: the file.
+        what: its kind, for the message.
+        remedy: what to do if it is damaged, where that is not to make it again.
 
     Raises:
         Damaged: its content is to blame, as far as one can tell.
@@ -43,16 +42,15 @@ def reading(path: str | Path, what: str, remedy: str = REMEDY) -> Iterator[None]
     except Exception as error:  # libraries raise errors of every kind for damaged files
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             raise
-        if isinstance(error, OSError) and error.errno in NOT_NOW:
-            raise UserError(f"{path} cannot be read now ({error}); {AGAIN}") from None
+        if isinstance(error, OSError) and error.errno in NO_ACCESS:  # the file may be whole
+            raise UserError(f"{path} cannot be read now ({error}); run the same command again") from None
         if isinstance(error, UserError) and str(path) in str(error):
             raise
         kind = "" if isinstance(error, UserError | ValueError) else f"{type(error).__name__}: "
-        line = "".join(
-            character for character in (str(error).splitlines() or [""])[0] if character.isprintable()
-        )
-        reason = textwrap.shorten(kind + line, 200)
-        raise Damaged(f"{path} is no {what} or is damaged ({reason}); {remedy}") from None
+        line = (str(error).splitlines() or [""])[0]
+        reason = textwrap.shorten(kind + "".join(filter(str.isprintable, line)), 200)
+        message = f"{path} is no {what} or is damaged ({reason})"
+        raise (Damaged(f"{message}; {remedy}") if remedy else Damaged(message, path)) from None
 
 
 def require(content: Any, kinds: Mapping[str, Any]) -> None:
@@ -80,7 +78,7 @@ def require_unchanged(path: str | Path) -> None:
     """Raise `UserError` if the file is not the one whose hash is kept beside it (without one, it passes)."""
     record = record_of(Path(path))
     if record.exists() and record.read_text(errors="replace").split()[:1] != [sha256(path)]:
-        raise UserError(f"{path} was changed since it was written; {REMEDY}")
+        raise UserError(f"{path} was changed since it was written", path)
 
 
 def require_small(path: str | Path, limit: int | None = None) -> None:
@@ -92,27 +90,9 @@ def require_small(path: str | Path, limit: int | None = None) -> None:
             raise ValueError(f"it unfolds to {size} bytes")
 
 
-def require_place(path: str | Path, recorded: str | None) -> None:
-    """Raise `UserError` if the file at `path` was made for another milestone, teacher or baseline."""
-    if recorded is not None and place(path) not in (None, recorded):  # older files do not say
-        raise UserError(f"{path} was made for {reprlib.repr(recorded)}, and was put there later; {REMEDY}")
-
-
-# what is made for one milestone, teacher or baseline has the same place in each folder of the results
-_PLACE = re.compile(r"(?:^|/)(students/[^/]+/seed\d+/\d+|(?:teachers|baselines)/[^/]+)\.[a-z0-9]+$")
-
-
-def place(path: str | Path) -> str | None:
-    """Return what a file of a results folder is made for ('students/get-16/seed0/500'); None elsewhere."""
-    found = _PLACE.search(Path(path).as_posix())
-    return found[1] if found else None
-
-
 def missing(path: str | Path) -> UserError:
-    """Return the error that there is no file at `path`; the workflow makes those of a results folder."""
-    made = place(path) is not None or ("results" in Path(path).parts and Path(path).suffix)
-    remedy = f"make it with: snakemake {path}" if made else "correct its name, or make it first"
-    return UserError(f"{path} does not exist; {remedy}")
+    """Return the error that there is no file at `path`."""
+    return UserError(f"{path} does not exist", path)
 
 
 def read_json(path: str | Path) -> Any:
@@ -122,6 +102,4 @@ def read_json(path: str | Path) -> Any:
     except FileNotFoundError:
         raise missing(path) from None
     except (IsADirectoryError, ValueError, RecursionError) as error:  # no text, no JSON, nested without end
-        raise UserError(
-            f"{path} is no JSON ({error}); name another, or delete it and run snakemake again"
-        ) from None
+        raise UserError(f"{path} is no JSON ({error})", path) from None

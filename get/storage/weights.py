@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from get import __version__
 from get.storage.atomic import atomic
 from get.storage.errors import UserError
-from get.storage.reading import REMEDY, place, reading, require
+from get.storage.places import place
+from get.storage.reading import reading, require
 
 Header = dict[str, Any]
 Model = TypeVar("Model", bound=nn.Module)
@@ -28,7 +29,7 @@ def write_weights(path: str | Path, kind: str, weights: dict[str, Tensor], heade
         kind: 'classifier', 'teacher' or 'student'; checked when reading.
         weights: a state dict.
         header: JSON-like; its key 'model' holds the arguments that build the model. What the file is made for
-            (see `reading.place`) is added.
+            (see `places.place`) is added.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     text = json.dumps({**header, "place": place(path), "version": __version__}, sort_keys=True)
@@ -47,7 +48,7 @@ def read_header(path: str | Path, kind: str) -> Header:
             metadata = file.metadata() or {}
         if kind not in metadata:
             found = textwrap.shorten(", ".join(metadata), 100) or "something else"
-            raise UserError(f"{path} holds no {kind}, but {found}; {REMEDY}")
+            raise UserError(f"{path} holds no {kind}, but {found}", path)
         header = json.loads(metadata[kind])
         require(header, {"model": dict})
     return header

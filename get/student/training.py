@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from get.pairs.dataset import Batch, Pairs, training_pairs
-from get.pairs.shards import read_manifest
+from get.pairs.manifest import read_manifest
 from get.runtime.device import pick_device, pin
 from get.runtime.log import log
 from get.runtime.prefetch import Prefetcher

@@ -13,7 +13,7 @@ from get.runtime.device import pick_device, send
 from get.runtime.processes import own_part
 from get.runtime.seeding import EpochSampler, fold_in, generator
 from get.storage.hashing import sha256
-from get.storage.reading import require_place
+from get.storage.places import require_place
 from get.storage.settings import from_settings, require_keys
 from get.storage.weights import load_model, write_weights
 from get.training.loop import train

@@ -132,9 +132,7 @@ def _restore(run: _Run, start: str | Path | None) -> None:
         if rank() == 0:
             scratch.unlink(missing_ok=True)
         if start is not None and not state.load(Path(start), run.stop):
-            raise UserError(
-                f"{start} has other settings or is beyond step {run.stop}; delete it and run snakemake again"
-            )
+            raise UserError(f"{start} has other settings or is beyond step {run.stop}", start)
     highest, lowest = largest(state.step, -state.step, device=state.window.device)
     if highest != -lowest:
         raise UserError(

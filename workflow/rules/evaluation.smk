@@ -45,7 +45,9 @@ rule sample_teacher:
         **resources_of("light"),
     params:
         samples=experiment.config.evaluation.samples,
-        num_steps=lambda wildcards: experiment.pairs[wildcards.pairs].sampler.num_steps,
+        num_steps=lambda wildcards: experiment.pairs[wildcards.pairs].sampler.settings().get("num_steps"),
+        # it reads `input`, so that Snakemake takes it for derived: another sampler makes the pairs anew
+        nfe=lambda wildcards, input: experiment.evaluations(wildcards.pairs),
     script:
         "../scripts/sample_teacher.py"
 

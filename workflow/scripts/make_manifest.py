@@ -3,6 +3,6 @@
 from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.pairs.shards import write_manifest
+    from get.pairs.manifest import write_manifest
 
     write_manifest(snakemake.output[0], snakemake.input, snakemake.params.identity)

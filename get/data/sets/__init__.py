@@ -1,8 +1,8 @@
 """Data sets, a module each (docs/extend.md).
 
-A module says what it holds in SHAPE (C, H, W), CLASSES and IMAGES (how many; where the data come split, those
-to train and those to test), and assigns the function that writes its store to WRITE. The keyword arguments
-of that function are some of `GIVEN`.
+A module has the constants SHAPE (C, H, W), CLASSES, IMAGES (their number; where the data come split, those to
+train and those to test), and WRITE, the function that writes its store. The keyword arguments of that one are
+some of `ARGUMENTS`.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from get.storage.errors import UserError
 
 PACKAGE = "data.sets"
 # local copy and hash of data.source; keys of the config
-GIVEN = ("archive", "sha256", "seed", "test_fraction")
+ARGUMENTS = ("archive", "sha256", "seed", "test_fraction")
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """What a module says of itself; `takes` has the keyword arguments of its function."""
+    """The constants of a module; `takes` has the keyword arguments of its function."""
 
     shape: list[int]
     classes: int
@@ -29,7 +29,7 @@ class DataSet:
 
 
 def describe(name: str) -> DataSet:
-    """Return what the module `name` says, without importing it.
+    """Return the constants of the module `name`, without importing it.
 
     Raises:
         UserError: there is no such module, or it lacks something.
@@ -41,8 +41,8 @@ def describe(name: str) -> DataSet:
         if constant not in found:
             raise UserError(f"{where} does not say {constant}")
     takes = list(plugins.arguments(PACKAGE, name, found["WRITE"]))
-    if unknown := [argument for argument in takes if argument not in GIVEN]:
-        raise UserError(f"{where} wants {', '.join(unknown)}; it can have {', '.join(GIVEN)}")
+    if unknown := [argument for argument in takes if argument not in ARGUMENTS]:
+        raise UserError(f"{where} wants {', '.join(unknown)}; it can have {', '.join(ARGUMENTS)}")
     return DataSet(list(found["SHAPE"]), found["CLASSES"], found["IMAGES"], takes)
 
 
@@ -61,4 +61,4 @@ def write(name: str, path: str | Path, given: Mapping[str, Any]) -> None:
         data = read_split(path, split)
         found = [*data.images.shape[1:], data.classes]
         if found != [*described.shape, described.classes]:
-            raise UserError(f"get/data/sets/{name}.py wrote {found}, and says SHAPE and CLASSES are others")
+            raise UserError(f"get/data/sets/{name}.py wrote {found}, but its SHAPE and CLASSES are others")

@@ -1,15 +1,13 @@
 """CIFAR-10 from the archive that its authors publish for Python (Krizhevsky 2009).
 
-`cifar-10-python.tar.gz` holds six pickles of Python 2. A pickle runs whatever it names, and a file from the
-web is not to be trusted with that: here the few names it may use stand for objects that only keep what they
-are given, and the arrays are made from their bytes.
+`cifar-10-python.tar.gz` holds six pickles of Python 2. They are read as data, without running what they name,
+and the arrays are made from their bytes.
 """
 
 import gzip
-import pickle
+import io
 import tarfile
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from get.data.store import write_store
 from get.storage.errors import UserError
 from get.storage.hashing import verified_sha256
+from get.storage.unpickling import Answers, Budget, Stored, show, unpickle
 
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 LARGEST = 2**30  # bytes of the archive, unpacked: it has 186 million
@@ -57,7 +56,7 @@ def _read(archive: str | Path) -> dict[str, Batch]:
             for member in tar:
                 name = PurePosixPath(member.name).name
                 if name in BATCHES and member.isfile() and (file := tar.extractfile(member)):
-                    batches[name] = _batch(file, f"{archive}: {name}")
+                    batches[name] = _batch(file.read(), f"{archive}: {name}")
     except UserError:
         raise
     except Exception as error:  # libraries raise errors of every kind for damaged files
@@ -67,10 +66,12 @@ def _read(archive: str | Path) -> dict[str, Batch]:
     return batches
 
 
-def _batch(file: IO[bytes], name: str) -> Batch:
+def _batch(content: bytes, name: str) -> Batch:
     """Return images uint8 (N, 3, 32, 32) and labels int64 (N,) of one pickled batch."""
+    budget = Budget(len(content))
+    answers: Answers = {**ANSWERS, "_codecs.encode": lambda text, _: _encode(text, budget)}
     try:
-        batch = _Unpickler(file, encoding="bytes").load()
+        batch = unpickle(io.BytesIO(content), answers, budget)
         rows, labels = _rows(batch[b"data"]), batch[b"labels"]
         if not isinstance(labels, list) or not all(type(label) is int for label in labels):
             raise ValueError("its labels are no list of numbers")
@@ -85,51 +86,29 @@ def _batch(file: IO[bytes], name: str) -> Batch:
     return rows.reshape(-1, *SHAPE), np.array(labels, np.int64)
 
 
-class _Kept:
-    """Stands for an array or its dtype: keeps what the pickle gives it, and runs no code of numpy."""
-
-    args: tuple[Any, ...] = ()
-    state: tuple[Any, ...] = ()
-
-    def __init__(self, *args: Any) -> None:
-        self.args = args
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.state = state
+ANSWERS: Answers = {  # and _codecs.encode
+    "numpy.core.multiarray._reconstruct": Stored,
+    "numpy._core.multiarray._reconstruct": Stored,  # NumPy 2
+    "numpy.ndarray": None,
+    "numpy.dtype": Stored,
+}
 
 
-class _Unpickler(pickle._Unpickler):
-    """Refuses every global that no array of bytes needs, and stands in for the others.
-
-    It is the one in Python: that in C takes memory for as many objects as a pickle says it will store.
-
-    No stand-in can be changed by the pickle: BUILD calls `_Kept.__setstate__`, and `str.encode` is built in.
-    """
-
-    KNOWN = {  # noqa: RUF012  (never changed)
-        ("numpy.core.multiarray", "_reconstruct"): _Kept,
-        ("numpy._core.multiarray", "_reconstruct"): _Kept,  # numpy 2
-        ("numpy", "ndarray"): _Kept,
-        ("numpy", "dtype"): _Kept,
-        ("_codecs", "encode"): str.encode,  # bytes, as Python 3 writes them into protocol 2
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return the stand-in for the global `name` of `module`."""
-        try:
-            return self.KNOWN[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which could run anything") from None
+def _encode(text: str, budget: Budget) -> bytes:
+    """Return the bytes that Python 3 writes into protocol 2 as text in Latin-1."""
+    budget.take(len(text))
+    return text.encode("latin-1")
 
 
-def _rows(array: _Kept) -> NDArray[np.uint8]:
+def _rows(array: Stored) -> NDArray[np.uint8]:
     """Return the pickled array uint8 (N, 3072); its state is version, shape, dtype, Fortran order, bytes."""
     _, shape, dtype, fortran, data = array.state
-    if dtype.args[0] not in (b"u1", "u1", b"|u1", "|u1") or not isinstance(data, bytes):
+    if dtype.arguments[0] not in (b"u1", "u1", b"|u1", "|u1") or type(data) is not bytes:
         raise ValueError("its images are no bytes")
-    if len(shape) != 2 or shape[1] != PIXELS or len(data) != shape[0] * PIXELS:
-        raise ValueError(f"its images have shape {shape}, not (N, {PIXELS})")
-    return np.frombuffer(data, np.uint8).reshape(shape, order="F" if fortran else "C")
+    count = len(data) // PIXELS
+    if shape != (count, PIXELS) or len(data) != count * PIXELS:
+        raise ValueError(f"its images have shape {show(shape)}, not (N, {PIXELS})")
+    return np.frombuffer(data, np.uint8).reshape(count, PIXELS, order="F" if fortran else "C")
 
 
 WRITE = write_cifar10

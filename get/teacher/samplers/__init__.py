@@ -68,6 +68,14 @@ def check(entry: Mapping[str, Any], key: str = "sampler") -> None:
     plugins.check_arguments(entry, plugins.arguments(PACKAGE, name, "sample") | COMMON, key)
 
 
+def defaults(name: str) -> dict[str, Any]:
+    """Return the settings that a sampler has where the config says nothing; none of one that is not known."""
+    if name not in plugins.names(PACKAGE):
+        return {}
+    arguments = plugins.arguments(PACKAGE, name, "sample").items()
+    return {key: argument.default for key, argument in arguments if argument.default is not None}
+
+
 def evaluations(entry: Mapping[str, Any]) -> int:
     """Return the number of evaluations of the denoiser (NFE) for the settings of a sampler."""
     module = plugins.load(PACKAGE, entry.get("name", DEFAULT), "sampler.name")

@@ -19,7 +19,13 @@ def evaluations(*, num_steps: int, **_: Any) -> int:
 
 
 def sample(
-    denoise: "Denoise", noise: "Tensor", *, num_steps: int, sigma_min: float, sigma_max: float, rho: float
+    denoise: "Denoise",
+    noise: "Tensor",
+    *,
+    num_steps: int = 18,
+    sigma_min: float = 0.002,
+    sigma_max: float = 80.0,
+    rho: float = 7.0,
 ) -> "Tensor":
     """Integrate from noise to images in `num_steps` steps.
 
