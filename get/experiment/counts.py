@@ -137,6 +137,7 @@ def data_counts(experiment: Experiment) -> Iterator[Count]:
     yield Count("settings", "all", len(students) + milestones + shown + 2)  # scoring and costs
     learned = {experiment.pairs[name].teacher for name in experiment.used_pairs}
     unused = {f"teachers.{name}.source" for name in experiment.teachers.keys() - learned}
+    unused |= {"features.source"} if classifier_of(experiment) else set()
     wanted = [source for key, source in sources(config).items() if key not in unused]
     for url in dict.fromkeys(source.url for source in wanted if not source.path):
         yield Count("download", str(url), work=None)
