@@ -14,6 +14,21 @@ torch.set_num_threads(1)
 ROOT = Path(__file__).parent.parent
 
 
+# tiers, by file; a mark on a test goes before
+TIERS = {
+    "workflow": {"test_workflow", "test_plan", "test_extension", "test_style"},
+    "slow": {"test_slurm", "test_breakage", "test_miniature", "test_distributed"},
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put every test into one tier."""
+    for item in items:
+        if not any(item.get_closest_marker(tier) for tier in TIERS):
+            found = (tier for tier, files in TIERS.items() if item.path.stem in files)
+            item.add_marker(next(found, "fast"))
+
+
 class Reference:
     """What the published implementations computed: tests/reference/<name>.npz."""
 

@@ -248,17 +248,14 @@ def test_the_order_of_keys_changes_no_fingerprint(config: Config) -> None:
 @pytest.mark.parametrize("path", CONFIGS)
 def test_all_that_is_shown_has_caption_and_title(path: str) -> None:
     experiment = load(read(path))
-    names = [
-        *contents.TABLES,
-        *contents.FIGURES,
-        *contents.FIGURE4,
-        *(f"study-{name}" for name in studies.Study),
-    ]
-    for name in names:
+    for name in (*contents.TABLES, *contents.FIGURES, *contents.FIGURE4):
         assert contents.caption(experiment, name)
         assert contents.title(name)
     for name in ("same-noise", "costs", "reproduction"):
         assert contents.caption(experiment, name)
+    for name in studies.NAMES:
+        assert studies.caption(experiment, name)
+        assert studies.title(name)
 
 
 def test_it_needs_neither_torch_nor_snakemake() -> None:

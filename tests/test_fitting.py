@@ -112,6 +112,7 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Kill:
 
 @pytest.mark.parametrize("steps", [1, 13, 49, 50, 51, 69])
 @pytest.mark.parametrize("model", [GET, VIT], ids=["get", "vit"])
+@pytest.mark.slow
 def test_killed_anywhere_and_resumed_equals_uninterrupted(
     steps: int, model: dict[str, Any], pairs: Path, tmp_path: Path, kill: Kill
 ) -> None:

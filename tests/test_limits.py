@@ -135,6 +135,7 @@ NO_STEP = """
 """
 
 
+@pytest.mark.slow
 def test_an_attempt_without_progress_ends_the_training(tmp_path: Path) -> None:
     """The first step takes longer than the job has: it is not tried again before there is more time."""
     message = "all the time that the job has, do not suffice to take a step after step 0; raise its runtime"
@@ -232,6 +233,7 @@ SHORT = """
 """
 
 
+@pytest.mark.slow
 def test_sampling_goes_on_where_memory_is_really_short() -> None:
     done = run_here(SHORT)
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,7 @@
 """What each table, figure and claim shows: its rows, the files that it reads, and its caption.
 
 The content goes into a settings file, of which the workflow's scripts read labels and paths. A new table or
-figure needs its name here, a function in get/paper, and a caption in get/paper/captions.yaml; a table also
+figure needs its name here, its entry in get/paper, and a caption in get/paper/captions.yaml; a table also
 its key in `config.Paper`.
 """
 
@@ -24,6 +24,7 @@ OVER_MILESTONES = ["figure2a", "figure2b", "figure3b"]
 FIGURES = [*OVER_MILESTONES, "figure3a", "residuals", "training-curves"]
 FIGURE4 = {"figure4a": "unconditional", "figure4b": "conditional"}  # and the key of the config for each
 WITH_FID = [*OVER_MILESTONES, "figure3a"]
+WITH_PUBLISHED_ROWS = ["table1", "table3", "table5"]  # below ours, on the paper's data
 WITH_COSTS = ["table4", "figure3a", "figure3b", "reproduction"]
 SAME_NOISE = "same-noise-"  # and the name of the pairs
 
@@ -69,22 +70,24 @@ def content(experiment: Experiment, name: str) -> Content:
     if name in FIGURES:
         return {"rows": [row(experiment, student) for student in experiment.students]}
     # what compares with the paper's numbers, which come with the package: no file that a rule could name
-    compared = {
-        "cifar10": experiment.config.data.name == "cifar10",
-        "published": sha256(PUBLISHED_CSV),
-    }
+    published = {"published": sha256(PUBLISHED_CSV)}
     if name == "reproduction":
         judged = [name for name in TABLES if name != "table5"]
         tables = {name.removeprefix("table"): table_rows(experiment, name) for name in judged}
         larger = listed(experiment, paper.larger_vit or [])
-        return compared | {"tables": tables, "larger": larger}
-    return compared | table(experiment, name)
+        return published | {"cifar10": on_cifar10(experiment), "tables": tables, "larger": larger}
+    return published | table(experiment, name)
+
+
+def on_cifar10(experiment: Experiment) -> bool:
+    """Return whether the data are the paper's, so that numbers compare."""
+    return experiment.config.data.name == "cifar10"
 
 
 def table(experiment: Experiment, name: str) -> Content:
     """Return the rows of a table, and what else it shows."""
     rows = table_rows(experiment, name)
-    arguments: Content = {}
+    arguments: Content = {"cifar10": on_cifar10(experiment)} if name in WITH_PUBLISHED_ROWS else {}
     if name == "table5":
         arguments["training"] = {
             student: teaching(experiment, student) for student in sorted({row["student"] for row in rows})
@@ -136,7 +139,7 @@ def ends_of_scale(experiment: Experiment) -> list[Content]:
         path: {"label": label, "scores": [f"{experiment.results}/scores/{path}.json"]}
         for path, label in sources.items()
     }
-    for name in experiment.used_pairs if experiment.config.data.name == "cifar10" else ():
+    for name in experiment.used_pairs if on_cifar10(experiment) else ():
         if not experiment.teachers[experiment.pairs[name].teacher].conditional:
             rows[f"teachers/{name}"]["published"] = "EDM"
     return list(rows.values())
@@ -237,10 +240,9 @@ def captions() -> dict[str, Any]:
 
 
 def caption(experiment: Experiment, name: str) -> str:
-    """Return the caption of a table, a figure or a study, with what is particular to the data."""
-    data, study = about_data(experiment), name.startswith("study-")
-    scores = data["tables"] if study or name in TABLES else data["fid"] if name in WITH_FID else None
-    added = captions()["studies"] if study else experiment.config.paper.captions.get(name)
+    """Return the caption of a table or a figure, with what is particular to the data."""
+    data, added = about_data(experiment), experiment.config.paper.captions.get(name)
+    scores = data["tables"] if name in TABLES else data["fid"] if name in WITH_FID else None
     return " ".join(filter(None, [captions()[name], added, data["all"], scores]))
 
 
@@ -252,6 +254,6 @@ def about_data(experiment: Experiment) -> dict[str, str]:
 
 
 def title(name: str) -> str:
-    """Return what the report calls a table, a figure or a study."""
+    """Return what the report calls a table or a figure."""
     found: str = captions()["titles"][name]
     return found

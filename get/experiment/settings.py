@@ -12,7 +12,8 @@ from typing import Any
 
 from get.experiment.contents import TABLES, content, figures
 from get.experiment.experiment import Experiment
-from get.experiment.studies import SAMPLED, Study, study_content, study_sampling
+from get.experiment.studies import NAMES as STUDIES
+from get.experiment.studies import sampled, study_content, study_sampling
 from get.storage.hashing import canonical_json
 
 Settings = dict[str, Any]
@@ -46,8 +47,8 @@ def settings_pattern(experiment: Experiment) -> str:
         Kind.STUDENT: f"/({students})",
         Kind.SAMPLING: rf"/({students})/[1-9]\d*",
         Kind.PAPER: f"/({'|'.join(map(re.escape, shown))})",
-        Kind.STUDY: f"/({'|'.join(Study)})",
-        Kind.STUDY_SAMPLING: f"/({'|'.join(SAMPLED)})",
+        Kind.STUDY: f"/({'|'.join(STUDIES)})",
+        Kind.STUDY_SAMPLING: f"/({'|'.join(sampled())})",
     }
     return "|".join(kind + patterns.get(kind, "") for kind in Kind)
 

@@ -7,25 +7,30 @@ computes by default (the paper does not say).
 An ordering in FID is judged on the train split, which has more images; `verdict_test` is the verdict on the
 test split. It is reproduced (or not) where every seed and the whole 95% interval are on one side of zero;
 else it is 'undecided'. The interval comes from paired bootstrap resamples of the samples and from the scatter
-of the seeds (see `results.Advantage`). One seed has no scatter, and a verdict from it says so.
+of the seeds (see `statistics.Advantage`). One seed has no scatter, and a verdict from it says so.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from get.paper import pages
+from get.paper import documents
+from get.paper.cells import MEGA, Cell, amount, missing
+from get.paper.documents import Block, Heading, Note, Sign, Table, as_text, write_texts
 from get.paper.published import CHECKPOINTED, numbers_of, published
-from get.paper.results import Z95, Advantage, Row, advantage
-from get.paper.tables import MEGA, fixed, markdown
-from get.storage.atomic import write_text
+from get.paper.results import Mode, Row, read_rows
+from get.paper.statistics import Z95, Advantage, Variants, advantage
+from get.storage.reading import read_json
+from get.storage.variants import Rule, Variant
 
 TOLERANCE = 0.03
-TABLES = ("1", "2", "3", "4", "6")
+TABLES = ("1", "2", "3", "4", "6")  # whose numbers are claims
 NAMES = {
     "fid": "FID",
     "is": "IS",
@@ -37,146 +42,216 @@ NAMES = {
 SCORES = {"fid": "fid_test", "is": "is"}
 UNITS = {"training_memory": MEGA}  # in which a claim gives a column
 HARDWARE = ("training_memory", "training_speed")  # columns that depend on the machine
-VERDICTS = {  # on a claim, by whether what it says is better is better
-    "better": "reproduced", "worse": "not reproduced", "undecided": "undecided", "no score": "no score",
-}  # fmt: skip
-SUPPORT = (  # verdicts, from the one that supports a claim best to the one that refutes it
-    "reproduced", "reproduced (single run)", "undecided", "undecided (single run)", "not run", "no score",
-    "not reproduced (single run)", "not reproduced",
-)  # fmt: skip
-DISAGREES = {  # numbers that the paper itself gives in two ways
-    "Table 2: GET-Tiny-4xIters, parameters": "not comparable (the paper gives 8.6M for the same model)",
+
+
+class Kind(StrEnum):
+    """What sort of claim: that one row is better than another, or that a number is so much."""
+
+    ORDERING = "ordering"
+    NUMBER = "number"
+
+
+class Topic(StrEnum):
+    """What a claim is about."""
+
+    NUMBER = "number"  # a number in a table
+    COLUMN = "column"  # a GET beats a larger ViT in a column of Table 4
+    EVERY_COLUMN = "every-column"  # and in every column
+    LARGER_VIT = "larger-vit"  # a GET matches a ViT of five times its size
+    SIZE = "size"  # FID falls with size
+    LONGER = "longer"  # longer training or a larger batch lowers FID
+    ITERATIONS = "iterations"  # FID improves with fixed-point iterations
+    CONDITIONING = "conditioning"  # injection beats AdaLN-Zero
+
+
+class Verdict(StrEnum):
+    """What becomes of a claim."""
+
+    REPRODUCED = "reproduced"
+    UNDECIDED = "undecided"
+    NOT_REPRODUCED = "not reproduced"
+    NOT_RUN = "not run"
+    NO_SCORE = "no score"
+    SINGLE_RUN = "single run"  # a number, which one seed cannot judge
+    NOT_COMPARABLE = "not comparable"
+    OTHER_HARDWARE = "not comparable (other hardware)"
+    INCONSISTENT = "not comparable (the paper gives 8.6M for the same model)"
+
+
+class Judgement(NamedTuple):
+    """A verdict, and whether it rests on a single run."""
+
+    verdict: Verdict
+    single_run: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.verdict} (single run)" if self.single_run else self.verdict.value
+
+
+def support(judgement: Judgement) -> tuple[int, bool]:
+    """Return the place of a judgement, from the one that supports a claim best to the one that refutes it."""
+    order = (
+        Verdict.REPRODUCED, Verdict.UNDECIDED, Verdict.NOT_RUN, Verdict.NO_SCORE, Verdict.NOT_REPRODUCED
+    )  # fmt: skip
+    refuted = judgement.verdict is Verdict.NOT_REPRODUCED
+    return order.index(judgement.verdict), judgement.single_run is not refuted
+
+
+FROM_ADVANTAGE = {
+    "better": Verdict.REPRODUCED,
+    "worse": Verdict.NOT_REPRODUCED,
+    "undecided": Verdict.UNDECIDED,
+    "no score": Verdict.NO_SCORE,
 }
-COLUMNS = [
-    "claim", "kind", "published", "measured", "low", "high", "seeds", "by_seed", "split",
-    "difference_percent", "verdict", "verdict_test",
-]  # fmt: skip
-READABLE = {  # what a reader sees of each kind of claim, and what it is called
-    "ordering": {
-        "claim": "claim", "verdict": "verdict", "measured": "measured difference", "low": "low",
-        "high": "high", "seeds": "seeds", "by_seed": "by seed", "verdict_test": "verdict on test",
-    },
-    "number": {
-        "claim": "claim", "published": "published", "measured": "measured",
-        "difference_percent": "difference (%)", "verdict": "verdict",
-    },
-}  # fmt: skip
-HEADINGS = {"ordering": "Orderings", "number": "Published numbers"}
-WORDS = ("claim", "verdict", "verdict_test")  # columns that are no numbers
+_SIGNS = {  # in Okabe and Ito's colours
+    Verdict.REPRODUCED: Sign("✓", "#0072B2"),
+    Verdict.NOT_REPRODUCED: Sign("✗", "#B34E00"),
+    Verdict.UNDECIDED: Sign("?", "#666"),
+}
+SIGNS = {str(Judgement(verdict, one)): sign for verdict, sign in _SIGNS.items() for one in (False, True)}
 
 
-def reproduction(tables: Mapping[str, Sequence[Row]], larger: Sequence[Row], cifar10: bool) -> pd.DataFrame:
-    """Return all claims, `COLUMNS` as columns.
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper.
+
+    Args:
+        topic: what it is about; claim: the claim in words.
+        judgement: on the train split, for an ordering in FID; judgement_test: on the test split.
+        published: a number of the paper.
+        measured: the number, or the advantage of what is said to be better; low, high: its 95% interval.
+        seeds, by_seed: how many seeds there are (0: the claim is of none), and the advantage for each.
+        split: of the data set, which FID is taken against.
+    """
+
+    topic: Topic
+    claim: str
+    judgement: Judgement
+    judgement_test: Judgement | None = None
+    published: float = math.nan
+    measured: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    seeds: int = 0
+    by_seed: Sequence[float] = ()
+    split: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        """Whether it is an ordering or a number."""
+        return Kind.NUMBER if self.topic is Topic.NUMBER else Kind.ORDERING
+
+
+def reproduction(tables: Mapping[str, Sequence[Row]], larger: Sequence[Row], cifar10: bool) -> list[Claim]:
+    """Return all claims.
 
     Args:
         tables: the rows of each table by its number; of Table 4 the ViT and then the GET.
         larger: a GET and the larger ViT that it is said to match.
         cifar10: whether numbers compare with the paper's.
     """
-    lines = table4_orderings(tables.get("4", ()))
-    lines += larger_vit(larger)
-    lines += falls_with_size(tables.get("2", ()))
-    lines += improves_with_iterations([*tables.get("2", ()), *tables.get("3", ())])
-    lines += conditioning(tables.get("6", ()))
-    lines += numbers(tables, cifar10)
-    return pd.DataFrame(lines, columns=COLUMNS)
-
-
-def write_reproduction(claims: pd.DataFrame, caption: str, paths: Mapping[str, str | Path]) -> None:
-    """Write the claims as paths['csv'], and for reading as paths['md'] and paths['html']."""
-    readable = {HEADINGS[kind]: shown(claims, kind) for kind in READABLE}
-    text = [f"## {title}\n\n{markdown(found, left)}" for title, (found, left) in readable.items()]
-    html = [
-        part
-        for title, (found, left) in readable.items()
-        for part in (pages.heading(title), pages.table(found, left))
+    return [
+        *table4_orderings(tables.get("4", ())),
+        *larger_vit(larger),
+        *falls_with_size(tables.get("2", ())),
+        *improves_with_iterations([*tables.get("2", ()), *tables.get("3", ())]),
+        *conditioning(tables.get("6", ())),
+        *numbers(tables, cifar10),
     ]
-    texts = {
-        "csv": claims.to_csv(index=False, float_format="%.6g"),
-        "md": "\n\n".join([*text, caption]) + "\n",
-        "html": pages.page("Claims of the paper", *html, pages.paragraph(caption, "note")),
-    }
-    for kind, path in paths.items():
-        write_text(path, texts[kind])
 
 
-def shown(claims: pd.DataFrame, kind: str) -> tuple[pd.DataFrame, list[bool]]:
-    """Return what a reader wants of one kind of claims, as text, and which columns are words."""
-    names, found = READABLE[kind], claims[claims["kind"] == kind]
-    table = pd.DataFrame({title: found[name].map(_cells(name)) for name, title in names.items()})
-    return table, [name in WORDS for name in names]
+def read_claims(settings: str | Path, costs: str | Path) -> list[Claim]:
+    """Return the claims on the rows of a settings file.
 
-
-def _cells(name: str) -> Callable[[Any], str]:
-    write = {"seeds": "{:.0f}".format, "difference_percent": "{:+.1f}".format}.get(name, amount)
-    return lambda value: value if isinstance(value, str) else "" if pd.isna(value) else write(value)
-
-
-def amount(value: float) -> str:
-    """Return a number as a reader wants it: 8.64M, 28,416, 3.62."""
-    for unit, letter in ((1e9, "G"), (MEGA, "M")):
-        if abs(value) >= unit:
-            return f"{value / unit:.4g}{letter}"
-    return fixed(value, 0 if abs(value) >= 1000 else 2)
+    Raises:
+        UserError: a score file, or the file of `costs`, is missing, damaged or another's.
+    """
+    content = read_json(settings)
+    tables = {number: read_rows(rows, costs) for number, rows in content["tables"].items()}
+    return reproduction(tables, read_rows(content["larger"], costs), content["cifar10"])
 
 
 # ---------- numbers
 
 
-def numbers(tables: Mapping[str, Sequence[Row]], cifar10: bool) -> Iterable[dict[str, Any]]:
-    """Yield a line for every number that the paper's tables give of a GET or ViT."""
+class Entry(NamedTuple):
+    """A number in a table of the paper."""
+
+    table: str
+    method: str
+    column: str
+
+    @property
+    def mode(self) -> Mode:
+        """How the student was trained, which the end of its name says."""
+        return Mode.CHECKPOINTED if self.method.endswith(CHECKPOINTED) else Mode.PLAIN
+
+    def __str__(self) -> str:
+        return f"Table {self.table}: {self.method}, {NAMES[self.column]}"
+
+
+INCONSISTENT = {Entry("2", "GET-Tiny-4xIters", "parameters")}  # that the paper itself gives in two ways
+
+
+def numbers(tables: Mapping[str, Sequence[Row]], cifar10: bool) -> Iterator[Claim]:
+    """Yield a claim for every number that the paper's tables give of a GET or ViT."""
     for table in TABLES:
         rows = {row.published: row for row in tables.get(table, ()) if row.runs}
         paper = published(f"paper table {table}")
         for _, line in paper[paper["method"].str.startswith(("GET", "ViT"))].iterrows():
+            row = rows.get(line["method"].removesuffix(CHECKPOINTED))
             for column, value in numbers_of(line).items():
-                claim = f"Table {table}: {line['method']}, {NAMES[column]}"
-                row = rows.get(line["method"].removesuffix(CHECKPOINTED))
-                value /= UNITS.get(column, 1)
-                yield _number(claim, column, value, row, cifar10, line["method"].endswith(CHECKPOINTED))
+                entry = Entry(table, line["method"], column)
+                claim = Claim(
+                    Topic.NUMBER,
+                    str(entry),
+                    Judgement(Verdict.NOT_RUN if cifar10 else Verdict.NOT_COMPARABLE),
+                    published=value / UNITS.get(column, 1),
+                    split="test" if column == "fid" else "",
+                )
+                yield _judge_number(claim, entry, row) if row and cifar10 else claim
 
 
-def _number(
-    claim: str, column: str, value: float, row: Row | None, cifar10: bool, checkpointed: bool
-) -> dict[str, Any]:
-    found = {"claim": claim, "kind": "number", "published": value, "split": "test" if column == "fid" else ""}
-    if not cifar10:
-        return found | {"verdict": "not comparable"}
-    if row is None:
-        return found | {"verdict": "not run"}
-    measured, sd = _measured(row, column, checkpointed)
+def _judge_number(claim: Claim, entry: Entry, row: Row) -> Claim:
+    """Return the claim on a number with what was measured and a verdict."""
+    measured, sd = _measure(row, entry.column, entry.mode)
     if not math.isfinite(measured):
-        return found | {"verdict": "no score"}
-    found |= {"measured": measured, "difference_percent": 100 * (measured / value - 1)}
-    if column in HARDWARE:
-        return found | {"verdict": "not comparable (other hardware)"}
-    if column in SCORES:
+        return replace(claim, judgement=Judgement(Verdict.NO_SCORE))
+    claim = replace(claim, measured=measured)
+    scored = entry.column in SCORES
+    if scored:
         error = Z95 * sd / math.sqrt(len(row.runs))
-        found |= {"seeds": len(row.runs), "low": measured - error, "high": measured + error}
-        if len(row.runs) == 1:
-            return found | {"verdict": "single run"}
-    close = abs(measured - value) <= max(TOLERANCE * value, 2 * sd)
-    return found | {"verdict": DISAGREES.get(claim, "reproduced" if close else "not reproduced")}
+        claim = replace(claim, seeds=len(row.runs), low=measured - error, high=measured + error)
+    if entry.column in HARDWARE:
+        verdict = Verdict.OTHER_HARDWARE
+    elif scored and len(row.runs) == 1:
+        verdict = Verdict.SINGLE_RUN
+    elif entry in INCONSISTENT:
+        verdict = Verdict.INCONSISTENT
+    else:
+        close = abs(measured - claim.published) <= max(TOLERANCE * claim.published, 2 * sd)
+        verdict = Verdict.REPRODUCED if close else Verdict.NOT_REPRODUCED
+    return replace(claim, judgement=Judgement(verdict))
 
 
-def _measured(row: Row, column: str, checkpointed: bool) -> tuple[float, float]:
+def _measure(row: Row, column: str, mode: Mode) -> tuple[float, float]:
     """Return a measured number, and its standard deviation over seeds (NaN for one seed, 0 for costs)."""
     if column not in SCORES:
-        return _cost(row, column, checkpointed)[0], 0.0
-    values = pd.Series([run["scores"][run["headline"]][SCORES[column]] for run in row.runs], dtype=float)
+        return _cost(row, column, mode)[0], 0.0
+    values = pd.Series([run.of(None)[SCORES[column]] for run in row.runs], dtype=float)
     return float(values.mean(skipna=False)), float(values.std())
 
 
-def _cost(row: Row, column: str, checkpointed: bool = False) -> tuple[float, float, float]:
+def _cost(row: Row, column: str, mode: Mode = Mode.PLAIN) -> tuple[float, float, float]:
     """Return a cost in `UNITS` and the ends of its interval: quartiles of the speed, else the cost itself."""
-    costs = row.costs or {}
-    spent = costs.get("training", {}).get("checkpointed" if checkpointed else "plain", {})
+    training = row.costs.training.get(mode) if row.costs else None
     if column == "training_speed":
-        speed = spent.get("iterations_per_second", {})
-        middle, low, high = (float(speed.get(name, math.nan)) for name in ("median", "low", "high"))
-        return middle, low, high
-    found = spent.get("peak_memory_bytes") if column == "training_memory" else costs.get(column)
-    value = math.nan if found is None else found / UNITS.get(column, 1)
+        speed = training and training.iterations_per_second
+        return (speed.median, speed.low, speed.high) if speed else (math.nan, math.nan, math.nan)
+    if row.costs and column in ("parameters", "macs"):
+        value = row.costs.parameters if column == "parameters" else row.costs.macs
+    else:
+        value = training.peak_memory_bytes / UNITS[column] if training else math.nan
     return value, value, value
 
 
@@ -184,105 +259,195 @@ def _cost(row: Row, column: str, checkpointed: bool = False) -> tuple[float, flo
 
 
 def ordering(
+    topic: Topic,
     claim: str,
     better: Row,
     worse: Row,
     score: Literal["fid_train", "is"] = "fid_train",
-    variants: tuple[str | None, str | None] = (None, None),
-) -> dict[str, Any]:
-    """Return the line of the claim that `better` has the better `score` (FID: lower, IS: higher).
-
-    `measured` is the advantage of `better`: positive is as claimed.
-    """
+    variants: Variants = (None, None),
+) -> Claim:
+    """Return the claim that `better` has the better `score` (FID: lower, IS: higher)."""
     found = advantage(better, worse, score, variants)
     low, high = found.interval
-    line: dict[str, Any] = {"claim": claim, "kind": "ordering", "verdict": _verdict(found)}
-    line |= {"measured": found.value, "low": low, "high": high, "seeds": len(found.by_seed)}
-    line["by_seed"] = ", ".join(f"{value:.2f}" for value in found.by_seed)
-    if score == "fid_train":
-        line |= {"split": "train", "verdict_test": _verdict(advantage(better, worse, "fid_test", variants))}
-    return line
+    in_fid = score == "fid_train"
+    return Claim(
+        topic,
+        claim,
+        _judge(found),
+        _judge(advantage(better, worse, "fid_test", variants)) if in_fid else None,
+        measured=found.value,
+        low=low,
+        high=high,
+        seeds=len(found.by_seed),
+        by_seed=found.by_seed,
+        split="train" if in_fid else "",
+    )
 
 
-def _verdict(found: Advantage) -> str:
-    verdict = VERDICTS[found.verdict]
-    single = len(found.by_seed) == 1 and verdict != "no score"
-    return verdict + (" (single run)" if single else "")
+def _judge(found: Advantage) -> Judgement:
+    verdict = FROM_ADVANTAGE[found.verdict]
+    return Judgement(verdict, len(found.by_seed) == 1 and verdict is not Verdict.NO_SCORE)
 
 
-def _not_run(claim: str) -> list[dict[str, Any]]:
-    return [{"claim": claim, "kind": "ordering", "verdict": "not run"}]
+def _not_run(topic: Topic, claim: str) -> list[Claim]:
+    return [Claim(topic, claim, Judgement(Verdict.NOT_RUN))]
 
 
-def table4_orderings(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return a line per column of Table 4, and one for all: the small GET beats the larger ViT."""
+def table4_orderings(rows: Sequence[Row]) -> list[Claim]:
+    """Return a claim per column of Table 4, and one for all: the small GET beats the larger ViT."""
     if len(rows) != 2 or not all(row.runs for row in rows):
-        return _not_run("Table 4: a GET beats a larger ViT in every column")
+        return _not_run(Topic.EVERY_COLUMN, "Table 4: a GET beats a larger ViT in every column")
     vit, get = rows
-    what = f"Table 4: {get.label} beats {vit.label}"
-    lines = [ordering(f"{what} in FID", get, vit), ordering(f"{what} in IS", get, vit, "is")]
+    beats = f"Table 4: {get.label} beats {vit.label} in"
+    claims = [
+        ordering(Topic.COLUMN, f"{beats} FID", get, vit),
+        ordering(Topic.COLUMN, f"{beats} IS", get, vit, "is"),
+    ]
     for column, sign in (("parameters", -1), ("macs", -1), ("training_memory", -1), ("training_speed", 1)):
+        # costs have no seeds; of quartiles, the interval is that of all differences
         (ours, *mine), (theirs, *others) = _cost(get, column), _cost(vit, column)
         ends = sorted(sign * (one - other) for one in mine for other in others)
         found = Advantage(sign * (ours - theirs), 0.0, [ends[0], ends[-1]])
-        line = {"claim": f"{what} in {NAMES[column]}", "kind": "ordering", "measured": found.value}
-        lines.append(line | {"low": ends[0], "high": ends[-1], "verdict": VERDICTS[found.verdict]})
-    together = max((line["verdict"] for line in lines), key=SUPPORT.index)
-    return [*lines, {"claim": f"{what} in every column", "kind": "ordering", "verdict": together}]
+        judgement = Judgement(FROM_ADVANTAGE[found.verdict])
+        claim = Claim(Topic.COLUMN, f"{beats} {NAMES[column]}", judgement, measured=found.value)
+        claims.append(replace(claim, low=ends[0], high=ends[-1]))
+    worst = max((claim.judgement for claim in claims), key=support)
+    return [*claims, Claim(Topic.EVERY_COLUMN, f"{beats} every column", worst)]
 
 
-def larger_vit(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return the line of the claim that a GET matches a larger ViT: its FID is no higher."""
+def larger_vit(rows: Sequence[Row]) -> list[Claim]:
+    """Return the claim that a GET matches a larger ViT: its FID is no higher."""
     if len(rows) != 2 or not all(row.runs for row in rows):
-        return _not_run("a GET matches a ViT of five times its size")
+        return _not_run(Topic.LARGER_VIT, "a GET matches a ViT of five times its size")
     get, vit = rows
-    ratio = vit.runs[0]["parameters"] / get.runs[0]["parameters"]
-    return [ordering(f"{get.label} matches {vit.label} in FID, {ratio:.1f} times its size", get, vit)]
+    ratio = _parameters(vit) / _parameters(get)
+    claim = f"{get.label} matches {vit.label} in FID, {ratio:.1f} times its size"
+    return [ordering(Topic.LARGER_VIT, claim, get, vit)]
 
 
-def falls_with_size(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return a line for each step up the ladder of Table 2, and for its longer training and larger batch."""
+def falls_with_size(rows: Sequence[Row]) -> list[Claim]:
+    """Return a claim for each step up the ladder of Table 2, and for its longer training and larger batch."""
     run = [row for row in rows if row.runs]
-    if not run:
-        return _not_run("Table 2: FID falls with size")
-    first = run[0]
-    alike = [row for row in run if (_step(row), row.batch) == (_step(first), first.batch)]
-    ladder = sorted(alike, key=lambda row: row.runs[0]["parameters"])
-    lines = [
-        ordering(f"Table 2: FID falls with size: {large.label} below {small.label}", large, small)
+    # the ladder: rows trained as long as the first, with its batch
+    alike = [row for row in run if (_steps(row), row.batch) == (_steps(run[0]), run[0].batch)]
+    ladder = sorted(alike, key=_parameters)
+    claims = [
+        ordering(Topic.SIZE, f"Table 2: FID falls with size: {large.label} below {small.label}", large, small)
         for small, large in pairwise(ladder)
     ]
+    # the others, each against the row of its size
     for row in run:
-        bases = [base for base in ladder if base.runs[0]["parameters"] == row.runs[0]["parameters"]]
+        bases = [base for base in ladder if _parameters(base) == _parameters(row)]
         for base in bases if row not in ladder else []:
-            longer, larger = _step(row) / _step(base), row.batch / base.batch
+            longer, larger = _steps(row) / _steps(base), row.batch / base.batch
             change = (
                 f"training {longer:g} times as long" if longer != 1 else f"a batch {larger:g} times as large"
             )
-            lines.append(ordering(f"Table 2: {change} lowers the FID of {base.label}", row, base))
-    return lines or _not_run("Table 2: FID falls with size")
+            claim = f"Table 2: {change} lowers the FID of {base.label}"
+            claims.append(ordering(Topic.LONGER, claim, row, base))
+    return claims or _not_run(Topic.SIZE, "Table 2: FID falls with size")
 
 
-def _step(row: Row) -> int:
-    return int(row.runs[0]["step"])
+def _steps(row: Row) -> int:
+    return row.runs[0].step or 0
 
 
-def improves_with_iterations(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return a line per GET: FID at the trained number of iterations is below that at two."""
-    lines = []
-    different = {(row.student, _step(row)): row for row in rows if row.runs}
+def _parameters(row: Row) -> int:
+    return row.runs[0].parameters or 0
+
+
+def improves_with_iterations(rows: Sequence[Row]) -> list[Claim]:
+    """Return a claim per GET: FID at the trained number of iterations is below that at two."""
+    claims = []
+    different = {(row.student, _steps(row)): row for row in rows if row.runs}
     for row in different.values():
-        model = row.runs[0]["model"]
-        few, many = "lowest-residual-2", f"lowest-residual-{model.get('iterations')}"
-        if {few, many} <= row.runs[0]["scores"].keys() and few != many:
-            claim = f"Figure 3a: FID of {row.label} improves from 2 to {model['iterations']} iterations"
-            lines.append(ordering(claim, row, row, variants=(many, few)))
-    return lines or _not_run("Figure 3a: FID improves from 2 to 6 iterations")
+        first = row.runs[0]
+        few, many = (Variant(Rule.LOWEST_RESIDUAL, count) for count in (2, first.iterations))
+        if {str(few), str(many)} <= first.scores.keys() and few != many:
+            claim = f"Figure 3a: FID of {row.label} improves from 2 to {first.iterations} iterations"
+            claims.append(ordering(Topic.ITERATIONS, claim, row, row, variants=(many, few)))
+    return claims or _not_run(Topic.ITERATIONS, "Figure 3a: FID improves from 2 to 6 iterations")
 
 
-def conditioning(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return the line of Table 6 that compares students of the same pairs: injection beats AdaLN-Zero."""
+def conditioning(rows: Sequence[Row]) -> list[Claim]:
+    """Return the claim of Table 6 that compares students of the same pairs: injection beats AdaLN-Zero."""
     claim = "Table 6: injection beats AdaLN-Zero"
-    by_kind = {row.runs[0]["model"]["conditioning"]: row for row in rows if row.runs}
+    by_kind = {row.runs[0].model.conditioning: row for row in rows if row.runs and row.runs[0].model}
     ours, theirs = by_kind.get("injection"), by_kind.get("adaln-zero")
-    return [ordering(claim, ours, theirs)] if ours and theirs else _not_run(claim)
+    if ours is None or theirs is None:
+        return _not_run(Topic.CONDITIONING, claim)
+    return [ordering(Topic.CONDITIONING, claim, ours, theirs)]
+
+
+# ---------- as files
+
+CSV = [
+    "claim", "kind", "published", "measured", "low", "high", "seeds", "by_seed", "split",
+    "difference_percent", "verdict", "verdict_test",
+]  # fmt: skip
+
+
+def claims_frame(claims: Sequence[Claim]) -> pd.DataFrame:
+    """Return the claims with the columns of reproduction.csv."""
+    lines = [
+        vars(claim)
+        | {
+            "kind": claim.kind.value,
+            "seeds": claim.seeds or math.nan,
+            "by_seed": ", ".join(f"{value:.2f}" for value in claim.by_seed),
+            "difference_percent": 100 * (claim.measured / claim.published - 1),
+            "verdict": str(claim.judgement),
+            "verdict_test": str(claim.judgement_test or ""),
+        }
+        for claim in claims
+    ]
+    return pd.DataFrame(lines, columns=CSV)
+
+
+def _cell(name: str, write: Callable[[Any], str] = amount) -> Cell:
+    return lambda line: "" if missing(line[name]) else write(line[name])
+
+
+COLUMNS = {
+    Kind.ORDERING: {
+        "claim": _cell("claim", str),
+        "verdict": _cell("verdict", str),
+        "measured difference": _cell("measured"),
+        "low": _cell("low"),
+        "high": _cell("high"),
+        "seeds": _cell("seeds", "{:.0f}".format),
+        "by seed": _cell("by_seed", str),
+        "verdict on test": _cell("verdict_test", str),
+    },
+    Kind.NUMBER: {
+        "claim": _cell("claim", str),
+        "published": _cell("published"),
+        "measured": _cell("measured"),
+        "difference (%)": _cell("difference_percent", "{:+.1f}".format),
+        "verdict": _cell("verdict", str),
+    },
+}
+WORDS = ("claim", "verdict", "verdict on test")
+
+
+def claims_table(claims: Sequence[Claim], kind: Kind) -> Table:
+    """Return what a reader wants of one kind of claims."""
+    lines = claims_frame([claim for claim in claims if claim.kind is kind])
+    return Table(as_text(lines, COLUMNS[kind]), WORDS, SIGNS)
+
+
+def write_reproduction(claims: Sequence[Claim], caption: str, paths: Mapping[str, str | Path]) -> None:
+    """Write the claims as paths['csv'], and for reading as paths['md'] and paths['html']."""
+    blocks: list[Block] = [
+        Heading("Orderings"),
+        claims_table(claims, Kind.ORDERING),
+        Heading("Published numbers"),
+        claims_table(claims, Kind.NUMBER),
+        Note(caption),
+    ]
+    texts = {
+        "csv": documents.csv(claims_frame(claims)),
+        "md": documents.markdown(blocks),
+        "html": documents.html("Claims of the paper", blocks),
+    }
+    write_texts(texts, paths)

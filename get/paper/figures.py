@@ -1,4 +1,4 @@
-"""Figures 2 and 3, residuals, training curves, studies: pure functions of measured rows (see `results`)."""
+"""Figures 2 and 3, residuals, training curves: pure functions of rows (see `results`, `statistics`)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,28 +8,29 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
-from matplotlib.figure import Figure
 
 from get.paper import style
-from get.paper.results import Row, frame, over_iterations
+from get.paper.results import Curve, Row
+from get.paper.statistics import frame, over_iterations
 
 SMALLEST, AREA = 10, 90  # of circles, in square points: of no parameters, and what the most add
 OPACITY = 0.45  # of circles
 FID = "FID (train)"
 CLASSES = {True: "class-conditional", False: "unconditional"}
 Paths = Iterable[str | Path]
+Label = tuple[float, float, str, str]  # a point, the text beside it, and its colour
 
 
 def figure2a(rows: Sequence[Row], paths: Paths) -> None:
     """Draw FID over training iterations, a curve per student."""
 
-    def draw(axes: Axes, found: pd.DataFrame) -> None:
-        curves(axes, found, "steps")
+    def draw(axes: Axes, data: pd.DataFrame) -> None:
+        curves(axes, data, "steps")
         axes.set_xlabel("training iterations")
         style.log_axis(axes, "x")
-        style.ticks_at(axes, sorted(found["steps"].dropna().unique(), reverse=True))
+        style.ticks_at(axes, sorted(data["steps"].dropna().unique(), reverse=True))
 
-    by_classes(frame(rows), draw, paths)
+    draw_by_class(frame(rows), draw, paths)
 
 
 def figure2b(rows: Sequence[Row], paths: Paths) -> None:
@@ -37,41 +38,41 @@ def figure2b(rows: Sequence[Row], paths: Paths) -> None:
 
     Where any such group has several sizes, groups of one size are left out.
     """
-    found = frame(rows)
-    if len(found):
-        groups = found.groupby(["family", "conditioning", "batch", "steps"])
-        several = found[groups["parameters"].transform("nunique") > 1]
-        found = several if len(several) else found
+    data = frame(rows)
+    if len(data):
+        groups = data.groupby(["family", "conditioning", "batch", "steps"])
+        several = data[groups["parameters"].transform("nunique") > 1]
+        data = several if len(several) else data
 
-    def draw(axes: Axes, found: pd.DataFrame) -> None:
-        steps, labels = sorted(found["steps"].unique()), []
-        for (family, kind, batch, step), group in found.groupby(["family", "conditioning", "batch", "steps"]):
+    def draw(axes: Axes, data: pd.DataFrame) -> None:
+        steps, labels = sorted(data["steps"].unique()), []
+        for (family, kind, batch, step), group in data.groupby(["family", "conditioning", "batch", "steps"]):
             group = group.sort_values("parameters")
             look = style.look(str(family), steps.index(step))
             last = line(axes, group["parameters"], group["fid_train"], group["fid_train_sd"], look)
-            usual = len(found.query("family == @family")[["conditioning", "batch"]].drop_duplicates()) == 1
+            usual = len(data.query("family == @family")[["conditioning", "batch"]].drop_duplicates()) == 1
             kind = "" if usual else f" ({kind}, batch {batch:.0f})"
             labels.append((*last, f"{name_of(str(family))}{kind}, {step:,.0f} steps", look["color"]))
         axes.set_xlabel("parameters")
         style.log_axis(axes, "x")
-        finish(axes, labels)
+        finish_fid_axes(axes, labels)
 
-    by_classes(found, draw, paths)
+    draw_by_class(data, draw, paths)
 
 
 def figure3a(rows: Sequence[Row], paths: Paths) -> None:
     """Draw FID over sampling time: GETs at several iterations; the area of a circle is the size."""
-    found = over_iterations(rows)
-    largest = found["parameters"].max() if len(found) else 1
-    machine = ", ".join(sorted({row.costs["device"] for row in rows if row.costs}))
+    data = over_iterations(rows)
+    largest = data["parameters"].max() if len(data) else 1
+    machine = ", ".join(sorted({row.device for row in rows if row.device}))
 
-    def draw(axes: Axes, found: pd.DataFrame) -> None:
+    def draw(axes: Axes, data: pd.DataFrame) -> None:
         labels = []
         # of curves that run into each other, the lower has its numbers below, the next one above
-        most = found.groupby(["student", "method"])["iterations"].transform("max")
-        solvers = found[most > 1].groupby(["student", "method"])
+        most = data.groupby(["student", "method"])["iterations"].transform("max")
+        solvers = data[most > 1].groupby(["student", "method"])
         below = (solvers["fid_train"].last().rank(method="first") % 2 == 1).to_dict()
-        for rank, (key, curve) in enumerate(found.groupby(["student", "method"], sort=False)):
+        for rank, (key, curve) in enumerate(data.groupby(["student", "method"], sort=False)):
             look = style.look(curve["family"].iloc[0], rank)
             x, y, colour = 1e3 * curve["seconds"], curve["fid_train"], look["color"]
             area = SMALLEST + AREA * curve["parameters"] / largest
@@ -85,184 +86,111 @@ def figure3a(rows: Sequence[Row], paths: Paths) -> None:
             labels.append((x.iloc[-1], y.iloc[-1], str(key[1]), colour))
         axes.set_xlabel(f"sampling time per image in ms ({machine})")
         style.log_axis(axes, "x")
-        finish(axes, labels)
+        finish_fid_axes(axes, labels)
 
-    by_classes(found, draw, paths)
+    draw_by_class(data, draw, paths)
 
 
 def figure3b(rows: Sequence[Row], paths: Paths) -> None:
     """Draw FID over training compute, a curve per student over its milestones."""
-    found = frame(rows)
-    power, unit = scale_of(found.get("training_flops", pd.Series(dtype=float)))
+    data = frame(rows)
+    power, unit = scale_of(data.get("training_flops", pd.Series(dtype=float)))
 
-    def draw(axes: Axes, found: pd.DataFrame) -> None:
-        curves(axes, found.assign(compute=found["training_flops"] / power), "compute")
+    def draw(axes: Axes, data: pd.DataFrame) -> None:
+        curves(axes, data.assign(compute=data["training_flops"] / power), "compute")
         axes.set_xlabel(f"training compute in {unit}FLOP")
         style.log_axis(axes, "x", base=2)
 
-    by_classes(found, draw, paths)
+    draw_by_class(data, draw, paths)
 
 
 def residuals(rows: Sequence[Row], paths: Paths) -> None:
     """Draw what the fixed-point iteration does: steps of the state, and changes of the decoded image."""
     figure, (left, right) = style.panels(2, ["state", "decoded image"])
-    solvers = [row for row in rows if row.runs and row.runs[0].get("residuals")]
-    labels: dict[Axes, list[Any]] = {left: [], right: []}
-    for rank, row in enumerate(solvers):
-        look = style.look(row.runs[0]["model"]["family"], rank)
-        if not row.runs[0]["conditional"]:
+    labels: dict[Axes, list[Label]] = {left: [], right: []}
+    for rank, row in enumerate(row for row in rows if row.runs and row.runs[0].residuals):
+        first = row.runs[0]
+        look = style.look(first.model.family if first.model else "", rank)
+        if not first.conditional:
             look |= {"linestyle": ":", "markerfacecolor": "white"}
-        for axes, name, first in ((left, "residuals", 0), (right, "changes", 1)):
-            values = np.array([run[name] for run in row.runs], float)
+        series = (
+            (left, 0, [run.residuals for run in row.runs]),
+            (right, 1, [run.changes for run in row.runs]),
+        )
+        for axes, start, runs in series:
+            values = np.array(runs, float)
             spread = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
-            last = line(axes, first + np.arange(values.shape[1]), values.mean(axis=0), spread, look)
-            labels[axes].append(
-                (*last, row.label + ("" if row.runs[0]["conditional"] else "*"), look["color"])
-            )
+            last = line(axes, start + np.arange(values.shape[1]), values.mean(axis=0), spread, look)
+            labels[axes].append((*last, row.label + mark_of(first.conditional), look["color"]))
     left.set_ylabel(r"residual $\|f(z_k) - z_k\|$")
     right.set_ylabel(r"root mean square of $x_{k+1} - x_k$")
     for axes in (left, right):
         axes.set_xlabel("iteration $k$")
         style.log_axis(axes, "y")
-        style.label_lines(axes, finite(labels[axes]))
+        style.label_lines(axes, finite_labels(labels[axes]))
     style.save(figure, paths)
 
 
-def training_curves(histories: Sequence[Mapping[str, Any]], paths: Paths) -> None:
-    """Draw the loss over training iterations, a curve per student: the mean over seeds, and their spread.
-
-    Args:
-        histories: 'label', 'family', 'conditional' and 'runs': the JSON of each seed's history.
-    """
-    families = list(dict.fromkeys(history["family"] for history in histories))
+def training_curves(curves: Sequence[Curve], paths: Paths) -> None:
+    """Draw the loss over training iterations, a curve per student: the mean over seeds, and their spread."""
+    families = list(dict.fromkeys(curve.family for curve in curves))
     titles = {"get": "GET: weighted sum over all states", "vit": "ViT: one state"}
     figure, panels = style.panels(max(1, len(families)), [titles.get(name, name) for name in families])
     for axes, family in zip(panels, families, strict=False):
-        labels = []
-        for rank, history in enumerate(h for h in histories if h["family"] == family):
+        labels: list[Label] = []
+        for rank, curve in enumerate(curve for curve in curves if curve.family == family):
             look = style.look(family, rank) | {"markevery": 0.2, "markersize": 3}
-            tables = [pd.DataFrame(run["rows"], columns=run["columns"]) for run in history["runs"]]
+            # mean and spread over seeds
+            tables = [pd.DataFrame(run.rows, columns=list(run.columns)) for run in curve.runs]
             losses = pd.concat(tables).groupby("step")["loss"]
             mean, sd = losses.mean(), losses.std()
             if mean.empty:
                 continue
             axes.plot(mean.index, mean, **look)
             axes.fill_between(mean.index, mean - sd, mean + sd, color=look["color"], alpha=0.2, linewidth=0)
-            mark = "" if history["conditional"] else "*"
-            labels.append((mean.index[-1], mean.iloc[-1], history["label"] + mark, look["color"]))
+            label = curve.label + mark_of(curve.conditional)
+            labels.append((mean.index[-1], mean.iloc[-1], label, look["color"]))
         axes.set_xlabel("training iterations")
         axes.set_ylabel("L1 loss (pixels in [-1, 1])")
         for which in "xy":
             style.log_axis(axes, which)
         usual = axes.get_xticks()
         style.ticks_at(axes, [*sorted({x for x, *_ in labels}, reverse=True), *usual])
-        style.label_lines(axes, finite(labels))
+        style.label_lines(axes, finite_labels(labels))
     style.save(figure, paths)
 
 
-# ---------- of studies: the lines of `studies.STUDIES`
-
-
-def changes(found: pd.DataFrame, paths: Paths) -> None:
-    """Draw the changes of FID with their intervals, a line for each comparison."""
-    shown = found[found["to"].notna()]
-    ends = shown[["change_low", "change_high"]].sub(shown["change"], axis=0).abs().to_numpy(float).T
-    several = shown["way"].nunique() > 1
-    names = shown["student"] + (": " + shown["way"] if several else "")
-    figure, axes = _dots(names, shown["change"], ends)
-    axes.axvline(0, color="0.4", linewidth=0.6)
-    axes.set_xlabel(f"change of {FID}, with its interval")
-    style.save(figure, paths)
-
-
-def levels(found: pd.DataFrame, paths: Paths) -> None:
-    """Draw FID itself with one standard deviation, a line for each way."""
-    names = found["way"] + (", " + found["decoded"] + " decoded" if "decoded" in found else "")
-    names += found["lr"].map(", lr {:g}".format)
-    figure, axes = _dots(names, found["fid_train"], found["fid_train_sd"])
-    axes.set_xlabel(FID)
-    style.log_axis(axes, "x")
-    low, high = axes.get_xlim()
-    if high > 30 * low:  # beside long names there is room for the powers of ten
-        style.ticks_at(axes, [10.0**power for power in range(-2, 6)])
-    style.save(figure, paths)
-
-
-def _dots(names: pd.Series, x: pd.Series, errors: Any) -> tuple[Figure, Axes]:
-    """Draw a named line for each x, with a bar of its errors."""
-    figure, (axes,) = style.panels(1)
-    heights = -np.arange(len(names))
-    look = style.look("get", 0) | {"linestyle": "none"}
-    axes.errorbar(x, heights, xerr=errors, **look, elinewidth=0.8, capsize=2)
-    axes.set_yticks(heights, names)
-    axes.set_ylim(heights[-1] - 0.6, 0.6)
-    return figure, axes
-
-
-def over_evaluations(found: pd.DataFrame, paths: Paths) -> None:
-    """Draw residuals and FID over evaluations, a curve for each GET and solver."""
-    _two_panels(
-        found,
-        "evaluations",
-        "evaluations of the equilibrium transformer",
-        ("residual", r"residual $\|f(z) - z\|$"),
-        paths,
-    )
-
-
-def over_pairs(found: pd.DataFrame, paths: Paths) -> None:
-    """Draw the error on held-out pairs and FID over the number of pairs."""
-    _two_panels(
-        found.assign(way=""),
-        "pairs",
-        "pairs to learn from",
-        ("l1_held_out", "L1 error on held-out pairs"),
-        paths,
-    )
-
-
-def _two_panels(found: pd.DataFrame, x: str, what: str, beside: tuple[str, str], paths: Paths) -> None:
-    figure, (left, right) = style.panels(2)
-    labels: dict[Axes, list[Any]] = {left: [], right: []}
-    for solver, (way, ways) in enumerate(found.groupby("way", sort=False)):
-        for rank, (student, curve) in enumerate(ways.groupby("student", sort=False)):
-            look = style.look(("get", "vit", "other")[solver], rank)
-            name = ", ".join(filter(None, (str(student), str(way))))
-            for axes, column, sd in ((left, beside[0], np.nan), (right, "fid_train", curve["fid_train_sd"])):
-                spread = np.broadcast_to(sd, len(curve))
-                labels[axes].append((*line(axes, curve[x], curve[column], spread, look), name, look["color"]))
-    left.set_ylabel(beside[1])
-    right.set_ylabel(FID)
-    for axes in (left, right):
-        axes.set_xlabel(what)
-        style.log_axis(axes, "x")
-        style.ticks_at(axes, sorted(found[x].unique(), reverse=True))
-        finish(axes, labels[axes])
-    style.save(figure, paths)
+FIGURES: dict[str, Callable[[Sequence[Row], Paths], None]] = {  # those that show rows
+    "figure2a": figure2a,
+    "figure2b": figure2b,
+    "figure3a": figure3a,
+    "figure3b": figure3b,
+    "residuals": residuals,
+}
 
 
 # ---------- what the plots share
 
 
-def by_classes(found: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], paths: Paths) -> None:
+def draw_by_class(data: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None], paths: Paths) -> None:
     """Draw a panel for the class-conditional rows and one for the unconditional ones, where there are any."""
-    kinds = [kind for kind in CLASSES if len(found) and (found["conditional"] == kind).any()]
+    kinds = [kind for kind in CLASSES if len(data) and (data["conditional"] == kind).any()]
     figure, panels = style.panels(max(1, len(kinds)), [CLASSES[kind] for kind in kinds])
     for axes, kind in zip(panels, kinds, strict=False):
         axes.set_ylabel(FID)
-        draw(axes, found[found["conditional"] == kind])
+        draw(axes, data[data["conditional"] == kind])
     style.save(figure, paths)
 
 
-def curves(axes: Axes, found: pd.DataFrame, x: str) -> None:
+def curves(axes: Axes, data: pd.DataFrame, x: str) -> None:
     """Draw FID over column `x`, a curve per student, families in their colours."""
     labels = []
-    for family, members in found.groupby("family", sort=False):
+    for family, members in data.groupby("family", sort=False):
         for rank, ((_, label), curve) in enumerate(members.groupby(["student", "method"], sort=False)):
             look = style.look(str(family), rank)
             last = line(axes, curve[x], curve["fid_train"], curve["fid_train_sd"], look)
             labels.append((*last, str(label), look["color"]))
-    finish(axes, labels)
+    finish_fid_axes(axes, labels)
 
 
 def line(axes: Axes, x: Any, y: Any, sd: Any, look: Mapping[str, Any]) -> tuple[float, float]:
@@ -273,15 +201,20 @@ def line(axes: Axes, x: Any, y: Any, sd: Any, look: Mapping[str, Any]) -> tuple[
     return (x[good[-1]], y[good[-1]]) if len(good) else (np.nan, np.nan)
 
 
-def finish(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
+def finish_fid_axes(axes: Axes, labels: Sequence[Label]) -> None:
     """Put FID on a logarithmic axis and write the labels beside the curves."""
     style.log_axis(axes, "y")
-    style.label_lines(axes, finite(labels))
+    style.label_lines(axes, finite_labels(labels))
 
 
-def finite(labels: Iterable[tuple[float, float, str, str]]) -> list[tuple[float, float, str, str]]:
+def finite_labels(labels: Iterable[Label]) -> list[Label]:
     """Return the labels whose point exists."""
     return [label for label in labels if np.isfinite(label[:2]).all()]
+
+
+def mark_of(conditional: bool | None) -> str:
+    """Return the mark of an unconditional student."""
+    return "" if conditional else "*"
 
 
 def name_of(family: str) -> str:

@@ -47,7 +47,7 @@ def figure4b(
     axes.set_yticks([pitch * row + pitch / 2 - 1 for row in range(len(classes))], [str(c) for c in classes])
     axes.set_xticks([])
     axes.set_ylabel("class")
-    bare(axes)
+    hide_axes(axes)
     style.save(figure, paths)
 
 
@@ -64,6 +64,7 @@ def same_noise(
         noise, teacher: (N, C, H, W); students: what each is called, and its images.
         labels: the classes (N,); None where the teacher sees none.
     """
+    # Differences from the teacher, coloured
     off = [np.abs(images / 255 - teacher / 255).mean(axis=1) for _, images in students]
     largest = max(float(difference.max()) for difference in off)
     scale = ScalarMappable(Normalize(0, largest or 1), "Blues")  # its lightness alone tells the values
@@ -72,7 +73,8 @@ def same_noise(
     for (_, images), difference in zip(students, off, strict=True):
         coloured = np.moveaxis(scale.cmap(np.asarray(scale.norm(difference)), bytes=True)[..., :3], 3, 1)
         columns.append((images, coloured))
-    picture, x, above, below = two_rows_each(columns)
+    # Picture and labels
+    picture, x, above, below = pair_rows(columns)
     width = min(style.PAGE, BESIDE + CELL * len(columns))
     height = (width - BESIDE) * picture.shape[0] / picture.shape[1] + 0.4
     figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
@@ -82,7 +84,8 @@ def same_noise(
     axes.xaxis.tick_top()
     rows = [f"noise {n + 1}" if labels is None else f"class {labels[n]}" for n in range(len(noise))]
     axes.set_yticks([*above, *below], [*rows, *["|difference|"] * len(below)])
-    bare(axes)
+    hide_axes(axes)
+    # Scale of the differences
     shrink = min(0.4, BAR / height)
     bar = figure.colorbar(scale, ax=axes, shrink=shrink, anchor=(0, 1), pad=0.02, aspect=30)
     bar.set_label("|student - teacher|, share of the range of a pixel")
@@ -90,7 +93,7 @@ def same_noise(
     style.save(figure, paths)
 
 
-def two_rows_each(
+def pair_rows(
     columns: Sequence[tuple[NDArray[Any], NDArray[Any]]],
 ) -> tuple[NDArray[np.uint8], list[float], list[float], list[float]]:
     """Arrange columns of twice (N, C, H, W), the second below the first, into one picture, white in between.
@@ -112,7 +115,7 @@ def two_rows_each(
     return picture, [column * across + width / 2 - 0.5 for column in range(len(columns))], above, below
 
 
-def bare(axes: Axes) -> None:
+def hide_axes(axes: Axes) -> None:
     """Leave a picture its labels alone: no ticks, grid or frame."""
     axes.tick_params(length=0)
     axes.grid(False)

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from get import __version__
-from get.paper import pages
-from get.paper.tables import fixed
+from get.paper import documents
+from get.paper.cells import number, text
+from get.paper.documents import Block, Heading, Note, Paragraph, Table, as_text
 from get.storage.hashing import sha256
 from get.storage.reading import reading
 
@@ -70,56 +71,60 @@ def durations(folder: Path) -> pd.DataFrame:
     lines = []
     for path in sorted(folder.rglob("*.jsonl")):
         with reading(path, "record of a job"):
-            for text in path.read_text().splitlines():
-                found = json.loads(text)
+            for line in path.read_text().splitlines():
+                job = json.loads(line)
                 rule = path.relative_to(folder).parts[0].removesuffix(".jsonl")
-                lines.append((rule, float(found["s"]), pd.to_numeric(found["max_rss"], errors="coerce")))
+                lines.append((rule, float(job["s"]), pd.to_numeric(job["max_rss"], errors="coerce")))
     jobs = pd.DataFrame(lines, columns=["rule", "seconds", "memory_mb"])
     by_rule = jobs.groupby("rule", sort=False)
     found = by_rule["seconds"].agg(jobs="count", seconds="sum", median="median", longest="max")
     return found.assign(memory_mb=by_rule["memory_mb"].max()).reset_index().round(2)
 
 
-def provenance_page(found: Mapping[str, Any]) -> str:
-    """Return the page that shows it."""
-    rules = pd.DataFrame(found["rules"])
-    return pages.page(
-        "Provenance",
-        pages.heading("Duration of each rule"),
-        _durations(rules),
-        pages.paragraph(
+def provenance_page(content: Mapping[str, Any]) -> str:
+    """Return the page that shows what `provenance` returned."""
+    seeds = {name: _seeds(value) for name, value in content["seeds"].items()}
+    blocks: list[Block] = [
+        Heading("Duration of each rule"),
+        _duration_table(content["rules"]),
+        Note(
             "Of all jobs that this folder has records of. Seconds are by the wall, of jobs that may have run"
-            " side by side; memory is the largest of all jobs. Rules that take next to nothing keep none.",
-            "note",
+            " side by side; memory is the largest of all jobs. Rules that take next to nothing keep none."
         ),
-        pages.heading("Machine"),
-        _pairs(found["machine"], "what"),
-        pages.paragraph("Of the job that made this page; others may have run elsewhere.", "note"),
-        pages.heading("Versions"),
-        _pairs(found["versions"], "package"),
-        pages.heading("Seeds"),
-        _pairs({name: _listed(value) for name, value in found["seeds"].items()}, "of"),
-        pages.heading("SHA-256"),
-        _pairs(found["sha256"], "file"),
-        pages.paragraph("A manifest holds the hashes of its shards of pairs.", "note"),
-    )
+        Heading("Machine"),
+        _mapping_table(content["machine"], "what"),
+        Note("Of the job that made this page; others may have run elsewhere."),
+        Heading("Versions"),
+        _mapping_table(content["versions"], "package"),
+        Heading("Seeds"),
+        _mapping_table(seeds, "of"),
+        Heading("SHA-256"),
+        _mapping_table(content["sha256"], "file"),
+        Note("A manifest holds the hashes of its shards of pairs."),
+    ]
+    return documents.html("Provenance", blocks)
 
 
-def _durations(rules: pd.DataFrame) -> str:
-    if rules.empty:
-        return pages.paragraph("No rule has kept its record.")
-    words = {"jobs": 0, "seconds": 1, "median": 1, "longest": 1, "memory_mb": 0}
-    titles = ["jobs", "seconds, all together", "median of one", "longest", "peak memory (MB)"]
-    shown = pd.DataFrame({"rule": rules["rule"]})
-    for title, (name, digits) in zip(titles, words.items(), strict=True):
-        shown[title] = ["-" if pd.isna(value) else fixed(value, digits) for value in rules[name]]
-    return pages.table(shown, [True] + [False] * len(words))
+DURATIONS = {  # columns of the page
+    "rule": text("rule"),
+    "jobs": number("jobs"),
+    "seconds, all together": number("seconds", 1),
+    "median of one": number("median", 1),
+    "longest": number("longest", 1),
+    "peak memory (MB)": number("memory_mb"),
+}
 
 
-def _pairs(found: Mapping[str, Any], first: str) -> str:
-    shown = pd.DataFrame({first: list(found), "is": [str(value) for value in found.values()]}, dtype=str)
-    return pages.table(shown, [True, True])
+def _duration_table(rules: Sequence[Mapping[str, Any]]) -> Block:
+    if not rules:
+        return Paragraph("No rule has kept its record.")
+    return Table(as_text(pd.DataFrame(rules), DURATIONS), ["rule"])
 
 
-def _listed(value: int | Sequence[int]) -> str:
+def _mapping_table(content: Mapping[str, Any], first: str) -> Table:
+    cells = {first: list(content), "is": [str(value) for value in content.values()]}
+    return Table(pd.DataFrame(cells, dtype=str), [first, "is"])
+
+
+def _seeds(value: int | Sequence[int]) -> str:
     return str(value) if isinstance(value, int) else ", ".join(map(str, value))

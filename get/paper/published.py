@@ -25,19 +25,19 @@ def published(table: str) -> pd.DataFrame:
 
 def details(text: str) -> dict[str, Any]:
     """Return the fields of a row's detail ('batch=4x; phases=1; ...') by name, as numbers where they are."""
-    found: dict[str, Any] = {}
-    for field in text.split("; "):
-        name, value = field.split("=")
-        if name == "trajectory":
-            found[name] = {"True": "yes", "False": "no"}[value]
-        elif name == "batch":
-            found[DETAILS[name]] = float(value.removesuffix("x"))
-        else:
-            try:
-                found[DETAILS.get(name, name)] = float(value) if name != "phases" else value
-            except ValueError:
-                found[DETAILS.get(name, name)] = value
-    return found
+    fields = (field.split("=") for field in text.split("; "))
+    return {DETAILS.get(name, name): _detail(name, value) for name, value in fields}
+
+
+def _detail(name: str, value: str) -> float | str:
+    if name == "trajectory":
+        return {"True": "yes", "False": "no"}[value]
+    if name == "phases":  # '1', or 'log2(T)'
+        return value
+    try:
+        return float(value.removesuffix("x"))
+    except ValueError:
+        return value
 
 
 def quantity(text: Any) -> float:

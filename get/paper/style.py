@@ -139,12 +139,12 @@ def label_lines(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> 
         "shrinkB": 3,
     }
     order = np.argsort(starts[:, 1], kind="stable")
-    heights = moved_apart(starts[order, 1], pitch, box.y0, box.y1)
+    heights = move_apart(starts[order, 1], pitch, box.y0, box.y1)
     # a line that passes above the last point of another curve has its text above that curve's
     x, y = starts[order].T
     passing = y + (heights - y) * (x.max() - x) / (box.x0 + LABELS * box.width - x)
     order = order[np.argsort(passing, kind="stable")]
-    heights = moved_apart(starts[order, 1], pitch, box.y0, box.y1)
+    heights = move_apart(starts[order, 1], pitch, box.y0, box.y1)
     for height, (x, y, text, colour) in zip(heights, (labels[index] for index in order), strict=True):
         axes.annotate(
             text,
@@ -159,7 +159,7 @@ def label_lines(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> 
         )
 
 
-def moved_apart(wanted: NDArray[np.float64], pitch: float, low: float, high: float) -> NDArray[np.float64]:
+def move_apart(wanted: NDArray[np.float64], pitch: float, low: float, high: float) -> NDArray[np.float64]:
     """Return the heights nearest to `wanted` that ascend by `pitch` or more, from `low` to `high`."""
     count = len(wanted)
     pile = pitch * np.arange(count)

@@ -1,17 +1,16 @@
-"""The question, and the answer in words, computed from tables and verdicts; and what students cost."""
+"""The overview: the question, and the findings in words, computed from results; and what students cost."""
 
 import math
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from get.paper import pages
-from get.paper.claims import shown
-from get.paper.results import Costs
-from get.paper.tables import MEGA, fixed, number, plus_minus
+from get.paper import documents
+from get.paper.cells import MEGA, Line, fixed, number, plus_minus
+from get.paper.claims import Claim, Judgement, Kind, Topic, Verdict, claims_table
+from get.paper.documents import Block, Bullets, Heading, Note, Paragraph, Table, records
+from get.paper.results import Costs, CostsFile, Mode
 
 QUESTION = (
     "Can one evaluation of a network stand for the many that a diffusion teacher needs, when all it learns"
@@ -22,169 +21,159 @@ PAPER = (
     "The paper: Geng, Pokle, Kolter, One-Step Diffusion Distillation via Deep Equilibrium Models, NeurIPS"
     " 2023, arXiv 2401.08639."
 )
-JUDGED = ("reproduced", "not reproduced", "undecided")
-SINGLE = " (single run)"
+JUDGED = (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.UNDECIDED)
 MICRO = 1e-6
-GIVEN = {True: "With classes given", False: "Without classes"}
+CLASSES = {True: "With classes given", False: "Without classes"}
 
 
-def answer(table1: pd.DataFrame, claims: pd.DataFrame) -> list[str]:
+def findings(table1: pd.DataFrame, claims: Sequence[Claim]) -> list[str]:
     """Return the answer, a sentence or two for each part of the question.
 
     Args:
         table1: all columns of Table 1; claims: those of the reproduction.
     """
-    orderings = claims[claims["kind"] == "ordering"]
-    verdicts = {kind: found["verdict"].tolist() for kind, found in claims.groupby("kind")}
-    parts = [in_order(verdicts.get("ordering", []))]
-    parts += [in_numbers(verdicts["number"])] if "number" in verdicts else []
-    return [*quality(table1), *get_and_vit(orderings), *parts]
+    orderings = [claim for claim in claims if claim.kind is Kind.ORDERING]
+    numbers = [claim.judgement.verdict for claim in claims if claim.kind is Kind.NUMBER]
+    return [
+        *quality(table1),
+        *get_and_vit(orderings),
+        count_orderings([claim.judgement for claim in orderings]),
+        *([count_numbers(numbers)] if numbers else []),
+    ]
 
 
-def quality(table1: pd.DataFrame) -> Iterable[str]:
+def quality(table1: pd.DataFrame) -> Iterator[str]:
     """Yield how near the best student comes to its teacher, with classes and without."""
-    rows = table1[table1["source"] == "measured"]
-    for given, words in GIVEN.items():
-        kind = rows[rows["conditional"] == given]
-        students, teachers = kind[kind["student"].notna()], kind[kind["student"].isna()]
+    measured = table1[table1["source"] == "measured"]
+    for conditional, given in CLASSES.items():
+        rows = measured[measured["conditional"] == conditional]
+        students, teachers = rows[rows["student"].notna()], rows[rows["student"].isna()]
         if students.empty or students["fid_train"].isna().all():
             continue
-        best = students.iloc[int(students["fid_train"].fillna(math.inf).argmin())]
+        best = records(students)[int(students["fid_train"].fillna(math.inf).argmin())]
         of = f"the best of {len(students)} students by FID" if len(students) > 1 else "the student"
-        text = f"{words}, {of}, {best['method']}, has {_fid(best)} with one evaluation of "
-        text += f"{number('parameters')(best)} parameters"
+        sentence = f"{given}, {of}, {best['method']}, has {_fid(best)} with one evaluation of "
+        sentence += f"{number('parameters')(best)} parameters"
         whose = "its teacher" if len(teachers) == 1 else "a teacher of this kind"
-        for _, teacher in teachers.iterrows():
-            text += f"; {whose} has {_fid(teacher)} with {teacher['nfe']:.0f} evaluations"
-        yield text + "."
+        for teacher in records(teachers):
+            sentence += f"; {whose} has {_fid(teacher)} with {teacher['nfe']:.0f} evaluations"
+        yield sentence + "."
 
 
-def _fid(row: pd.Series) -> str:
-    return f"a FID of {plus_minus('fid_train')(row)} against the train split"
+def _fid(line: Line) -> str:
+    return f"a FID of {plus_minus('fid_train')(line)} against the train split"
 
 
-def get_and_vit(orderings: pd.DataFrame) -> Iterable[str]:
+def get_and_vit(claims: Sequence[Claim]) -> Iterator[str]:
     """Yield the verdicts on the claims that set a GET against a larger ViT."""
-    for _, line in orderings.iterrows():
-        if re.search(" in every column$| matches ", line["claim"]):
-            yield f"{line['claim']}: {line['verdict']}{_measured(line)}."
+    for claim in claims:
+        if claim.topic in (Topic.EVERY_COLUMN, Topic.LARGER_VIT):
+            yield f"{claim.claim}: {claim.judgement}{_advantage(claim)}."
 
 
-def _measured(line: pd.Series) -> str:
-    if pd.isna(line["measured"]):
+def _advantage(claim: Claim) -> str:
+    if math.isnan(claim.measured):
         return ""
-    low, value, high = (fixed(line[name], 2) for name in ("low", "measured", "high"))
+    low, value, high = (fixed(value, 2) for value in (claim.low, claim.measured, claim.high))
     return f" (advantage {value}, 95% interval {low} to {high})"
 
 
-def in_order(verdicts: Sequence[str]) -> str:
-    """Return how many of the claims of order are reproduced, of those that could be judged."""
-    counts = {kind: [text for text in verdicts if text.removesuffix(SINGLE) == kind] for kind in JUDGED}
-    judged, yes = sum(map(len, counts.values())), len(counts["reproduced"])
+def count_orderings(judgements: Sequence[Judgement]) -> str:
+    """Return how many of the orderings are reproduced, of those that could be judged."""
+    counts = {verdict: [found for found in judgements if found.verdict is verdict] for verdict in JUDGED}
+    judged, reproduced = sum(map(len, counts.values())), len(counts[Verdict.REPRODUCED])
     if not judged:
         return "Whether the order of things is the paper's could not be judged: there are no results."
     parts = []
-    for kind, found in counts.items():
-        single = sum(text.endswith(SINGLE) for text in found)
-        parts.append(f"{len(found)} {kind}" + (f" ({single} of them by a single run)" if single else ""))
-    word = "Yes" if yes == judged else "In part" if yes else "Nothing of it is shown"
-    rest = f"; {len(verdicts) - judged} had no results" if judged < len(verdicts) else ""
-    told, claims = ", ".join(parts), "claim" if judged == 1 else "claims"
-    order = f"of {judged} {claims} that could be judged, {told}{rest}"
-    return f"Is the order of things the paper's? {word}: {order}."
+    for verdict, found in counts.items():
+        single = sum(judgement.single_run for judgement in found)
+        parts.append(f"{len(found)} {verdict}" + (f" ({single} of them by a single run)" if single else ""))
+    word = "Yes" if reproduced == judged else "In part" if reproduced else "Nothing of it is shown"
+    rest = f"; {len(judgements) - judged} had no results" if judged < len(judgements) else ""
+    of = f"of {judged} {'claim' if judged == 1 else 'claims'} that could be judged, {', '.join(parts)}{rest}"
+    return f"Is the order of things the paper's? {word}: {of}."
 
 
-def in_numbers(verdicts: Sequence[str]) -> str:
+def count_numbers(verdicts: Sequence[Verdict]) -> str:
     """Return what became of the numbers that the paper prints."""
-    told = ", ".join(f"{count} {verdict}" for verdict, count in Counter(verdicts).most_common())
-    return f"Of the {len(verdicts)} numbers that the paper prints of GET and ViT: {told}."
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in Counter(verdicts).most_common())
+    return f"Of the {len(verdicts)} numbers that the paper prints of GET and ViT: {counts}."
 
 
-def markdown(answers: Sequence[str], scope: str) -> str:
-    """Return question, answer and scope as text that is both Markdown and reStructuredText."""
-    parts = [
-        f"**The question.** {escaped(QUESTION)}",
-        "**The answer of this experiment**",
-        "\n".join(f"- {escaped(text)}" for text in answers),
-    ]
-    return "\n\n".join([*parts, f"**What it is.** {escaped(scope)}"]) + "\n"
+# ---------- as documents
 
 
-def escaped(text: str) -> str:
-    """Return text without the marks of Markdown and reStructuredText."""
-    return re.sub(r"([\\*_`|])", r"\\\1", text)
-
-
-def overview(answers: Sequence[str], scope: str, claims: pd.DataFrame) -> str:
-    """Return the page that states question and answer, with every verdict."""
-    found, left = shown(claims, "ordering")
-    return pages.page(
-        "One-step diffusion distillation via deep equilibrium models: question and answer",
-        pages.heading("The question"),
-        pages.paragraph(QUESTION),
-        pages.paragraph(PAPER, "note"),
-        pages.heading("The answer of this experiment"),
-        pages.bullets(answers),
-        pages.heading("What it is"),
-        pages.paragraph(scope),
-        pages.heading("The claims of order, one by one"),
-        pages.table(found, left),
-        pages.paragraph(
-            "A positive difference is as claimed; low and high bound its 95% interval; the last column says"
-            " what the test split would. How claims are judged is told on the page of all claims.",
-            "note",
-        ),
+def overview_text(found: Sequence[str], scope: str) -> str:
+    """Return question, findings and scope as text that is both Markdown and reStructuredText."""
+    answer = Paragraph("", lead="The answer of this experiment")
+    return documents.markdown(
+        [Paragraph(QUESTION, "The question."), answer, Bullets(found), Paragraph(scope, "What it is.")]
     )
 
 
-def costs_page(costs: Mapping[str, Costs], labels: Mapping[str, str], caption: str) -> str:
+def overview_page(found: Sequence[str], scope: str, claims: Sequence[Claim]) -> str:
+    """Return the page that states question and findings, with every verdict."""
+    blocks: list[Block] = [
+        Heading("The question"),
+        Paragraph(QUESTION),
+        Note(PAPER),
+        Heading("The answer of this experiment"),
+        Bullets(found),
+        Heading("What it is"),
+        Paragraph(scope),
+        Heading("The claims of order, one by one"),
+        claims_table(claims, Kind.ORDERING),
+        Note(
+            "A positive difference is as claimed; low and high bound its 95% interval; the last column says"
+            " what the test split would. How claims are judged is told on the page of all claims."
+        ),
+    ]
+    title = "One-step diffusion distillation via deep equilibrium models: question and answer"
+    return documents.html(title, blocks)
+
+
+def costs_page(costs: CostsFile, labels: Mapping[str, str], caption: str) -> str:
     """Return the page of what students cost: to train, a row per mode, and to sample, a row per student.
 
     Args:
-        costs: by student; labels: what each student is called.
+        costs: of all students; labels: what each student is called.
+        caption: of the page.
     """
-    training, sampling = [], []
-    counts = sorted({count for entry in costs.values() for count in entry["sampling"]}, key=int)
-    for name, entry in costs.items():
-        times = {_iterations(count): _time(entry["sampling"].get(count)) for count in counts}
-        sampling.append({"Student": labels[name]} | times)
-        for mode, spent in entry["training"].items():
-            training.append(_training(labels[name], mode, entry, spent))
-    parts = {
-        "Training": pd.DataFrame(training),
-        "Sampling: microseconds for each image (medians)": pd.DataFrame(sampling),
-    }
-    device = next(iter(costs.values()))["device"]
-    html = [part for title, found in parts.items() for part in (pages.heading(title), _numbers(found))]
-    return pages.page(
-        "What the students cost",
-        pages.paragraph(f"Measured on: {device}."),
-        *html,
-        pages.paragraph(caption, "note"),
-    )
+    students = {labels[name]: entry for name, entry in costs.students.items()}
+    counts = sorted({count for entry in students.values() for count in entry.sampling})
+    training = [
+        _training_line(label, entry, mode) for label, entry in students.items() for mode in entry.training
+    ]
+    sampling = [_sampling_line(label, entry, counts) for label, entry in students.items()]
+    blocks: list[Block] = [
+        Paragraph(f"Measured on: {costs.device}."),
+        Heading("Training"),
+        Table(pd.DataFrame(training), ["Student"]),
+        Heading("Sampling: microseconds for each image (medians)"),
+        Table(pd.DataFrame(sampling), ["Student"]),
+        Note(caption),
+    ]
+    return documents.html("What the students cost", blocks)
 
 
-def _numbers(found: pd.DataFrame) -> str:
-    return pages.table(found, [True] + [False] * (found.shape[1] - 1))
-
-
-def _training(label: str, mode: str, entry: Costs, spent: Mapping[str, Any]) -> dict[str, str]:
-    low, speed, high = (fixed(spent["iterations_per_second"][name], 2) for name in ("low", "median", "high"))
+def _training_line(label: str, costs: Costs, mode: Mode) -> dict[str, str]:
+    training = costs.training[mode]
+    speed = training.iterations_per_second
+    low, median, high = (fixed(value, 2) for value in (speed.low, speed.median, speed.high))
     return {
-        "Student": label + (", O(1) memory" if mode == "checkpointed" else ""),
-        "Parameters": fixed(entry["parameters"], 0),
-        "MACs for one image (M)": fixed(entry["macs"] / MEGA, 2),
-        "Training FLOP for one image (M)": fixed(entry["training_flops"] / MEGA, 2),
-        "Steps per second (quartiles)": f"{speed} ({low} to {high})",
-        "Peak memory of a step (MB)": fixed(spent["peak_memory_bytes"] / MEGA, 1),
+        "Student": label + (", O(1) memory" if mode is Mode.CHECKPOINTED else ""),
+        "Parameters": fixed(costs.parameters, 0),
+        "MACs for one image (M)": fixed(costs.macs / MEGA, 2),
+        "Training FLOP for one image (M)": fixed(costs.training_flops / MEGA, 2),
+        "Steps per second (quartiles)": f"{median} ({low} to {high})",
+        "Peak memory of a step (MB)": fixed(training.peak_memory_bytes / MEGA, 1),
     }
 
 
-def _iterations(count: str) -> str:
-    return "1 iteration (ViT: all)" if count == "1" else f"{count} iterations"
-
-
-def _time(times: Mapping[str, float] | None) -> str:
-    if times is None:
-        return "-"
-    return fixed(times["median"] / MICRO, 1)
+def _sampling_line(label: str, costs: Costs, counts: Sequence[int]) -> dict[str, str]:
+    line = {"Student": label}
+    for count in counts:
+        title = "1 iteration (ViT: all)" if count == 1 else f"{count} iterations"
+        times = costs.sampling.get(count)
+        line[title] = fixed(times.median / MICRO, 1) if times else "-"
+    return line

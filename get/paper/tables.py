@@ -1,22 +1,32 @@
 """The paper's tables, as pure functions of scores, costs and published numbers."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from get.paper import pages
+from get.paper import documents
+from get.paper.cells import (
+    MEGA,
+    Cell,
+    Line,
+    missing,
+    number,
+    percent,
+    plateau,
+    plus_minus,
+    text,
+    with_quartiles,
+)
+from get.paper.documents import Note, Table, as_text, write_texts
 from get.paper.published import CHECKPOINTED, details, numbers_of, published
-from get.paper.results import Row, frame
-from get.storage.atomic import write_text
+from get.paper.results import Mode, Row
+from get.paper.statistics import frame, row_statistics
 
-PERCENT, MEGA = 100, 1e6
-# columns that are no numbers
-WORDS = ("Method", "Classes", "Measured on", "Class enters by", "Teacher", "Trajectory")
-
-
+PERCENT = 100
 # what the paper gives of a row, and our column to compare with: its code's FID is against the test split
 COMPARED = {
     "fid": "fid_test",
@@ -46,59 +56,73 @@ def with_published(found: pd.DataFrame, names: Sequence[str | None], table: str)
     return found.assign(source="measured")
 
 
-def _measured(rows: Sequence[Row], table: str) -> pd.DataFrame:
+def _beside_paper(rows: Sequence[Row], table: str) -> pd.DataFrame:
     return with_published(frame(rows), [row.published for row in rows if row.runs], table)
 
 
-def table1(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
+def _with_paper_rows(rows: Sequence[Row], table: str, conditional: bool) -> pd.DataFrame:
+    """Return measured rows, and below them all rows of the paper's `table`."""
+    paper = published(table).rename(columns={"fid": "fid_published", "is": "is_published"})
+    paper["source"], paper["conditional"] = "published: " + paper["source"], conditional
+    keep = ["method", "conditional", "nfe", "fid_published", "is_published", "source"]
+    return pd.concat([_beside_paper(rows, table), paper[keep]], ignore_index=True)
+
+
+def table1(rows: Sequence[Row], *, cifar10: bool) -> pd.DataFrame:
     """Return Table 1: one-step students, their teachers, and the ends of the scale.
 
     Args:
         rows: in the order of the table.
         cifar10: append the paper's rows, which are for CIFAR-10.
     """
-    return _append_published(_measured(rows, "paper table 1"), "paper table 1", cifar10, False)
+    table = "paper table 1"
+    return _with_paper_rows(rows, table, conditional=False) if cifar10 else _beside_paper(rows, table)
 
 
-def table2(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
+def table2(rows: Sequence[Row]) -> pd.DataFrame:
     """Return Table 2: sizes, longer training, larger batch."""
-    return _measured(rows, "paper table 2")
+    return _beside_paper(rows, "paper table 2")
 
 
-def table3(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
+def table3(rows: Sequence[Row], *, cifar10: bool) -> pd.DataFrame:
     """Return Table 3: class-conditional students; with the paper's other methods as for Table 1."""
-    return _append_published(_measured(rows, "paper table 3"), "paper table 3", cifar10, True)
+    table = "paper table 3"
+    return _with_paper_rows(rows, table, conditional=True) if cifar10 else _beside_paper(rows, table)
 
 
-def table4(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
+def table4(rows: Sequence[Row]) -> pd.DataFrame:
     """Return Table 4: quality and cost; a student that can trade time for memory has a second row, O(1).
 
-    Columns beside those of `measured`: `macs` (forward, one image), `training_memory` (bytes, peak),
+    Columns beside those of `row_statistics`: `macs` (forward, one image), `training_memory` (bytes, peak),
     `training_speed` (iterations per second), and `device`. A row without costs has none of them.
     """
     lines, names = [], []
-    for (_, line), row in zip(frame(rows).iterrows(), (row for row in rows if row.runs), strict=True):
-        costs: Mapping[str, Any] = row.costs or {"training": {}, "macs": np.nan, "device": None}
-        for mode in costs["training"] or {"plain": None}:
-            spent = costs["training"].get(mode, {})
-            speed = spent.get("iterations_per_second", {})
-            lines.append(
-                {
-                    **line,
-                    "method": row.label + (", O(1) memory" if mode == "checkpointed" else ""),
-                    "device": costs["device"],
-                    "macs": costs["macs"],
-                    "training_memory": spent.get("peak_memory_bytes", np.nan),
-                    "training_speed": speed.get("median", np.nan),
-                    "training_speed_low": speed.get("low", np.nan),
-                    "training_speed_high": speed.get("high", np.nan),
-                }
-            )
-            names.append(row.published and row.published + (CHECKPOINTED if mode == "checkpointed" else ""))
+    for row in rows:
+        line = row_statistics(row) if row.runs else {}
+        for mode in (row.costs.training if row.costs else [Mode.PLAIN]) if line else ():
+            o1 = mode is Mode.CHECKPOINTED
+            label = row.label + (", O(1) memory" if o1 else "")
+            lines.append(line | {"method": label, "device": row.device} | _training_costs(row, mode))
+            names.append(row.published and row.published + (CHECKPOINTED if o1 else ""))
     return with_published(pd.DataFrame(lines), names, "paper table 4")
 
 
-def table5(rows: Sequence[Row], cifar10: bool, training: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def _training_costs(row: Row, mode: Mode) -> dict[str, float]:
+    if row.costs is None:
+        names = ("macs", "training_memory", "training_speed", "training_speed_low", "training_speed_high")
+        return dict.fromkeys(names, np.nan)
+    training = row.costs.training[mode]
+    speed = training.iterations_per_second
+    return {
+        "macs": row.costs.macs,
+        "training_memory": training.peak_memory_bytes,
+        "training_speed": speed.median,
+        "training_speed_low": speed.low,
+        "training_speed_high": speed.high,
+    }
+
+
+def table5(rows: Sequence[Row], *, cifar10: bool, training: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Return Table 5: what training asks for, ours and the paper's list of methods.
 
     Args:
@@ -106,7 +130,7 @@ def table5(rows: Sequence[Row], cifar10: bool, training: Mapping[str, Mapping[st
         cifar10: give the scores of the published rows, which are for CIFAR-10.
         training: by student, 'pairs', 'nfe' (teacher evaluations for each) and 'teacher'.
     """
-    found = _measured(rows, "paper table 5")
+    found = _beside_paper(rows, "paper table 5")
     about = [training[row.student] for row in rows if row.runs]
     found["batch_factor"] = [row.batch / rows[0].batch for row in rows if row.runs]
     found["teacher"] = [student["teacher"] for student in about]
@@ -120,230 +144,136 @@ def table5(rows: Sequence[Row], cifar10: bool, training: Mapping[str, Mapping[st
     return pd.concat([found, theirs], ignore_index=True)
 
 
-def table6(rows: Sequence[Row], cifar10: bool) -> pd.DataFrame:
+def table6(rows: Sequence[Row]) -> pd.DataFrame:
     """Return Table 6: how the class comes in."""
-    return _measured(rows, "paper table 6")
+    return _beside_paper(rows, "paper table 6")
 
 
-TABLES: dict[str, Callable[..., pd.DataFrame]] = {
-    "1": table1,
-    "2": table2,
-    "3": table3,
-    "4": table4,
-    "5": table5,
-    "6": table6,
-}
+# ---------- as a reader sees them
 
 
-def _append_published(found: pd.DataFrame, table: str, cifar10: bool, conditional: bool) -> pd.DataFrame:
-    if not cifar10:
-        return found
-    rows = published(table).rename(columns={"fid": "fid_published", "is": "is_published"})
-    rows["source"], rows["conditional"] = "published: " + rows["source"], conditional
-    keep = ["method", "conditional", "nfe", "fid_published", "is_published", "source"]
-    return pd.concat([found, rows[keep]], ignore_index=True)
+def _classes(line: Line) -> str:
+    return "-" if missing(line["conditional"]) else "given" if line["conditional"] else "none"
 
 
-# ---------- as a reader sees it
-
-Cell = Callable[[pd.Series], str]
-
-
-def number(name: str, digits: int = 0, unit: float = 1) -> Cell:
-    """Return a cell that shows column `name`, in units of `unit`, with thousands separated; '-' for none."""
-
-    def cell(row: pd.Series) -> str:
-        value = row.get(name, np.nan)
-        return "-" if pd.isna(value) else fixed(value / unit, digits)
-
-    return cell
-
-
-def plus_minus(name: str, digits: int = 2) -> Cell:
-    """Return a cell that shows a score and its standard deviation; one seed is marked by its brackets."""
-
-    def cell(row: pd.Series) -> str:
-        value, sd = row.get(name, np.nan), row.get(f"{name}_sd", np.nan)
-        if pd.isna(value):
-            return "-"
-        spread = f"± {sd:.{digits}f}"
-        return f"{fixed(value, digits)} {spread if row['seeds'] > 1 else f'({spread})'}"
-
-    return cell
-
-
-def fixed(value: float, digits: int) -> str:
-    """Return a number with thousands separated; what rounds to zero has no sign."""
-    return f"{round(value, digits) + 0.0:,.{digits}f}"
-
-
-def text(name: str) -> Cell:
-    """Return a cell that shows a word."""
-    return lambda row: "-" if pd.isna(row.get(name)) else str(row[name])
-
-
-def signed(name: str) -> Cell:
-    """Return a cell that shows a signed percentage."""
-    return lambda row: "-" if pd.isna(row.get(name)) else f"{row[name]:+.1f}%"
-
-
-def _speed(row: pd.Series) -> str:
-    """Return a speed of training and its quartiles."""
-    names = ("training_speed", "training_speed_low", "training_speed_high")
-    if any(pd.isna(row.get(name, np.nan)) for name in names):
-        return "-"
-    median, low, high = (fixed(row[name], 1) for name in names)
-    return f"{median} ({low} to {high})"
-
-
-def _stuck(row: pd.Series) -> bool:
-    return isinstance(row.get("note"), str) and bool(row["note"])
-
-
-def _classes(row: pd.Series) -> str:
-    return "-" if pd.isna(row["conditional"]) else "given" if row["conditional"] else "none"
+def _batch_factor(line: Line) -> str:
+    return "-" if missing(line["batch_factor"]) else f"{line['batch_factor']:g}x"
 
 
 _ENTERS = {"none": "not at all", "injection": "injection to q, k, v", "adaln-zero": "AdaLN-Zero"}
-_FID = {"FID (train)": plus_minus("fid_train"), "FID (test)": plus_minus("fid_test")}
-_PAPER = {
+# columns that are no numbers
+WORDS = ("Method", "Classes", "Measured on", "Class enters by", "Teacher", "Trajectory")
+_PAPER = {  # columns that are shown only where they hold a number
     "FID (paper)": number("fid_published", 2),
     "IS (paper)": number("is_published", 2),
-    "FID (test) to paper": signed("fid_difference"),
-    "IS to paper": signed("is_difference"),
+    "FID (test) to paper": percent("fid_difference"),
+    "IS to paper": percent("is_difference"),
 }
 _COSTS_PAPER = {
     "MACs (paper, M)": number("macs_published", 2, MEGA),
     "Memory (paper, MB)": number("training_memory_published", 1, MEGA),
     "Speed (paper, it/s)": number("training_speed_published", 2),
 }
+_METHOD: dict[str, Cell] = {"Method": lambda line: line["method"] + plateau(line)}
+_NFE = {"NFE": number("nfe")}
 _SIZE = {"Parameters": number("parameters")}
-_RUN = {"Steps": number("steps"), "Batch": number("batch")}
-_SCORES = {**_FID, "IS": plus_minus("is")}
+_STEPS = {"Steps": number("steps")}
+_BATCH = {"Batch": number("batch")}
+_SCORES = {
+    "FID (train)": plus_minus("fid_train"),
+    "FID (test)": plus_minus("fid_test"),
+    "IS": plus_minus("is"),
+}
 _SEEDS = {"Seeds": number("seeds")}
-_METHOD: dict[str, Cell] = {"Method": lambda row: row["method"] + (" (stuck)" if _stuck(row) else "")}
-COLUMNS: dict[str, dict[str, Cell]] = {
-    "1": {
-        **_METHOD,
-        "Classes": _classes,
-        "NFE": number("nfe"),
-        "Images": number("samples"),
-        **_SIZE,
-        "Steps": number("steps"),
-        **_SCORES,
-        "Precision": number("precision", 2),
-        "Recall": number("recall", 2),
-        **_SEEDS,
-        **_PAPER,
-    },
-    "2": {**_METHOD, **_SIZE, **_RUN, **_SCORES, **_SEEDS, **_PAPER},
-    "3": {**_METHOD, "NFE": number("nfe"), **_SIZE, **_RUN, **_SCORES, **_SEEDS, **_PAPER},
-    "4": {
-        **_METHOD,
-        **_SCORES,
-        **_SIZE,
-        "MACs (M)": number("macs", 2, MEGA),
-        "Training memory (MB)": number("training_memory", 1, MEGA),
-        "Training speed (it/s)": _speed,
-        "Batch": number("batch"),
-        "Measured on": text("device"),
-        **_SEEDS,
-        **_PAPER,
-        **_COSTS_PAPER,
-    },
-    "5": {
-        **_METHOD,
-        "Batch": lambda row: "-" if pd.isna(row["batch_factor"]) else f"{row['batch_factor']:g}x",
-        "Phases": text("phases"),
-        "Models": number("models"),
-        "Trajectory": text("trajectory"),
-        "Teacher": text("teacher"),
-        "Teacher evaluations (M)": number("teacher_evaluations", 1, MEGA),
-        "FID (train)": plus_minus("fid_train"),
-        **{name: _PAPER[name] for name in ("FID (paper)", "IS (paper)")},
-    },
-    "6": {
-        **_METHOD,
-        "Class enters by": lambda row: _ENTERS.get(row["conditioning"], "-"),
-        **_SIZE,
-        "Steps": number("steps"),
-        **_SCORES,
-        **_SEEDS,
-        **_PAPER,
-    },
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table: its lines as a function of rows (and of the `arguments` in its settings), and its columns."""
+
+    lines: Callable[..., pd.DataFrame]
+    columns: Mapping[str, Cell]
+
+
+TABLES = {
+    "1": PaperTable(
+        table1,
+        {
+            **_METHOD,
+            "Classes": _classes,
+            **_NFE,
+            "Images": number("samples"),
+            **_SIZE,
+            **_STEPS,
+            **_SCORES,
+            "Precision": number("precision", 2),
+            "Recall": number("recall", 2),
+            **_SEEDS,
+            **_PAPER,
+        },
+    ),
+    "2": PaperTable(table2, _METHOD | _SIZE | _STEPS | _BATCH | _SCORES | _SEEDS | _PAPER),
+    "3": PaperTable(table3, _METHOD | _NFE | _SIZE | _STEPS | _BATCH | _SCORES | _SEEDS | _PAPER),
+    "4": PaperTable(
+        table4,
+        {
+            **_METHOD,
+            **_SCORES,
+            **_SIZE,
+            "MACs (M)": number("macs", 2, MEGA),
+            "Training memory (MB)": number("training_memory", 1, MEGA),
+            "Training speed (it/s)": with_quartiles("training_speed"),
+            **_BATCH,
+            "Measured on": text("device"),
+            **_SEEDS,
+            **_PAPER,
+            **_COSTS_PAPER,
+        },
+    ),
+    "5": PaperTable(
+        table5,
+        {
+            **_METHOD,
+            "Batch": _batch_factor,
+            "Phases": text("phases"),
+            "Models": number("models"),
+            "Trajectory": text("trajectory"),
+            "Teacher": text("teacher"),
+            "Teacher evaluations (M)": number("teacher_evaluations", 1, MEGA),
+            "FID (train)": _SCORES["FID (train)"],
+            "FID (paper)": _PAPER["FID (paper)"],
+            "IS (paper)": _PAPER["IS (paper)"],
+        },
+    ),
+    "6": PaperTable(
+        table6,
+        {
+            **_METHOD,
+            "Class enters by": lambda line: _ENTERS.get(line["conditioning"], "-"),
+            **_SIZE,
+            **_STEPS,
+            **_SCORES,
+            **_SEEDS,
+            **_PAPER,
+        },
+    ),
 }
 
 
-def readable(table: pd.DataFrame, number: str) -> pd.DataFrame:
-    """Return what a reader wants of Table `number`, as text; the paper's columns only where it has any."""
-    shown = as_text(table, COLUMNS[number])
-    empty = [name for name in (*_PAPER, *_COSTS_PAPER) if name in shown and (shown[name] == "-").all()]
-    return shown.drop(columns=empty)
+def readable(lines: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return what a reader wants of Table `name`, as text; the paper's columns only where it has any."""
+    cells = as_text(lines, TABLES[name].columns)
+    empty = [column for column in _PAPER | _COSTS_PAPER if column in cells and (cells[column] == "-").all()]
+    return cells.drop(columns=empty)
 
 
-def as_text(table: pd.DataFrame, columns: Mapping[str, Cell]) -> pd.DataFrame:
-    """Return the `columns` of a table as a reader sees them."""
-    return pd.DataFrame({name: [cell(row) for _, row in table.iterrows()] for name, cell in columns.items()})
-
-
-def write_table(
-    table: pd.DataFrame, shown: pd.DataFrame, caption: str, label: str, paths: Mapping[str, str | Path]
-) -> None:
-    """Write a table in several formats.
-
-    Args:
-        table: all columns, for the file paths['csv'].
-        shown: the readable columns, for paths['md'], paths['tex'] (booktabs) and paths['html'].
-        caption, label: of the readable ones; the label ends in the table's name ('tab:table1').
-        paths: the files, by format.
-    """
-    left = [column in WORDS for column in shown]
-    title = label.rpartition(":")[2].replace("table", "Table ")
+def write_table(lines: pd.DataFrame, name: str, caption: str, paths: Mapping[str, str | Path]) -> None:
+    """Write Table `name`: all columns as paths['csv'], the readable ones as 'md', 'tex' and 'html'."""
+    table = Table(readable(lines, name), WORDS)
     texts = {
-        "csv": table.to_csv(index=False, float_format="%.6g"),
-        "md": f"{markdown(shown, left)}\n\n{caption}\n",
-        "tex": latex(shown, caption, label, "".join("l" if words else "r" for words in left)),
-        "html": pages.page(title, pages.table(shown, left), pages.paragraph(caption, "note")),
+        "csv": documents.csv(lines),
+        "md": documents.markdown([table, Note(caption)]),
+        "tex": documents.latex(table, caption, f"tab:table{name}"),
+        "html": documents.html(f"Table {name}", [table, Note(caption)]),
     }
-    for kind, path in paths.items():
-        write_text(path, texts[kind])
-
-
-def markdown(shown: pd.DataFrame, left: Sequence[bool]) -> str:
-    """Return a Markdown table of texts; `left` says which columns are words, the others are numbers."""
-    escaped = shown.map(lambda words: words.replace("|", r"\|"))
-    align = ["left" if words else "right" for words in left]
-    return escaped.to_markdown(index=False, disable_numparse=True, colalign=align if len(shown) else None)
-
-
-_LATEX = {character: f"\\{character}" for character in "&%$#_{}"}
-_LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-_LATEX |= {"±": r"$\pm$", "<": r"$<$", ">": r"$>$"}
-
-
-def latex(shown: pd.DataFrame, caption: str, label: str, columns: str) -> str:
-    """Return a table environment (packages booktabs and graphicx), no wider than the text."""
-
-    def escaped(words: str) -> str:
-        return "".join(_LATEX.get(character, character) for character in words)
-
-    lines = [list(shown.columns), *shown.to_numpy().tolist()]
-    head, *body = [" & ".join(escaped(cell) for cell in line) + r" \\" for line in lines]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{escaped(caption)}}}",
-            rf"\label{{{label}}}",
-            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            head,
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}}",
-            r"\end{table}",
-            "",
-        ]
-    )
+    write_texts(texts, paths)

@@ -119,7 +119,7 @@ rule reproduction:
     input:
         settings="<results>/settings/paper/reproduction.json",
         scores=contents.result_files(experiment, "reproduction"),
-        costs=contents.cost_files("reproduction"),
+        costs="<results>/costs.json",
     output:
         csv="<results>/reproduction.csv",
         md="<results>/reproduction.md",
@@ -145,7 +145,8 @@ rule reproduction:
 rule summary:
     input:
         settings="<results>/settings/paper/summary.json",
-        claims="<results>/reproduction.csv",
+        claims="<results>/settings/paper/reproduction.json",
+        scores=contents.result_files(experiment, "reproduction"),
         table1="<results>/table1.csv",
         costs="<results>/costs.json",
         hashed=contents.provenance_files(experiment),

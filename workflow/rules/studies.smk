@@ -21,7 +21,7 @@ rule sample_study:
     benchmark:
         "<results>/benchmarks/sample_study/{study}-{student}-seed{seed}.jsonl"
     wildcard_constraints:
-        study=one_of(studies.SAMPLED),
+        study=one_of(studies.sampled()),
         student=one_of(experiment.config.studies.sampled if experiment.config.studies else []),
     priority: 20
     conda:
@@ -46,29 +46,25 @@ rule study:
             "<results>/studies/{study}.html",
             caption="../report/caption.rst",
             category="8 Studies",
-            labels=lambda wildcards: {"study": contents.title(f"study-{wildcards.study}"), "shows": "table"},
+            labels=lambda wildcards: {"study": studies.title(wildcards.study), "shows": "table"},
         ),
         pdf="<results>/studies/{study}.pdf",
         png=report(
             "<results>/studies/{study}.png",
             caption="../report/caption.rst",
             category="8 Studies",
-            labels=lambda wildcards: {
-                "study": contents.title(f"study-{wildcards.study}"),
-                "shows": "figure",
-            },
+            labels=lambda wildcards: {"study": studies.title(wildcards.study), "shows": "figure"},
         ),
     log:
         "<results>/logs/studies/{study}.log",
     wildcard_constraints:
-        study=one_of(studies.Study),
+        study=one_of(studies.NAMES),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
     resources:
         **resources_of("light"),
     params:
-        title=lambda wildcards: contents.title(f"study-{wildcards.study}"),
-        caption=lambda wildcards: contents.caption(experiment, f"study-{wildcards.study}"),
+        caption=lambda wildcards: studies.caption(experiment, wildcards.study),
     script:
         "../scripts/study.py"

@@ -4,10 +4,11 @@ from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
     from get.storage.reading import read_json
-    from get.studies.sampling import sample_initial_states, sample_solvers
+    from get.studies import load
 
-    draw = {"initial": sample_initial_states, "solvers": sample_solvers}[snakemake.wildcards.study]
-    draw(
+    sample = load(snakemake.wildcards.study).sample
+    assert sample, "the rule names studies that sample"
+    sample(
         weights=snakemake.input.weights,
         **read_json(snakemake.input.settings),
         seed=int(snakemake.wildcards.seed),

@@ -7,26 +7,28 @@ with logging_to(snakemake.log[0]):
 
     import pandas as pd
 
+    from get.paper.claims import read_claims
     from get.paper.provenance import provenance, provenance_page
     from get.paper.results import read_costs
-    from get.paper.summary import answer, costs_page, markdown, overview
+    from get.paper.summary import costs_page, findings, overview_page, overview_text
     from get.storage.atomic import write_json, write_text
     from get.storage.reading import read_json
 
     settings, paths = read_json(snakemake.input.settings), snakemake.output
     folder = Path(paths.overview).parent
-    claims, costs = pd.read_csv(snakemake.input.claims), read_costs(snakemake.input.costs)
-    answers = answer(pd.read_csv(snakemake.input.table1), claims)
-    write_text(paths.markdown, markdown(answers, settings["scope"]))
-    write_text(paths.overview, overview(answers, settings["scope"], claims))
+    claims = read_claims(snakemake.input.claims, snakemake.input.costs)
+    costs = read_costs(snakemake.input.costs)
+    found = findings(pd.read_csv(snakemake.input.table1), claims)
+    write_text(paths.markdown, overview_text(found, settings["scope"]))
+    write_text(paths.overview, overview_page(found, settings["scope"], claims))
     write_text(paths.costs, costs_page(costs, settings["labels"], snakemake.params.costs_caption))
-    found = provenance(
+    content = provenance(
         seeds=settings["seeds"],
         files=snakemake.input.hashed,
         # no input: a record that was deleted must not make its job run again
         benchmarks=folder / "benchmarks",
-        measured_on=next(iter(costs.values()))["device"],
+        measured_on=costs.device,
         folder=folder,
     )
-    write_json(paths.provenance, found)
-    write_text(paths.provenance_page, provenance_page(found))
+    write_json(paths.provenance, content)
+    write_text(paths.provenance_page, provenance_page(content))

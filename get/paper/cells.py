@@ -1,0 +1,71 @@
+"""Cells of the readable tables: how a reader sees one value of a line. Light: no NumPy, no pandas."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+MEGA = 1e6
+Line = Mapping[str, Any]  # named values: the statistics of a row (see `statistics`), and more
+Cell = Callable[[Line], str]
+
+
+def missing(value: Any) -> bool:
+    """Return whether there is no value: None or NaN."""
+    return value is None or value != value
+
+
+def fixed(value: float, digits: int) -> str:
+    """Return a number with thousands separated; what rounds to zero has no sign."""
+    return f"{round(value, digits) + 0.0:,.{digits}f}"
+
+
+def amount(value: float) -> str:
+    """Return a number in three or four digits: 8.64M, 28,416, 3.62."""
+    for unit, letter in ((1e9, "G"), (MEGA, "M")):
+        if abs(value) >= unit:
+            return f"{value / unit:.4g}{letter}"
+    return fixed(value, 0 if abs(value) >= 1000 else 2)
+
+
+def number(name: str, digits: int = 0, unit: float = 1) -> Cell:
+    """Return a cell that shows column `name`, in units of `unit`; '-' for none."""
+    return lambda line: "-" if missing(line.get(name)) else fixed(line[name] / unit, digits)
+
+
+def plus_minus(name: str, digits: int = 2) -> Cell:
+    """Return a cell that shows a score and its standard deviation, which is in brackets for a single seed."""
+
+    def cell(line: Line) -> str:
+        if missing(line.get(name)):
+            return "-"
+        spread = f"± {line[f'{name}_sd']:.{digits}f}"
+        return f"{fixed(line[name], digits)} {spread if line['seeds'] > 1 else f'({spread})'}"
+
+    return cell
+
+
+def text(name: str) -> Cell:
+    """Return a cell that shows a word."""
+    return lambda line: "-" if missing(line.get(name)) else str(line[name])
+
+
+def percent(name: str) -> Cell:
+    """Return a cell that shows a signed percentage."""
+    return lambda line: "-" if missing(line.get(name)) else f"{line[name]:+.1f}%"
+
+
+def with_quartiles(name: str, digits: int = 1) -> Cell:
+    """Return a cell that shows a median and its quartiles."""
+
+    def cell(line: Line) -> str:
+        values = [line.get(key) for key in (name, f"{name}_low", f"{name}_high")]
+        if any(map(missing, values)):
+            return "-"
+        median, low, high = (fixed(value, digits) for value in values if value is not None)
+        return f"{median} ({low} to {high})"
+
+    return cell
+
+
+def plateau(line: Line) -> str:
+    """Return the mark of a line of which a run never left the plateau of the mean image."""
+    return "" if missing(line.get("note")) or not line["note"] else " (stuck)"

@@ -1,0 +1,1 @@
+"""What studies share: comparisons, plots, samples, files."""

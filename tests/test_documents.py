@@ -1,0 +1,114 @@
+"""Documents, and those that sum up: the overview, costs, provenance."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+from fabricate_results import VIT, costs, row, run, teacher_run
+
+from get.paper import documents
+from get.paper.claims import SIGNS, Judgement, Kind, Verdict, reproduction
+from get.paper.documents import Bullets, Heading, Note, Paragraph, Table
+from get.paper.figures import FIGURES
+from get.paper.provenance import provenance, provenance_page
+from get.paper.results import CostsFile, Row
+from get.paper.summary import costs_page, count_orderings, findings, overview_text
+from get.paper.tables import TABLES, table1
+from get.storage.atomic import write_text
+from get.storage.hashing import sha256
+
+REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_RUN, NO_SCORE = map(
+    Judgement,
+    (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.UNDECIDED, Verdict.NOT_RUN, Verdict.NO_SCORE),
+)
+
+
+def test_a_document_in_every_format() -> None:
+    cells = pd.DataFrame({"a & b": ["<b>", "G|T"], "verdict": ["not reproduced (single run)", "not run"]})
+    table = Table(cells, ["a & b", "verdict"], SIGNS)
+    blocks = [Heading("1 < 2"), Paragraph("a_b *c*", "Lead."), Bullets(["x"]), table, Note("1 & 2")]
+    page = documents.html("x < y", blocks)
+    assert "<title>x &lt; y</title>" in page
+    assert "<h2>1 &lt; 2</h2>" in page
+    assert "<b>Lead.</b> a_b *c*</p>" in page
+    assert "<li>x</li>" in page
+    assert '<th scope="col" class="words">a &amp; b</th>' in page
+    assert '<th scope="row" class="words">&lt;b&gt;</th>' in page
+    assert "✗&nbsp;not reproduced (single run)</span></td>" in page
+    assert '<td class="words">not run</td>' in page
+    assert '<p class="note">1 &amp; 2</p>' in page
+    text = documents.markdown(blocks)
+    assert text.startswith("## 1 < 2\n\n**Lead.** a\\_b \\*c\\*\n\n- x\n\n| a & b ")
+    assert "| G\\|T " in text
+    assert text.endswith("|\n\n1 & 2\n")
+
+
+def test_captions_are_there_for_all() -> None:
+    captions = yaml.safe_load((ROOT / "get/paper/captions.yaml").read_text())
+    wanted = {f"table{number}" for number in TABLES} | {*FIGURES, "training-curves", "reproduction"}
+    assert wanted <= set(captions)
+
+
+def test_the_findings_follow_the_results() -> None:
+    small, large = row("GET-S", run(12.0)), row("GET-L", run(8.0))
+    table = table1([small, large, Row("EDM teacher", [teacher_run()])], cifar10=False)
+    table["student"] = table["student"].replace("", None)
+    claims = reproduction({"2": [small, large], "4": [row("ViT", run(9.0, VIT)), small]}, [], cifar10=False)
+    found = findings(table, claims)
+    assert found[0].startswith("With classes given, the best of 2 students by FID, GET-L, has a FID of 8.00")
+    assert "its teacher has a FID of 3.00 (± 1.00) against the train split with 35 evaluations" in found[0]
+    assert "Table 4: GET-S beats ViT in every column: " in found[1]
+    refuted = [c for c in claims if c.kind is Kind.ORDERING and c.judgement.verdict is Verdict.NOT_REPRODUCED]
+    assert f"{len(refuted)} not reproduced" in found[-2]
+    assert found[-1].endswith("not comparable.")
+    text = overview_text(["a_b *c*"], "scope")
+    assert r"- a\_b \*c\*" in text
+    assert "\n\n**The answer of this experiment**\n\n" in text
+
+
+@pytest.mark.parametrize(
+    ("judgements", "sentence"),
+    [
+        ([REPRODUCED, NOT_RUN], "Yes: of 1 claim that could be judged, 1 reproduced, 0 not"),
+        (
+            [Judgement(Verdict.REPRODUCED, single_run=True), UNDECIDED],
+            "In part: of 2 claims that could be judged, 1 reproduced (1 of them by a single run), 0 not",
+        ),
+        (
+            [NOT_REPRODUCED, NO_SCORE],
+            "Nothing of it is shown: of 1 claim that could be judged, 0 reproduced",
+        ),
+        ([NO_SCORE, UNDECIDED], "1 undecided; 1 had no results"),
+        ([NOT_RUN], "could not be judged"),
+    ],
+)
+def test_orderings_are_counted(judgements: list[Judgement], sentence: str) -> None:
+    assert sentence in count_orderings(judgements)
+
+
+def test_costs_are_shown_for_every_student() -> None:
+    found = CostsFile(device="CPU, 1 thread", students={"get": costs(), "vit": costs(2.0)})
+    page = costs_page(found, {"get": "GET", "vit": "ViT"}, "A caption.")
+    for text in ("GET, O(1) memory", "10.00 (9.00 to 11.00)", "6 iterations", "600.0", "CPU, 1 thread"):
+        assert text in page
+
+
+def test_provenance_names_versions_hashes_and_durations(tmp_path: Path) -> None:
+    weights, benchmarks = tmp_path / "results/a.safetensors", tmp_path / "results/benchmarks"
+    write_text(weights, "weights")
+    (benchmarks / "score").mkdir(parents=True)
+    for name, seconds in (("score/x", 2.0), ("score/y", 4.0), ("costs", 1.0)):
+        (benchmarks / f"{name}.jsonl").write_text(json.dumps({"s": seconds, "max_rss": "NA"}))
+    given = {"seeds": {"student get": [0, 1]}, "measured_on": "CPU", "folder": tmp_path / "results"}
+    found = provenance(files=[weights], benchmarks=benchmarks, **given)
+    assert found["sha256"] == {"a.safetensors": sha256(weights)}
+    rules = {rule["rule"]: rule for rule in found["rules"]}
+    assert (rules["score"]["jobs"], rules["score"]["seconds"], rules["score"]["median"]) == (2, 6.0, 3.0)
+    page = provenance_page(json.loads(json.dumps(found)))
+    for text in (sha256(weights), "0, 1", "torch", ">6.0<"):
+        assert text in page
+    empty = provenance(files=[], benchmarks=tmp_path / "none", **given)
+    assert "No rule has kept its record" in provenance_page(empty)
