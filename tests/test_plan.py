@@ -206,6 +206,12 @@ def test_a_slow_batch_is_extrapolated(per_image: float, share: float, clock: Cal
     assert squares.seconds == pytest.approx(0.3 + 1000)
 
 
+def test_a_very_slow_call_is_the_only_one(clock: Callable[[float], None]) -> None:
+    calls: list[int] = []
+    found = timing(lambda count: (calls.append(count), clock(5.0)), 128, CPU)
+    assert (found.seconds, found.share, calls) == (pytest.approx(640), 1 / 128, [1])
+
+
 def test_the_first_call_is_apart(clock: Callable[[float], None]) -> None:
     """A compiled model is compiled in it, once in each job."""
     calls = iter([30.0])
