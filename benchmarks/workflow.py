@@ -4,7 +4,7 @@
     python benchmarks/workflow.py --configfile tests/config.yaml          another one
 
 Runs the whole experiment in a temporary folder, and takes what each job took from Snakemake's own records.
-What starting costs is measured after it: for each script, a Python that only imports what the script imports.
+What starting costs is measured after it: a process that only imports what a job of the rule imports.
 All are seconds of one core; cores times wall time of the run is 100%. Also times `snakemake -n` of the
 paper's config.
 """
@@ -12,7 +12,6 @@ paper's config.
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -21,30 +20,21 @@ from collections import defaultdict
 from pathlib import Path
 
 import psutil
+import torch
 from common import Row, arguments, begin, finish, machine
+
+from get.costs.start import MODULES
+from get.costs.units import start
+from get.experiment.counts import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = ROOT / "workflow/config/cifar10.yaml"
-# what `python -m get COMMAND` imports, for the rules that are no scripts
-BEGIN = "from get.process import collect_seldom; collect_seldom()"  # as every job does
-TRAINING = "import get.cli, get.{kind}.training"
-COMMANDS = {f"train_{kind}": TRAINING.format(kind=kind) for kind in ("student", "teacher")}
-COMMANDS["settings"] = "import get.files"
 
 
 def start_up(rule: str) -> float:
     """Return the seconds (least of three) in which Python starts and imports what a job of `rule` does."""
-    script = ROOT / f"workflow/scripts/{rule}.py"
-    code = COMMANDS.get(rule)
-    if script.exists():
-        code = "\n".join(re.findall(r"^ *((?:from|import) .*)$", script.read_text(), re.MULTILINE))
-    code = code and f"{BEGIN}\n{code}"
-    seconds = []
-    for _ in range(3 if code else 0):
-        begun = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code or ""], check=True, cwd=ROOT)
-        seconds.append(time.perf_counter() - begun)
-    return min(seconds, default=0.0)
+    process = rule if rule in MODULES else RULES[rule][0]
+    return min(start({"process": process}, torch.device("cpu")).seconds["start"] for _ in range(3))
 
 
 def run(folder: Path, configfile: Path, cores: int, extra: list[str]) -> tuple[float, float]:

@@ -504,12 +504,11 @@ def test_export_as_published(family: dict[str, Any], tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------- the command itself
 
 
-def test_plan_needs_settings_and_scripts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_needs_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", tmp_path / "plan.csv"]
     assert "plan.json does not exist; correct" in refusal(capsys, "plan", tmp_path / "plan.json", *out)
     settings = tmp_path / "results/settings/plan.json"
     assert f"make it with: snakemake --cores all {settings}" in refusal(capsys, "plan", settings, *out)
-    assert "are not the workflow's" in refusal(capsys, "plan", "plan.json", "--scripts", tmp_path, *out)
 
 
 def test_every_command_shows_examples_that_parse() -> None:

@@ -1,8 +1,7 @@
-"""The plan: its list of jobs against Snakemake's, its schedule, its measuring, its sizes, and its files."""
+"""The plan: its numbers of jobs against Snakemake's, its stages, its measuring, its sizes, and its files."""
 
 import json
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,11 +16,14 @@ from conftest import DISTILLATION, GET, ROOT, SHAPE
 from miniature import mini_config
 from test_workflow import Config, planned, snakemake
 
-from get.costs import calibration, plan
-from get.costs.calibration import Found, start
-from get.costs.jobs import Experiment, Job, Work, measure, sizes
-from get.costs.plan import Needs, Slot, make_plan, schedule
+from get.costs import plan, units
+from get.costs.measure import REPEATS, WARM_UP
+from get.costs.plan import Demand, make_plan, stage_memory, stage_seconds
+from get.costs.start import MODULES
 from get.costs.timing import timing
+from get.costs.units import UNITS, Cost
+from get.experiment import Experiment, load
+from get.experiment.counts import COSTS_CALLS, RULES, Count, Unit, Work, counts, unit
 from get.runtime.seeding import classes_of
 from get.sampling.files import new_samples
 from get.storage.atomic import write_json
@@ -39,24 +41,21 @@ CONFIGS = {
 }
 
 
-def settings_of(folder: Path, config: Config | Path) -> Config:
-    """Let the workflow write the settings of the plan of `config` in `folder`."""
-    loaded = config if isinstance(config, dict) else yaml.safe_load(config.read_text())
-    path = f"{loaded['results']}/settings/plan.json"
-    done = snakemake(folder, config, path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads((folder / path).read_text())
+@pytest.fixture(scope="module")
+def config() -> Config:
+    loaded: Config = json.loads(json.dumps(yaml.safe_load(CONFIGS["tests"].read_text())))
+    return loaded
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    return settings_of(tmp_path_factory.mktemp("settings"), CONFIGS["tests"])
+def tiny(config: Config) -> Experiment:
+    return load(config)
 
 
 # ------------------------------------------------------------------------------------------------- jobs
 
 
-def counts(folder: Path, config: Config | Path) -> dict[str, int]:
+def dry_run(folder: Path, config: Config | Path) -> dict[str, int]:
     """Return how many jobs of each rule Snakemake would run for all results."""
     done = snakemake(folder, config, "--dry-run", "--quiet", "rules")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -65,48 +64,61 @@ def counts(folder: Path, config: Config | Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", [*CONFIGS, "miniature"])
-def test_the_jobs_are_those_of_snakemake(name: str, tmp_path: Path) -> None:
+def test_the_jobs_are_those_of_snakemake(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where students are disabled, or imported, and where nothing is downloaded."""
     config = CONFIGS.get(name) or mini_config()
     for path in re.findall(r"path: ([^,}\s]+)", (ROOT / "workflow/config/cifar10-mini.yaml").read_text()):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
-    jobs = Experiment(settings_of(tmp_path, config)).jobs
-    for made in tmp_path.rglob("settings"):  # of which one is there now
-        shutil.rmtree(made)
-    assert Counter(job.rule for job in jobs) == counts(tmp_path, config)
-    names = {job.name for job in jobs}
-    assert len(names) == len(jobs)
-    assert names >= {need for job in jobs for need in job.needs}
+    monkeypatch.chdir(tmp_path)
+    experiment = load(yaml.safe_load(config.read_text()) if isinstance(config, Path) else config)
+    found: Counter[str] = Counter()
+    for count in counts(experiment):
+        found[count.rule] += count.jobs
+    assert found == dry_run(tmp_path, config)
+    assert load(experiment.config.settings()).config == experiment.config  # as settings/plan.json has it
 
 
-def test_a_milestone_is_as_long_as_the_steps_since_the_one_before(tiny: Config) -> None:
-    jobs = {job.name: job for job in Experiment(tiny).jobs}
-    first, second = (jobs[f"students/get/seed0/{step}"] for step in (2, 4))
-    assert first.name in second.needs
-    for job in (first, second):
-        assert [work.amount for work in job.work or () if work.unit == "step"] == [2]
+def count_of(experiment: Experiment, rule: str, what: str, gpus: int = 0) -> Count:
+    (found,) = [each for each in counts(experiment, gpus) if (each.rule, each.what) == (rule, what)]
+    return found
 
 
-def test_the_headline_is_sampled_and_scored_with_more_iterations(tiny: Config) -> None:
-    tiny = {**tiny, "evaluation": {**tiny["evaluation"], "iterations": [1, 2, 5]}}
-    jobs = {job.name: job for job in Experiment(tiny).jobs}
+def amount(count: Count, name: str) -> float:
+    return sum(work.amounts.get(name, 0) for work in count.work or ())
 
-    def amount(name: str, unit: str) -> float:
-        return sum(work.amount for work in jobs[name].work or () if work.unit == unit)
 
+def test_a_milestone_is_as_long_as_the_steps_since_the_one_before(tiny: Experiment) -> None:
+    first, second = (count_of(tiny, "train_student", f"get, step {step}") for step in (2, 4))
+    assert [amount(count, "step") for count in (first, second)] == [2, 2]
+    assert first.chain == second.chain == "get"
+
+
+def test_the_headline_is_sampled_and_scored_with_more_iterations(config: Config) -> None:
+    evaluation = {**config["evaluation"], "iterations": [1, 2, 5]}
+    experiment = load({**config, "evaluation": evaluation})
     for step, iterations, variants in ((2, 2, 2), (4, 5, 4)):
         # 20 samples and 10 held-out pairs
-        assert amount(f"samples/students/get/seed0/{step}", "iteration") == 30 * iterations
-        assert amount(f"scores/students/get/seed0/{step}", "variant") == variants
-    assert amount("scores/students/vit/seed0/3", "variant") == 1
+        sampled = count_of(experiment, "sample_student", f"get, step {step}")
+        assert amount(sampled, "iteration") == 30 * iterations
+        assert amount(count_of(experiment, "score", f"get, step {step}"), "variant") == variants
+    assert amount(count_of(experiment, "score", "vit, step 3"), "variant") == 1
 
 
-def test_gpus_share_the_batch(tiny: Config) -> None:
-    jobs = {**tiny["jobs"], "student": {**tiny["jobs"]["student"], "gpu": 4}}
+def test_gpus_share_the_batch(config: Config) -> None:
+    experiment = load({**config, "jobs": {"student": {"gpu": 4}}})
     for there, processes in ((0, 1), (2, 2), (8, 4)):
-        steps = [m for m in Experiment({**tiny, "jobs": jobs}, there).measures() if m.name == "student_step"]
-        assert processes in {json.loads(step.settings)["processes"] for step in steps}
+        (work,) = count_of(experiment, "train_student", "get, step 2", there).work or ()
+        assert json.loads(work.unit.settings)["processes"] == processes
+
+
+def test_costs_call_each_as_often_as_planned() -> None:
+    assert COSTS_CALLS == WARM_UP + REPEATS + 1
+
+
+def test_every_kind_of_job_has_its_start_and_every_unit_its_function(tiny: Experiment) -> None:
+    assert {"settings", *(kind for kind, _ in RULES.values())} == MODULES.keys()
+    assert {work.unit.name for count in counts(tiny) for work in count.work or ()} <= UNITS.keys()
 
 
 # ------------------------------------------------------------------------------------------------- sizes
@@ -126,68 +138,47 @@ def test_checkpoints_are_as_large_as_planned(tmp_path: Path) -> None:
     state.optimizer.step(0.1)
     state.save(tmp_path / "4.pt")
     write_weights(tmp_path / "4.safetensors", "student", state.ema_weights(), {})
-    weights, whole = sizes(build, description)
+    sampling = {"model": description, "most": 1, "batch": 1, "precision": "float32"}
+    weights = units.sampling(sampling, CPU).disk
     assert weights == near(tmp_path / "4.safetensors")
-    assert whole == near(tmp_path / "4.pt")
+    training = {"batch": 2, "clip": None, "compile": False, "precision": "float32"}
+    step = units.student_step({"model": description, "training": training, "processes": 1}, CPU)
+    assert step.disk - weights == near(tmp_path / "4.pt")
+    assert step.memory is not None
+    assert step.memory > weights
 
 
-def test_pairs_and_samples_are_as_large_as_planned(tiny: Config, pairs: Path, tmp_path: Path) -> None:
-    jobs = {job.name: job for job in Experiment(tiny).jobs}
-    shard = jobs["pairs/conditional/train-00000"].writes  # 20 of the same shape
-    assert shard is not None
+def test_pairs_and_samples_are_as_large_as_planned(tiny: Experiment, pairs: Path, tmp_path: Path) -> None:
+    shard = count_of(tiny, "generate_pairs", "conditional, train").disk  # 20 of the same shape
     assert 6 * shard == near(pairs.parent / "train-00000.h5")
     labels, variants = classes_of(range(2000), 10), ["lowest-residual-2", "last-2"]
     with new_samples(tmp_path / "4.h5", variants, labels, [1, 8, 8]) as file:
         for images in file.variants.values():
             images[:] = 0
-    samples = jobs["samples/students/get/seed0/4"].writes  # 20 of them
-    assert samples is not None
+    samples = count_of(tiny, "sample_student", "get, step 4").disk  # 20 of them
     assert 100 * samples == near(tmp_path / "4.h5")
 
 
-# ------------------------------------------------------------------------------------------------- schedule
+# ------------------------------------------------------------------------------------------------- stages
 
 
-def job(name: str, *needs: str, priority: int = 0) -> Job:
-    rule = {0: "table", 10: "score", 100: "train_teacher"}[priority]
-    return Job(rule, "", name, needs, (), 0)
+def demand(count: Count, seconds: float) -> Demand:
+    return Demand(count, seconds, 0, 10.0, plan.UNKNOWN, 0, at_once=2)
 
 
-ONE, TWO, GPU = Needs(1, 0), Needs(2, 0), Needs(1, 1)
+def test_a_stage_takes_its_work_or_its_longest_chain() -> None:
+    pairs = demand(Count("generate_pairs", "train", jobs=4), 3)
+    assert stage_seconds([pairs]) == 6
+    chain = [demand(Count("train_student", f"get, step {n}", jobs=2, chain="get"), n) for n in (1, 2, 5)]
+    assert stage_seconds(chain) == 8
+    assert stage_seconds([pairs, *chain]) == 14
+    assert stage_seconds([replace(each, at_once=100) for each in chain]) == 8
+    assert stage_seconds([demand(Count("download", "x"), plan.UNKNOWN)]) == 0
 
 
-def starts(
-    jobs: list[Job], seconds: list[float], needs: list[Needs], cores: int = 2, gpus: int = 0
-) -> list[float]:
-    names = [each.name for each in jobs]
-    slots = schedule(
-        jobs, dict(zip(names, seconds, strict=True)), dict(zip(names, needs, strict=True)), cores, gpus
-    )
-    assert [slots[name].end - slots[name].start for name in names] == seconds
-    return [slots[name].start for name in names]
-
-
-def test_a_chain_takes_its_sum() -> None:
-    chain = [job("a"), job("b", "a"), job("c", "b")]
-    assert starts(chain, [1, 2, 3], [ONE] * 3, cores=8) == [0, 1, 3]
-
-
-def test_cores_are_shared() -> None:
-    three = [job("a"), job("b"), job("c")]
-    assert starts(three, [3, 1, 1], [ONE] * 3) == [0, 0, 1]
-    assert starts(three, [3, 1, 1], [ONE] * 3, cores=1) == [0, 3, 4]
-    assert starts(three, [3, 1, 1], [ONE, TWO, ONE]) == [0, 3, 0]  # what does not fit lets others pass
-
-
-def test_the_higher_priority_goes_first() -> None:
-    jobs = [job("a"), job("b", priority=10), job("c", priority=100)]
-    assert starts(jobs, [1, 2, 3], [ONE] * 3, cores=1) == [5, 3, 0]
-
-
-def test_gpus_are_shared() -> None:
-    jobs = [job("a"), job("b"), job("c")]
-    assert starts(jobs, [2, 2, 1], [GPU, GPU, ONE], cores=8, gpus=1) == [0, 2, 0]
-    assert starts(jobs, [2, 2, 1], [GPU, GPU, ONE], cores=8, gpus=2) == [0, 0, 0]
+def test_memory_is_that_of_the_jobs_side_by_side() -> None:
+    assert stage_memory([demand(Count("score", "a", jobs=3), 1)]) == 20
+    assert stage_memory([demand(Count("score", "a"), 1)]) == 10
 
 
 # ------------------------------------------------------------------------------------------------- measuring
@@ -197,7 +188,7 @@ def test_gpus_are_shared() -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """A clock that stands still but for what it is told."""
     now = [0.0]
-    monkeypatch.setattr("get.costs.calibration.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("get.costs.timing.time.perf_counter", lambda: now[0])
 
     def pass_by(seconds: float) -> None:
         now[0] += seconds
@@ -215,6 +206,12 @@ def test_a_slow_batch_is_extrapolated(per_image: float, share: float, clock: Cal
     assert squares.seconds == pytest.approx(0.3 + 1000)
 
 
+def test_a_very_slow_call_is_the_only_one(clock: Callable[[float], None]) -> None:
+    calls: list[int] = []
+    found = timing(lambda count: (calls.append(count), clock(5.0)), 128, CPU)
+    assert (found.seconds, found.share, calls) == (pytest.approx(640), 1 / 128, [1])
+
+
 def test_the_first_call_is_apart(clock: Callable[[float], None]) -> None:
     """A compiled model is compiled in it, once in each job."""
     calls = iter([30.0])
@@ -222,21 +219,29 @@ def test_the_first_call_is_apart(clock: Callable[[float], None]) -> None:
     assert (found.first, found.seconds) == (pytest.approx(29.9), pytest.approx(0.1))
 
 
-def test_too_little_memory_leaves_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> Found:
+def test_too_little_memory_leaves_the_rest(tiny: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Cost:
         raise torch.OutOfMemoryError("no memory")
 
-    monkeypatch.setitem(calibration.PARTS, "sampling", fail)
-    assert calibration._found(measure("sampling", "sample"), 1, "cpu") is None
+    monkeypatch.setitem(UNITS, "sampling", fail)
+    assert units.measured(unit("sampling", "sample"), 1, "cpu") is None
+    found = counts(tiny)
+    costs: dict[Unit, Cost | None] = {plan.start_of(each): Cost({"start": 1.0}) for each in found}
+    seconds = dict.fromkeys(("step", "first", "image", "variant", "headline"), 1.0)
+    for each in found:
+        for work in each.work or ():
+            costs[work.unit] = None if work.unit.name == "sampling" else Cost(seconds, disk=5)
+    student, sampled = (count_of(tiny, rule, "vit, step 3") for rule in ("train_student", "sample_student"))
+    known, unknown = (plan.demand(each, costs, tiny, 2, 0) for each in (student, sampled))
+    assert (known.seconds, known.disk) == (1 + 3 + 1, 5)
+    assert pd.isna(unknown.seconds)
+    assert unknown.disk == sampled.disk
 
 
 def test_starting_is_measured() -> None:
-    nothing, torch_too = (start({"code": code}, CPU) for code in ("pass", "import torch"))
-    assert 0 < nothing.seconds["start"] < torch_too.seconds["start"]
-    assert nothing.memory is not None
-    assert 2**22 < nothing.memory < 2**27 < (torch_too.memory or 0)
-    with pytest.raises(RuntimeError, match="import nothing_such"):
-        start({"code": "import nothing_such"}, CPU)
+    settings, training = (UNITS["start"]({"process": process}, CPU) for process in ("settings", "student"))
+    assert 0 < settings.seconds["start"] < training.seconds["start"]
+    assert 2**22 < (settings.memory or 0) < 2**27 < (training.memory or 0)
 
 
 # ------------------------------------------------------------------------------------------------- the plan
@@ -275,8 +280,6 @@ def test_the_plan_is_made_by_the_workflow(planned_folder: Path) -> None:
 def test_an_edit_makes_the_plan_anew(planned_folder: Path) -> None:
     config = yaml.safe_load(CONFIGS["tests"].read_text())
     assert planned(planned_folder, config, "results/plan.csv") == []
-    config["students"]["get"]["label"] = "another"
-    assert planned(planned_folder, config, "results/plan.csv") == []
     config["students"]["get"]["milestones"] = [2, 4, 6]
     jobs = planned(planned_folder, config, "results/plan.csv")
     assert jobs == ["settings settings/plan.json", "plan plan.csv"]
@@ -285,19 +288,18 @@ def test_an_edit_makes_the_plan_anew(planned_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("students", None, "students is None"),
-        ("data", {"name": "digits"}, "test_fraction|shape"),
-        ("pairs", {}, "conditional"),
-        ("features", {"extractor": "classifier"}, "classifier"),
+        ("students", None, "students: .*None"),
+        ("data", {"name": "digits"}, "data.shape is missing"),
+        ("pairs", {}, "pairs"),
+        ("features", {"extractor": "classifier"}, "features.classifier is missing"),
     ],
 )
-def test_wrong_settings_are_named(key: str, value: Any, message: str, tiny: Config, tmp_path: Path) -> None:
+def test_wrong_settings_are_named(key: str, value: Any, message: str, config: Config, tmp_path: Path) -> None:
     settings = tmp_path / "plan.json"
-    write_json(settings, {**tiny, key: value})
+    write_json(settings, {**config, key: value})
     with pytest.raises(UserError, match=rf"(?s)plan\.json.*({message})"):
         make_plan(
             settings=settings,
-            scripts=ROOT / "workflow/scripts",
             cores=1,
             gpus=0,
             output=tmp_path / "plan.csv",
@@ -306,23 +308,20 @@ def test_wrong_settings_are_named(key: str, value: Any, message: str, tiny: Conf
     assert not (tmp_path / "plan.csv").exists()
 
 
-def test_a_gpu_is_counted_apart() -> None:
+def test_a_gpu_is_counted_apart(config: Config) -> None:
     """Its hours, and its memory; what is not known stays empty, and is left out of sums."""
-    step, begin = measure("student_step", "student"), measure("start", "student", code="")
-    trained = Job("train_student", "get, step 2", "a", (), (), 5_000_000)
-    outside = Job("download", "x", "b", (), None, None)
-    found: Any = {begin: Found({"start": 10.0}, 300_000_000), step: Found({"step": 7190.0}, 4_000_000_000)}
-    trained = replace(trained, work=(Work(step, "step", 1.0),))
-    kind = {"gpu": 2, "device": "auto", "mem_mb": 32_000}
-    takes = {each.name: plan._takes(each, kind, found, begin) for each in (trained, outside)}
-    table = plan.table_of([trained, outside], takes, {"a": Slot(0, 7200), "b": Slot(0, 0)})
-    train, download, whole = (table.iloc[row] for row in range(3))
-    assert (train["hours"], train["gpu_hours"], train["memory_mb"], train["gpu_memory_mb"]) == (
-        2,
-        4,
-        32_000,
-        4000,
-    )
-    assert pd.isna(download["hours"])
-    assert pd.isna(download["disk_mb"])
-    assert (whole["hours"], whole["gpu_hours"], whole["disk_mb"]) == (2, 4, 5)
+    experiment = load({**config, "device": "auto", "jobs": {"student": {"gpu": 2, "mem_mb": 32_000}}})
+    step = unit("student_step", "student")
+    trained = Count("train_student", "get, step 2", work=(Work(step, {"step": 2}),))
+    outside = Count("download", "x", work=None)
+    start = Cost({"start": 10.0}, 300_000_000)
+    costs = {plan.start_of(trained): start, plan.start_of(outside): start}
+    costs[step] = Cost({"step": 3595.0}, 4_000_000_000, disk=5_000_000)
+    train, download, whole = plan.plan_table(
+        [plan.demand(count, costs, experiment, 8, 2) for count in (trained, outside)]
+    ).itertuples()
+    assert (train.hours, train.gpu_hours, train.memory_mb, train.gpu_memory_mb) == (2, 4, 32_000, 4000)
+    assert pd.isna(download.hours)
+    assert pd.isna(download.disk_mb)
+    assert (whole.hours, whole.gpu_hours, whole.disk_mb) == (2, 4, 5)
+    assert plan.demand(trained, costs, experiment, 8, 8).at_once == 4

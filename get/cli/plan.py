@@ -5,26 +5,14 @@ import os
 from pathlib import Path
 
 from get.cli.arguments import Commands, add_command, ending, natural, positive
-from get.storage.errors import UserError
-
-SCRIPTS = Path("workflow/scripts")
 
 
 def plan(args: argparse.Namespace) -> None:
     """Run `get plan`."""
     from get.costs.plan import make_plan
 
-    if not (args.scripts / "train_classifier.py").exists():
-        raise UserError(f"--scripts {args.scripts} are not the workflow's; name the repository's {SCRIPTS}")
     readable = args.out.with_suffix(".md")
-    make_plan(
-        settings=args.settings,
-        scripts=args.scripts,
-        cores=args.cores,
-        gpus=args.gpus,
-        output=args.out,
-        readable=readable,
-    )
+    make_plan(settings=args.settings, cores=args.cores, gpus=args.gpus, output=args.out, readable=readable)
     print(readable.read_text(), end="")
 
 
@@ -44,7 +32,6 @@ def add(commands: Commands) -> None:
     cores = os.cpu_count() or 1
     command.add_argument("--cores", type=positive, default=cores, help=f"that the jobs share ({cores})")
     command.add_argument("--gpus", type=natural, default=0, help="that the jobs share (0)")
-    command.add_argument("--scripts", type=Path, default=SCRIPTS, help=f"the workflow's, to time ({SCRIPTS})")
     command.add_argument(
         "--out", type=ending(".csv"), required=True, help="the table to write (.csv), and a .md beside it"
     )

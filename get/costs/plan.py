@@ -1,128 +1,61 @@
-"""What an experiment will take, before it starts: hours, memory and disk of every job, and of the whole.
+"""What an experiment will take, before it starts: hours, memory and disk of its jobs, and of the whole.
 
-Jobs come from the settings (`jobs`), seconds from short measurements on this machine (`calibration`). The
-whole is no sum divided by the cores: the jobs are scheduled, with what they wait for, as Snakemake does.
+The numbers of jobs and the work of each follow from the config (`experiment.counts`). What a unit of work
+takes is measured on this machine (`units`). The whole is a sequence of stages, each as long as its work takes
+on all cores and GPUs, or as its longest chain of jobs.
 """
 
-import heapq
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 import torch
 
-from get.costs.calibration import Found, calibrate
-from get.costs.jobs import Experiment, Job, Measure, Settings, measure
+from get.costs.start import MODULES
+from get.costs.units import Cost, measure_units
+from get.experiment import Experiment, load
+from get.experiment.counts import Count, Unit, counts, unit
 from get.runtime.log import log
 from get.storage.atomic import write_text
-from get.storage.reading import read_json, reading, require
+from get.storage.reading import read_json, reading
 
-KEYS = {
-    "data": dict,
-    "downloads": dict,
-    "evaluation": dict,
-    "features": dict,
-    "jobs": dict,
-    "pairs": dict,
-    "shown": dict,
-    "students": dict,
-    "teachers": dict,
-}
-# what every job begins with, what a script begins with in Snakemake, and what jobs import that are no scripts
-BEGIN = "from get.process import collect_seldom; collect_seldom()"
-PREAMBLE = "import pickle; from snakemake.iocontainers import Snakemake; from snakemake.logging import logger"
-COMMANDS = {
-    "settings": "import get.files",
-    "train_student": "import get.cli, get.student.training",
-    "train_teacher": "import get.cli, get.teacher.training",
-}
-# what takes long the first time: opening a GPU, and what loading a model or keeping a journal imports
-OPEN = "import torch; torch.zeros(1, device='cuda' if torch.cuda.is_available() else 'cpu')"
-LOAD = """
-import tempfile
-from {module} import build
-from get.storage.weights import load_model, write_weights
-with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
-    write_weights(file.name, "model", build({model}).state_dict(), {{"model": {model}}})
-    load_model(build, file.name, "model")
-"""
-JOURNAL = """
-import tempfile
-from get.training.journal import Journal
-with tempfile.TemporaryDirectory() as folder:
-    journal = Journal(f"{folder}/1.pt")
-    journal.begin(0, 1)
-    journal.record(1, 1.0, 1.0)
-    journal.end(1, "done")
-"""
-INCEPTION = "from torch_fidelity import FeatureExtractorInceptionV3"
+UNKNOWN = math.nan
+
+Costs = Mapping[Unit, Cost | None]
 
 
-class Slot(NamedTuple):
-    """When a job runs, in seconds."""
+@dataclass(frozen=True)
+class Demand:
+    """What each of alike jobs takes; `UNKNOWN` where it is not known.
 
-    start: float
-    end: float
-
-
-class Needs(NamedTuple):
-    """What a job occupies: cores and GPUs."""
-
-    cores: int
-    gpus: int
-
-
-def schedule(
-    jobs: Sequence[Job],
-    seconds: Mapping[str, float],
-    needs: Mapping[str, Needs],
-    cores: int,
-    gpus: int,
-) -> dict[str, Slot]:
-    """Return when each job runs: whenever one ends, those of highest priority start that are ready and fit.
-
-    Args:
-        jobs: in the order in which equals start; all that a job waits for is among them.
-        seconds, needs: by the name of the job; no job needs more than there is.
-        cores, gpus: what there is.
+    Attributes:
+        count: the jobs.
+        seconds: from start to end.
+        gpus: that it uses.
+        memory, gpu_memory: bytes of the machine, and of a GPU.
+        disk: bytes that it leaves.
+        at_once: how many such jobs the machine has room for.
     """
-    waits = {job.name: set(job.needs) for job in jobs}
-    order = sorted(jobs, key=lambda job: -job.priority)
-    slots: dict[str, Slot] = {}
-    running: list[tuple[float, str]] = []
-    now = 0.0
-    while len(slots) < len(jobs) or running:
-        for job in order:
-            need = needs[job.name]
-            if not waits[job.name] and need.cores <= cores and need.gpus <= gpus:
-                cores, gpus = cores - need.cores, gpus - need.gpus
-                slots[job.name] = Slot(now, now + seconds[job.name])
-                heapq.heappush(running, (slots[job.name].end, job.name))
-        order = [job for job in order if job.name not in slots]
-        now, name = heapq.heappop(running)
-        cores, gpus = cores + needs[name].cores, gpus + needs[name].gpus
-        for waiting in waits.values():
-            waiting.discard(name)
-    return slots
+
+    count: Count
+    seconds: float
+    gpus: int
+    memory: float
+    gpu_memory: float
+    disk: float
+    at_once: int
 
 
 def make_plan(
-    *,
-    settings: str | Path,
-    scripts: str | Path,
-    cores: int,
-    gpus: int,
-    output: str | Path,
-    readable: str | Path,
+    *, settings: str | Path, cores: int, gpus: int, output: str | Path, readable: str | Path
 ) -> None:
     """Measure, and write what every job of an experiment will take, and all together.
 
     Args:
-        settings: JSON that describes the experiment (workflow/rules/common.smk writes it).
-        scripts: the folder of the workflow's scripts, whose imports are timed.
+        settings: the config as JSON.
         cores, gpus: what Snakemake shares among the jobs.
         output: CSV, a row for each rule and target and a last one for the whole.
         readable: Markdown, a row for each rule, and the whole in words.
@@ -131,129 +64,122 @@ def make_plan(
         UserError: the settings are wrong, or the device is not there.
     """
     with reading(settings, "settings file of a plan"):
-        wanted = read_json(settings)
-        require(wanted, KEYS)
-        gpus = gpus if torch.cuda.is_available() else 0
-        experiment = Experiment(wanted, gpus)
-        kinds = {kind: {**job, "gpu": min(gpus, job["gpu"])} for kind, job in wanted["jobs"].items()}
-    jobs = experiment.jobs
-    starts = {job.rule: _start(job, Path(scripts), experiment) for job in jobs}
-    found = calibrate(dict.fromkeys([*starts.values(), *experiment.measures()]), kinds, cores)
-    for part in (part for part, result in found.items() if result is None):
-        log.info("not enough memory for %s %s", part.name, part.settings)
-    takes = {job.name: _takes(job, kinds[job.kind], found, starts[job.rule]) for job in jobs}
-    needs = {job.name: Needs(_cores(job, kinds, cores), kinds[job.kind]["gpu"]) for job in jobs}
-    slots = schedule(jobs, {name: take.seconds or 0.0 for name, take in takes.items()}, needs, cores, gpus)
-    table = table_of(jobs, takes, slots)
-    text = _words(table, cores, gpus, found)
+        experiment = load(read_json(settings))
+    gpus = gpus if torch.cuda.is_available() else 0
+    jobs = counts(experiment, gpus)
+    units = [start_of(count) for count in jobs]
+    units += [work.unit for count in jobs for work in count.work or ()]
+    costs = measure_units(units, experiment, cores)
+    for failed, cost in costs.items():
+        if cost is None:
+            log.info("not enough memory for %s %s", failed.name, failed.settings)
+    table = plan_table([demand(count, costs, experiment, cores, gpus) for count in jobs])
+    text = in_words(table, cores, gpus, costs)
     log.info("%s", text)
     write_text(output, table.to_csv(index=False, float_format="%.6g"))
-    write_text(readable, f"{_by_rule(table)}\n\n{text}\n")
+    write_text(readable, f"{by_rule(table)}\n\n{text}\n")
 
 
 # ------------------------------------------------------------------------------------------------- one job
 
 
-class Takes(NamedTuple):
-    """What a job takes; None where it is not known. Memory is that of the machine, and of a GPU, in bytes."""
-
-    seconds: float | None
-    gpus: int
-    memory: int
-    gpu_memory: int | None
-    disk: int | None
+def start_of(count: Count) -> Unit:
+    """Return the unit of starting a process."""
+    return unit("start", count.kind, process=count.rule if count.rule in MODULES else count.kind)
 
 
-def _cores(job: Job, kinds: Settings, cores: int) -> int:
-    """Return how many cores a job occupies: the measuring of costs, all."""
-    return cores if job.rule == "costs" else min(cores, kinds[job.kind]["threads"])
+def demand(count: Count, costs: Costs, experiment: Experiment, cores: int, gpus: int) -> Demand:
+    """Return what each job of a count takes."""
+    job = experiment.jobs[count.kind]
+    used = min(gpus, job.gpu) if experiment.device(count.kind) != "cpu" else 0
+    at_once = 1 if count.rule == "costs" else max(1, cores // job.threads)
+    if used:
+        at_once = min(at_once, gpus // used)
+    parts = [cost for work in count.work or () if (cost := costs[work.unit])]
+    # Memory: what was measured, or else what the job asks for
+    most = max((cost.memory for cost in parts if cost.memory), default=UNKNOWN)
+    start, memory = costs[start_of(count)], float(job.mem_mb * 10**6)
+    if start and start.memory and most > 0 and not used:
+        memory = start.memory + most
+    kept = sum(cost.disk for cost in parts) if count.stage in ("teachers", "students") else 0
+    disk = UNKNOWN if count.work is None else count.disk + kept
+    seconds = job_seconds(count, costs)
+    return Demand(count, seconds, used, memory, most if used else UNKNOWN, disk, at_once)
 
 
-def _start(job: Job, scripts: Path, experiment: Experiment) -> Measure:
-    """Return the start of a process as that of a job, until it comes to its work."""
-    code = COMMANDS.get(job.rule)
-    if code is None:
-        script = (scripts / f"{job.rule}.py").read_text()
-        code = "\n".join([PREAMBLE, *re.findall(r"^ *((?:from|import) .*)$", script, re.MULTILINE)])
-    code = f"{BEGIN}\n{code}"
-    if job.kind != "light":
-        code += f"\n{OPEN}"
-    if job.kind == "pairs":
-        code += LOAD.format(module="get.teacher.network", model=experiment.teachers()[0])
-    if job.kind in ("sample", "costs"):
-        code += LOAD.format(module="get.student.models", model=experiment.students()[0])
-    if job.kind == "score" and experiment.extractor["name"] == "inception":
-        code += f"\n{INCEPTION}"
-    if job.rule.startswith("train_"):
-        code += JOURNAL
-    return measure("start", job.kind, code=code)
-
-
-def _takes(job: Job, kind: Settings, found: Mapping[Measure, Found | None], start: Measure) -> Takes:
-    """Return what a job takes, from what its parts take."""
-    begun, parts = found[start], [(work, found[work.measure]) for work in job.work or ()]
-    known = [(work, part) for work, part in parts if part is not None]
-    seconds, memory = None, [part.memory for _, part in known if part.memory]
-    if job.work is not None and begun and len(known) == len(parts):
-        seconds = begun.seconds["start"] + sum(work.amount * part.seconds[work.unit] for work, part in known)
-    gpus, asked = kind["gpu"] if kind["device"] != "cpu" else 0, kind["mem_mb"] * 10**6
-    if gpus:
-        return Takes(seconds, gpus, asked, max(memory, default=None), job.writes)
-    own = begun.memory + max(memory) if begun and begun.memory and memory else asked
-    return Takes(seconds, gpus, own, None, job.writes)
+def job_seconds(count: Count, costs: Costs) -> float:
+    """Return the seconds of each job of a count: its start, and its work."""
+    start = costs[start_of(count)]
+    if count.work is None or start is None:
+        return UNKNOWN
+    seconds = start.seconds["start"]
+    for work in count.work:
+        cost = costs[work.unit]
+        if cost is None:
+            return UNKNOWN
+        seconds += sum(amount * cost.seconds[name] for name, amount in work.amounts.items())
+    return seconds
 
 
 # ------------------------------------------------------------------------------------------------- the whole
 
 
-def table_of(jobs: Iterable[Job], takes: Mapping[str, Takes], slots: Mapping[str, Slot]) -> pd.DataFrame:
+def stage_seconds(stage: Sequence[Demand]) -> float:
+    """Return the seconds of a stage: of its work, evenly shared out, or of its longest chain of jobs."""
+    shared, chains = 0.0, defaultdict[str, float](float)
+    for each in stage:
+        if not math.isnan(each.seconds):
+            shared += each.count.jobs * each.seconds / each.at_once
+            chains[each.count.chain or f"{each.count.rule} {each.count.what}"] += each.seconds
+    return max([shared, *chains.values()])
+
+
+def stage_memory(stage: Sequence[Demand]) -> float:
+    """Return the most bytes that jobs of a stage take side by side."""
+    jobs = sum(each.count.jobs for each in stage)
+    return max((each.memory * min(each.at_once, jobs) for each in stage), default=0.0)
+
+
+def plan_table(demands: Sequence[Demand]) -> pd.DataFrame:
     """Return the plan: a row for each rule and what it makes, and the whole, with the hours of the wall."""
-    each = pd.DataFrame({"rule": job.rule, "what": job.what, **takes[job.name]._asdict()} for job in jobs)
-    each["gpu_seconds"] = each["seconds"] * each["gpus"]
-    rows = each.groupby(["rule", "what"], sort=False)
-
-    def total(column: str) -> "pd.Series[float]":
-        return rows[column].sum(min_count=1)
-
     table = pd.DataFrame(
         {
-            "jobs": rows.size(),
-            "seconds_each": rows["seconds"].mean(),
-            "hours": total("seconds") / 3600,
-            "gpu_hours": total("gpu_seconds") / 3600,
-            "memory_mb": rows["memory"].max() / 1e6,
-            "gpu_memory_mb": rows["gpu_memory"].max() / 1e6,
-            "disk_mb": total("disk") / 1e6,
+            "rule": each.count.rule,
+            "what": each.count.what,
+            "jobs": each.count.jobs,
+            "seconds_each": each.seconds,
+            "hours": each.count.jobs * each.seconds / 3600,
+            "gpu_hours": each.count.jobs * each.gpus * each.seconds / 3600,
+            "memory_mb": each.memory / 1e6,
+            "gpu_memory_mb": each.gpu_memory / 1e6,
+            "disk_mb": each.count.jobs * each.disk / 1e6,
         }
-    ).reset_index()
+        for each in demands
+    )
+    stages = defaultdict[str, list[Demand]](list)
+    for each in demands:
+        stages[each.count.stage].append(each)
     whole = {
         "rule": "all",
         "what": "wall time",
-        "jobs": len(each),
-        "hours": max(slot.end for slot in slots.values()) / 3600,
+        "jobs": table["jobs"].sum(),
+        "hours": sum(map(stage_seconds, stages.values())) / 3600,
         "gpu_hours": table["gpu_hours"].sum(),
-        "memory_mb": _peak(slots, {name: take.memory for name, take in takes.items()}) / 1e6,
+        "memory_mb": max(map(stage_memory, stages.values())) / 1e6,
         "gpu_memory_mb": table["gpu_memory_mb"].max(),
         "disk_mb": table["disk_mb"].sum(),
     }
     return pd.concat([table, pd.DataFrame([whole])], ignore_index=True)
 
 
-def _peak(slots: Mapping[str, Slot], memory: Mapping[str, int]) -> int:
-    """Return the most memory that the jobs that run at one time take together."""
-    changes = [(slot.start, memory[name]) for name, slot in slots.items()]
-    changes += [(slot.end, -memory[name]) for name, slot in slots.items()]
-    return max(accumulate(change for _, change in sorted(changes)))
-
-
-def _by_rule(table: pd.DataFrame) -> str:
+def by_rule(table: pd.DataFrame) -> str:
     """Return a Markdown table with a row for each rule."""
     columns = {"jobs": "sum", "hours": "sum", "gpu_hours": "sum", "memory_mb": "max", "disk_mb": "sum"}
-    shown = table.groupby("rule", sort=False).agg(columns).reset_index()
-    return shown.to_markdown(index=False, floatfmt=",.4g")
+    rules = table.groupby("rule", sort=False).agg(columns).reset_index()
+    return rules.to_markdown(index=False, floatfmt=",.4g")
 
 
-def _words(table: pd.DataFrame, cores: int, gpus: int, found: Mapping[Measure, Found | None]) -> str:
+def in_words(table: pd.DataFrame, cores: int, gpus: int, costs: Costs) -> str:
     """Return the whole in words, and what it does not hold."""
     rows, whole = table.iloc[:-1], table.iloc[-1]
     text = (
@@ -262,9 +188,9 @@ def _words(table: pd.DataFrame, cores: int, gpus: int, found: Mapping[Measure, F
     text += f"; {whole['hours']:,.3g} hours with {cores} cores and {gpus} GPUs"
     text += f"; {whole['disk_mb'] / 1e3:,.3g} GB of disk"
     unknown = rows.loc[rows["seconds_each"].isna(), "jobs"].sum()
-    smaller = sum(part is not None and part.share < 1 for part in found.values())
+    smaller = sum(cost is not None and cost.share < 1 for cost in costs.values())
     if unknown:
         text += f". Without {unknown} jobs of which nothing is known (downloads, or too little memory)"
     if smaller:
-        text += f". {smaller} of {len(found)} parts were timed on smaller batches than theirs"
+        text += f". {smaller} of {len(costs)} units were timed on smaller batches than theirs"
     return f"{text}."

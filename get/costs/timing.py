@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 LIMIT = 1.5  # seconds of timed calls of one part, about; there are at least two calls
+SLOW = 3.0  # seconds of a first call on a CPU after which there is no other
 GROWTH = 4  # factor by which calls grow to the size of a batch
 MAX_CALLS = 1000  # timed calls at most
 
@@ -33,7 +34,10 @@ def timing(
     """
     # The first call may compile or allocate
     count = min(least, full)
-    first, now = seconds_of(call, count, device), seconds_of(call, count, device)
+    first = seconds_of(call, count, device)
+    if device.type == "cpu" and count < full and first > SLOW:  # most of it is work that grows
+        return Timing(0.0, first * (full / count) ** power, count / full)
+    now = seconds_of(call, count, device)
     first = max(0.0, first - now)
     # Grow the call while the next larger one is quick
     while count < full and now * GROWTH**power <= LIMIT:

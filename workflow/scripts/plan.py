@@ -8,7 +8,6 @@ if __name__ == "__main__":  # not in the processes that it starts
 
         make_plan(
             settings=snakemake.input[0],
-            scripts=snakemake.scriptdir,
             cores=snakemake.threads,
             gpus=snakemake.params.gpus,
             output=snakemake.output.csv,

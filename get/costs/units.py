@@ -1,0 +1,311 @@
+"""What units of work take on the device at hand: measured in seconds, on random weights and random data.
+
+Nothing is trained, read or downloaded. Each unit runs as in its job, at the batch, precision and number of
+threads of the config. Where a call with all images of a batch would take long (a large network on a CPU),
+smaller calls are timed and a straight line is drawn through them.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from get.costs.measure import NO_CHANGE, peak_memory, random_inputs
+from get.costs.timing import LIMIT, seconds_of, timing
+from get.experiment import Experiment
+from get.experiment.counts import Unit
+from get.networks.denoiser import build as build_teacher
+from get.pairs.dataset import Batch
+from get.runtime.device import autocast, pick_device
+from get.runtime.limits import is_out_of_memory
+from get.runtime.log import Progress
+from get.runtime.seeding import classes_of, generator
+from get.sampling.one_step import Sampling, sample
+from get.scoring.extractors.classifier import Classifier
+from get.scoring.features import Extractor, Features
+from get.scoring.metrics import moments, resamples_of, square_root
+from get.scoring.reference import Reference
+from get.scoring.scores import Scoring, bootstrap, compare_with_train, score
+from get.storage.errors import UserError
+from get.storage.weights import write_weights
+from get.student.models import build as build_student
+from get.student.models import parameter_count
+from get.student.objectives.pairs import Distillation, distillation_loss
+from get.teacher.training import NoiseLevels, edm_loss
+from get.training.loop import take_step
+from get.training.optimisation import Optimisation
+from get.training.state import State
+
+Settings = dict[str, Any]
+
+
+class Cost(NamedTuple):
+    """What a unit takes.
+
+    Attributes:
+        seconds: by name.
+        memory: bytes of the device beside those of a process that has just started; None if not known.
+        disk: bytes of the model, with the state of its training where that is kept.
+        share: of a batch that was timed.
+    """
+
+    seconds: dict[str, float]
+    memory: int | None = None
+    disk: int = 0
+    share: float = 1.0
+
+
+# ------------------------------------------------------------------------------------------------- training
+
+
+def student_step(s: Settings, device: torch.device) -> Cost:
+    """A step of distillation."""
+    torch.manual_seed(0)
+    student = build_student(s["model"]).to(device)
+    batch = s["training"]["batch"] // s["processes"]
+    options = Distillation(**NO_CHANGE, **{"checkpointing": False, **s["training"], "batch": batch})
+    inputs, z = random_inputs(student, batch, device)
+
+    def loss(count: int, forward: Any, step: int) -> Tensor:
+        part = Batch(*(tensor[:count] for tensor in inputs))
+        return distillation_loss(forward, part, None if z is None else z[:count], options)
+
+    trained = sum(p.numel() for p in student.parameters())
+    state = weight_bytes(student) + 3 * 4 * trained  # with their average and the optimiser's two moments
+    cost = training_step(student, loss, options, device)
+    return cost._replace(disk=cost.disk + state)
+
+
+def teacher_step(s: Settings, device: torch.device) -> Cost:
+    """A step of training a teacher."""
+    torch.manual_seed(0)
+    teacher = build_teacher(s["model"]).to(device)
+    options = Optimisation(**{**s["training"], "batch": s["training"]["batch"] // s["processes"]})
+    levels = NoiseLevels(**s["noise_levels"])
+    images = torch.rand(options.batch, *teacher.shape, device=device)
+    labels = classes_of(range(options.batch), teacher.classes).to(device)
+
+    def loss(count: int, denoise: Any, step: int) -> Tensor:
+        source = generator(0, step, device=device)
+        noise = torch.randn((count, *teacher.shape), generator=source, device=device)
+        label = labels[:count] if teacher.classes else None
+        return edm_loss(denoise, images[:count], noise, levels.draw(count, source), label, teacher.sigma_data)
+
+    return training_step(teacher, loss, options, device)
+
+
+def training_step(
+    model: nn.Module, loss: Callable[..., Tensor], options: Optimisation, device: torch.device
+) -> Cost:
+    """Time steps of `options.batch` images, given loss(count, forward, step); and their memory, if quick."""
+    state = State(model.train(), options, "")
+    forward = torch.compile(model) if options.compile else model
+
+    def call(count: int) -> None:
+        take_step(state, forward, partial(loss, count), options, seed=0)
+
+    # A compiled model is compiled again for each size
+    found = timing(call, options.batch, device, least=options.batch if options.compile else 1)
+    whole = found.share == 1
+    memory = peak_memory(partial(call, options.batch), device, state.tensors()) if whole else None
+    seconds = {"first": found.first, "step": found.seconds}
+    return Cost(seconds, memory, weight_bytes(model), found.share)
+
+
+def weight_bytes(model: nn.Module) -> int:
+    """Return the bytes of a model's weights on disk."""
+    return 4 * parameter_count(model)
+
+
+# ------------------------------------------------------------------------------------------------- sampling
+
+
+def teacher_evaluation(s: Settings, device: torch.device) -> Cost:
+    """One of the evaluations in which a teacher samples a batch."""
+    torch.manual_seed(0)
+    teacher = build_teacher(s["model"]).to(device).eval().requires_grad_(False)
+    noise = torch.randn(s["batch"], *teacher.shape, device=device)
+    sigma = torch.ones(s["batch"], device=device)
+    labels = classes_of(range(s["batch"]), teacher.classes).to(device)
+
+    def call(count: int) -> None:
+        with autocast(device, s["precision"]):
+            teacher(noise[:count], sigma[:count], labels[:count] if teacher.classes else None)
+
+    found = timing(call, s["batch"], device)
+    return Cost({"batch": found.seconds}, disk=weight_bytes(teacher), share=found.share)
+
+
+def sampling(s: Settings, device: torch.device) -> Cost:
+    """Sampling a student: per image, and per image and fixed-point iteration."""
+    torch.manual_seed(0)
+    student = build_student(s["model"]).to(device).eval().requires_grad_(False)
+    full = s["batch"]
+    labels = classes_of(range(full), s["model"]["classes"])
+
+    def call(iterations: int | None, count: int) -> None:
+        options = Sampling(count, iterations, precision=s["precision"])
+        given: Settings = {"seed": 0, "options": options, "device": device, "trajectories": True}
+        list(sample(student, range(count), labels[:count], **given))
+
+    if student.state_shape is None:
+        found = timing(partial(call, None), full, device)
+        seconds = {"image": found.seconds / full, "iteration": 0.0}
+        return Cost(seconds, disk=weight_bytes(student), share=found.share)
+    one, most = (timing(partial(call, count), full, device) for count in (1, s["most"]))
+    iteration = (most.seconds - one.seconds) / full / max(1, s["most"] - 1)
+    seconds = {"image": one.seconds / full - iteration, "iteration": iteration}
+    return Cost(seconds, disk=weight_bytes(student), share=most.share)
+
+
+# --------------------------------------------------------------------------------------------------- scores
+
+
+def features(s: Settings, device: torch.device) -> Cost:
+    """Features of an image."""
+    torch.manual_seed(0)
+    model, batch = s["model"], s["batch"]
+    images = np.random.default_rng(0).integers(0, 256, (batch, *s["shape"]), np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "weights")
+        if model:
+            write_weights(path, "classifier", Classifier(**model).state_dict(), {"model": model})
+        else:
+            write_random_inception(path)
+        extract = Extractor("classifier" if model else "inception", path, str(device), batch)
+        found = timing(lambda count: extract(images[:count], folder), batch, device)
+    return Cost({"image": found.seconds / batch}, share=found.share)
+
+
+def write_random_inception(path: Path) -> None:
+    """Write random weights of torch-fidelity's Inception."""
+    from torch_fidelity import FeatureExtractorInceptionV3  # takes seconds
+
+    class Untrained(FeatureExtractorInceptionV3):
+        def load_state_dict(self, *_: Any, **__: Any) -> Any:
+            """Leave the weights as they are."""
+
+    torch.save({}, path)
+    network = Untrained("inception", ["2048"], feature_extractor_weights_path=str(path))
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)  # activations neither vanish nor explode
+    torch.save(network.state_dict(), path)
+
+
+def scoring(s: Settings, device: torch.device) -> Cost:
+    """All that a score takes beside the features: of each variant, and of the headline."""
+    options, samples, train = Scoring(**s["options"]), s["samples"], s["train"]
+    source, (width, outputs) = np.random.default_rng(0), s["widths"]
+    rows = source.random((max(samples, train), width), np.float32)
+    logits = source.random((samples, outputs), np.float32)
+    images = source.integers(0, 256, (train, *s["shape"]), np.uint8)
+    found = moments(rows[: max(2, width)], device)
+    real = Reference(rows[:train], found, square_root(found.sigma))
+    references, least = {"train": real, "test": real}, max(2, samples // 16)
+    few = max(least, min(samples, options.kid_subset_size))
+
+    def resampled(number: int, count: int) -> dict[str, list[float]]:
+        shares = resamples_of(count, number, 0)
+        return bootstrap(Features(rows[:count], logits[:count]), references, shares, device)
+
+    def scored(subsets: int) -> None:
+        part = replace(options, kid_subsets=subsets)
+        score(Features(rows[:few], logits[:few]), references, part, values, device)
+
+    def compared(count: int) -> None:
+        part = replace(real, features=rows[: max(2, train * count // samples)])
+        chosen = Features(rows[:count], logits[:count])
+        compare_with_train(images[: options.nearest], chosen, part, images, options, device)
+
+    # Bootstrap: most of a resample may be what all share
+    one = timing(partial(resampled, 1), samples, device, least=least)
+    variant = options.bootstrap * one.seconds
+    if variant < LIMIT:
+        variant = seconds_of(partial(resampled, options.bootstrap), samples, device)
+    # FID, KID, Inception Score
+    values = resampled(2, few)
+    variant += timing(scored, options.kid_subsets, device).seconds
+    # Precision and recall: distances of all to all
+    headline = timing(compared, samples, device, least=max(8, samples // 16), power=2).seconds
+    return Cost({"variant": variant, "headline": headline}, share=one.share)
+
+
+# ------------------------------------------------------------------------------------------------- processes
+
+
+def start(s: Settings, device: torch.device) -> Cost:
+    """A process that does what a job does before its work (see `start`), and its memory."""
+    begun = time.perf_counter()
+    command = [sys.executable, "-m", "get.costs.start", s["process"]]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return Cost({"start": time.perf_counter() - begun}, int(done.stdout) or None)
+
+
+UNITS: dict[str, Callable[[Settings, torch.device], Cost]] = {
+    function.__name__: function
+    for function in (
+        student_step,
+        teacher_step,
+        teacher_evaluation,
+        sampling,
+        features,
+        scoring,
+        start,
+    )
+}
+
+
+def measure_units(units: Iterable[Unit], experiment: Experiment, cores: int) -> dict[Unit, Cost | None]:
+    """Measure each unit once; None for what this device has too little memory for.
+
+    As many are measured at a time as jobs of the workflow would run on so many cores, for they slow each
+    other down; where they use a GPU, one.
+
+    Raises:
+        UserError: a device is not there, or a process was killed.
+    """
+    wanted = list(dict.fromkeys(units))
+    threads = {unit.kind: min(experiment.jobs[unit.kind].threads, cores) for unit in wanted}
+    on_gpu = torch.cuda.is_available() and any(experiment.device(kind) != "cpu" for kind in threads)
+    workers = 1 if on_gpu else max(1, cores // max(threads.values()))
+    progress, costs = Progress("measured", len(wanted)), {}
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        tasks = {
+            unit: pool.submit(measured, unit, threads[unit.kind], experiment.device(unit.kind))
+            for unit in wanted
+        }
+        for unit, task in tasks.items():
+            try:
+                costs[unit] = task.result()
+            except BrokenProcessPool:
+                raise UserError(
+                    "a process that measured was killed, perhaps for lack of memory; raise jobs.costs.mem_mb"
+                ) from None
+            progress.advance(note=unit.name)
+    progress.close()
+    return costs
+
+
+def measured(unit: Unit, threads: int, device: str) -> Cost | None:
+    """Return the cost of a unit; None where memory does not suffice."""
+    torch.set_num_threads(threads)
+    try:
+        return UNITS[unit.name](json.loads(unit.settings), pick_device(device))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
