@@ -96,8 +96,9 @@ SHAPE = {"channels": 1, "size": 8, "classes": 10}
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A manifest of 200 fabricated pairs and 30 held-out ones."""
+    from get.pairs.indices import HELD_OUT
     from get.pairs.manifest import write_manifest
-    from get.pairs.shards import HELD_OUT, write_shard
+    from get.pairs.shards import write_shard
 
     folder = tmp_path_factory.mktemp("pairs")
     source = np.random.default_rng(0)

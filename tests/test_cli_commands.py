@@ -538,7 +538,7 @@ def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     def interrupted(path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("get.cli.contents.describe", interrupted)
+    monkeypatch.setattr("get.cli.describe.describe", interrupted)
     assert main(["info", "x.h5"]) == 130
     assert capsys.readouterr().err.endswith("get: stopped\n")
 

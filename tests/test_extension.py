@@ -170,7 +170,7 @@ SAMPLER = """
     import torch
     from get.networks.denoiser import build
     from get.pairs.manifest import write_manifest
-    from get.pairs.shards import HELD_OUT
+    from get.pairs.indices import HELD_OUT
     from get.sampling.sources import teacher_samples
     from get.storage.weights import write_weights
     from get.teacher.generation import write_pairs

@@ -41,8 +41,8 @@ from get.imports.students import import_student
 from get.imports.teachers import import_teacher
 from get.networks import denoiser as network
 from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
+from get.pairs.indices import HELD_OUT
 from get.pairs.manifest import read_manifest, write_manifest
-from get.pairs.shards import HELD_OUT
 from get.paper.claims import claims_frame, reproduction
 from get.paper.results import read_history, read_rows
 from get.paper.statistics import over_iterations

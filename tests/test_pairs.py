@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from get.cli import main
 from get.networks.denoiser import build
 from get.pairs.dataset import Batch, Pairs, held_out_pairs, training_pairs
+from get.pairs.indices import HELD_OUT, shard_range
 from get.pairs.manifest import read_manifest, verify, write_manifest
-from get.pairs.shards import HELD_OUT, shard_range, write_shard
+from get.pairs.shards import write_shard
 from get.runtime.seeding import normal
 from get.storage.errors import UserError
 from get.storage.hashing import record_of

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from get.pairs.shards import HELD_OUT
+from get.pairs.indices import HELD_OUT
 from get.runtime.seeding import BLOCK, EpochSampler, fold_in, normal
 from get.sampling.one_step import Sampling, sample
 from get.student.architectures.get import GET

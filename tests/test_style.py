@@ -47,7 +47,7 @@ for module in pkgutil.walk_packages(get.__path__, 'get.'):
     [
         (
             "torch",
-            "get.cli get.cli.contents get.data.download get.cli.inspection get.pairs.shards get.paper.claims "
+            "get.cli get.cli.describe get.data.download get.cli.inspection get.pairs.shards get.paper.claims "
             "get.paper.figures",
         ),
         ("sklearn", "get.paper.claims get.paper.figures get.paper.grids get.scoring.scores"),

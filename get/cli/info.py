@@ -10,7 +10,7 @@ from get.cli.arguments import Commands, add_command, add_json, print_json
 
 def info(args: argparse.Namespace) -> None:
     """Run `get info`."""
-    from get.cli.contents import describe
+    from get.cli.describe import describe
 
     found = {str(path): describe(path) for path in args.files}
     if args.json:

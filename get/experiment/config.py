@@ -27,7 +27,6 @@ def unrounded(value: Any, check: Callable[[Any], float]) -> Any:
 
 
 UNROUNDED = WrapValidator(unrounded)
-Number = Annotated[float, UNROUNDED]
 Positive = Annotated[float, Field(gt=0), UNROUNDED]
 NonNegative = Annotated[float, Field(ge=0), UNROUNDED]
 Count = Annotated[int, Field(ge=1)]
@@ -188,7 +187,7 @@ class Network(Keys):
 class NoiseLevels(Keys):
     """Training noise: ln sigma ~ N(mean, std^2)."""
 
-    mean: Number = -1.2
+    mean: Annotated[float, UNROUNDED] = -1.2
     """Mean of ln sigma."""
     std: Positive = 1.2
     """Standard deviation of ln sigma."""

@@ -8,7 +8,7 @@ from typing import Any
 from get.data import sets
 from get.experiment.checks import check, sources
 from get.experiment.config import Config, Pairs, Source, Student, Teacher
-from get.pairs.shards import HELD_OUT, shard_range
+from get.pairs.indices import HELD_OUT, shard_range
 from get.storage.hashing import fingerprint
 from get.teacher import samplers
 

@@ -12,8 +12,15 @@ from get.experiment.config import Config
 
 
 def schema_text() -> str:
-    """Return the schema of `Config`."""
-    return json.dumps(_without_titles(Config.model_json_schema()), indent=1) + "\n"
+    """Return the schema of `Config`: a line for each model, and for each key at the top."""
+    schema = _without_titles(Config.model_json_schema())
+    parts = [f'"$defs": {_lines(schema.pop("$defs"))}', f'"properties": {_lines(schema.pop("properties"))}']
+    parts += [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in schema.items()]
+    return "{" + ",\n".join(parts) + "}\n"
+
+
+def _lines(part: dict[str, Any]) -> str:
+    return "{\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in part.items()) + "}"
 
 
 def _without_titles(part: Any) -> Any:

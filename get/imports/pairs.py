@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from get.imports.saved import load_saved
+from get.pairs.indices import HELD_OUT
 from get.pairs.manifest import Manifest, read_manifest, write_manifest
-from get.pairs.shards import HELD_OUT, write_shard
+from get.pairs.shards import write_shard
 from get.runtime.log import Progress
 from get.storage.atomic import new_folder
 from get.storage.errors import UserError

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from get.pairs.indices import HELD_OUT
 from get.pairs.manifest import Manifest, changed
-from get.pairs.shards import HELD_OUT, OpenShard, open_shard
+from get.pairs.shards import OpenShard, open_shard
 from get.runtime.device import send
 from get.storage.errors import UserError
 from get.storage.reading import reading

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from get.pairs.shards import HELD_OUT, open_shard
+from get.pairs.indices import HELD_OUT
+from get.pairs.shards import open_shard
 from get.runtime.log import Progress
 from get.storage.atomic import write_json
 from get.storage.errors import UserError

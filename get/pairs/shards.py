@@ -22,16 +22,8 @@ from get.storage.errors import UserError
 from get.storage.hdf5 import dataset
 from get.storage.reading import reading, require_unchanged
 
-HELD_OUT = 2**40  # first index of the held-out range
 LARGEST_PIXEL = 10.0  # a teacher's pixel beyond this is a failure, not an image (they lie in about [-1, 1])
 DATASETS = ("noise", "image", "label")
-
-
-def shard_range(shard: int, shards: int, count: int, batch: int) -> range:
-    """Return the pair indices of shard number `shard` of `shards`: whole batches, as even as they come."""
-    batches = -(-count // batch)
-    bounds = [min(count, batch * (batches * k // shards)) for k in (shard, shard + 1)]
-    return range(*bounds)
 
 
 def write_shard(

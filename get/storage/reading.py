@@ -66,14 +66,6 @@ def require(content: Any, kinds: Mapping[str, Any]) -> None:
             raise ValueError(f"{key} is {reprlib.repr(value)}")
 
 
-def require_numbers(values: Any, name: str) -> None:
-    """Raise `ValueError` unless `values`, from JSON, is a list of finite numbers."""
-    if not isinstance(values, list):
-        raise ValueError(f"{name} is {reprlib.repr(values)}")
-    for value in values:
-        require({name: value}, {name: NUMBER})
-
-
 def require_unchanged(path: str | Path) -> None:
     """Raise `UserError` if the file is not the one whose hash is kept beside it (without one, it passes)."""
     record = record_of(Path(path))

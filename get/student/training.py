@@ -71,9 +71,12 @@ def train_student(
     description = {**wanted["model"], "channels": channels, "size": size, "classes": pairs.classes}
     torch.manual_seed(fold_in(seed, "student", "weights"))
     student = build(description).to(on)
+    run = {**wanted, "model": description, "teacher": pairs.teacher, "seed": seed}
 
     def read(step: int) -> Batch:
         return Batch(*(pin(tensor, on) for tensor in pairs.batch(own_part(examples(step)))))
+
+    batches = Prefetcher(read, prefetch)
 
     def loss(forward: Any, step: int) -> Tensor:
         state = training_state(student.state_shape, options.batch, seed, step, on)
@@ -87,8 +90,7 @@ def train_student(
         state.write_history(Path(output).with_suffix(".json"))
         state.save(Path(output))
 
-    run = {**wanted, "model": description, "teacher": pairs.teacher, "seed": seed}
-    with Prefetcher(read, prefetch) as batches:
+    with batches:
         train(
             student, loss, options,
             examples=examples, settings=run, stop=stop, output=output, start=start, write=write,

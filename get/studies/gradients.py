@@ -1,8 +1,7 @@
 """How a GET is differentiated: through its iterations, or implicitly at the last state."""
 
-from get.experiment.config import Config, Student, Studies
-from get.experiment.contents import Content
-from get.experiment.experiment import Experiment
+from functools import partial
+
 from get.paper.cells import Line
 from get.studies import Lines, Rows, Settings, Study
 from get.studies.common.comparison import FIDS, RATE, WAY, Way, compare, fid_changes, rows_by_rate
@@ -16,14 +15,6 @@ WAYS = {
         "implicit, last state", {"implicit": True, "checkpointing": False, "compile": False}
     ),
 }
-
-
-def _students(config: Config, studies: Studies) -> dict[str, Student]:
-    return students_in(config, studies, WAYS)
-
-
-def _content(experiment: Experiment, studies: Studies) -> Content:
-    return rows_of(experiment, studies, WAYS)
 
 
 def _lines(rows: Rows, settings: Settings) -> list[Line]:
@@ -53,10 +44,10 @@ STUDY = Study(
     caption="A GET trained by gradients through its iterations, of all states or of the last alone, and by"
     " the implicit gradient of the last, with as many products in the backward pass as evaluations in the"
     " forward pass. All else is equal.",
-    content=_content,
+    content=partial(rows_of, ways=WAYS),
     columns=WAY | RATE | FIDS,
     lines=_lines,
     text=_text,
     draw=plot_levels,
-    students=_students,
+    students=partial(students_in, ways=WAYS),
 )

@@ -1,8 +1,7 @@
 """Which states of a GET are supervised in training: all, or the last alone."""
 
-from get.experiment.config import Config, Student, Studies
-from get.experiment.contents import Content
-from get.experiment.experiment import Experiment
+from functools import partial
+
 from get.paper.cells import Line, text
 from get.storage.variants import Variant
 from get.studies import Lines, Rows, Settings, Study
@@ -21,14 +20,6 @@ from get.studies.common.students import LAST_STATE, TrainingWay, rows_of, studen
 from get.studies.states import RULES
 
 WAYS = {"": TrainingWay("all states", {}), "last-state": TrainingWay("the last state", LAST_STATE)}
-
-
-def _students(config: Config, studies: Studies) -> dict[str, Student]:
-    return students_in(config, studies, WAYS)
-
-
-def _content(experiment: Experiment, studies: Studies) -> Content:
-    return rows_of(experiment, studies, WAYS)
 
 
 def _lines(rows: Rows, settings: Settings) -> list[Line]:
@@ -56,10 +47,10 @@ STUDY = Study(
     title="All states supervised, or the last alone",
     caption="A GET trained with all states supervised (weights as in the paper's code), or the last alone,"
     " decoded by either rule. All else is equal.",
-    content=_content,
+    content=partial(rows_of, ways=WAYS),
     columns=WAY | RATE | {"Decoded": text("decoded")} | FIDS,
     lines=_lines,
     text=_text,
     draw=plot_levels,
-    students=_students,
+    students=partial(students_in, ways=WAYS),
 )

@@ -1,6 +1,6 @@
 # Files from outside, real images, the features in which scores are taken, and the statistics of both splits.
 
-images, features = experiment.config.data, experiment.config.features
+data, features = experiment.config.data, experiment.config.features
 
 
 rule download:
@@ -23,7 +23,7 @@ rule download:
 
 rule make_data:
     input:
-        experiment.local_copy(images.source) if images.source else [],
+        experiment.local_copy(data.source) if data.source else [],
     output:
         "<results>/data/images.h5",
     log:
@@ -34,10 +34,10 @@ rule make_data:
     resources:
         **resources_of("light"),
     params:
-        name=images.name,
+        name=data.name,
         given=experiment.data_arguments,
-        origin=origin(images.source) if images.source else None,
-        sha256=lambda wildcards, input: images.source and images.source.sha256,
+        origin=origin(data.source) if data.source else None,
+        sha256=lambda wildcards, input: data.source and data.source.sha256,
     script:
         "../scripts/make_data.py"
 

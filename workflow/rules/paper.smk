@@ -19,7 +19,7 @@ rule table:
     log:
         "<results>/logs/table{number}.log",
     wildcard_constraints:
-        number="[1-6]",
+        number=one_of(name.removeprefix("table") for name in contents.TABLES),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
