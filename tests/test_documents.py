@@ -5,18 +5,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
-from conftest import ROOT
 from fabricate_results import VIT, costs, row, run, teacher_run
 
 from get.paper import documents
 from get.paper.claims import SIGNS, Judgement, Kind, Verdict, reproduction
 from get.paper.documents import Bullets, Heading, Note, Paragraph, Table
-from get.paper.figures import FIGURES
 from get.paper.provenance import provenance, provenance_page
 from get.paper.results import CostsFile, Row
 from get.paper.summary import costs_page, count_orderings, findings, overview_text
-from get.paper.tables import TABLES, table1
+from get.paper.tables import table1
 from get.storage.atomic import write_text
 from get.storage.hashing import sha256
 
@@ -44,12 +41,6 @@ def test_a_document_in_every_format() -> None:
     assert text.startswith("## 1 < 2\n\n**Lead.** a\\_b \\*c\\*\n\n- x\n\n| a & b ")
     assert "| G\\|T " in text
     assert text.endswith("|\n\n1 & 2\n")
-
-
-def test_captions_are_there_for_all() -> None:
-    captions = yaml.safe_load((ROOT / "get/paper/captions.yaml").read_text())
-    wanted = {f"table{number}" for number in TABLES} | {*FIGURES, "training-curves", "reproduction"}
-    assert wanted <= set(captions)
 
 
 def test_the_findings_follow_the_results() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 import get
-from get.experiment.checks import PUBLISHED_CSV
+from get.experiment.checks import PUBLISHED_CSV, check
 from get.experiment.config import Row
 from get.experiment.experiment import Experiment
 from get.storage.hashing import sha256
@@ -241,6 +241,7 @@ def captions() -> dict[str, Any]:
 
 def caption(experiment: Experiment, name: str) -> str:
     """Return the caption of a table or a figure, with what is particular to the data."""
+    check(name in captions(), f"get/paper/captions.yaml has no caption of {name}")
     data, added = about_data(experiment), experiment.config.paper.captions.get(name)
     scores = data["tables"] if name in TABLES else data["fid"] if name in WITH_FID else None
     return " ".join(filter(None, [captions()[name], added, data["all"], scores]))
@@ -255,5 +256,6 @@ def about_data(experiment: Experiment) -> dict[str, str]:
 
 def title(name: str) -> str:
     """Return what the report calls a table or a figure."""
-    found: str = captions()["titles"][name]
-    return found
+    titles: dict[str, str] = captions()["titles"]
+    check(name in titles, f"get/paper/captions.yaml has no title of {name}")
+    return titles[name]
