@@ -17,6 +17,7 @@ from get.sampling.one_step import Sampling, sample
 from get.sampling.sources import baseline_samples, teacher_samples
 from get.sampling.students import held_out_l1, sample_student
 from get.storage.errors import UserError
+from get.storage.variants import Rule, Variant
 from get.storage.weights import write_weights
 from get.student import checkpoint
 from get.student.models import build
@@ -91,7 +92,7 @@ def test_held_out_error(batch: int, pairs: Path) -> None:
     """A fresh student answers zero: its error is the mean absolute pixel."""
     data = held_out_pairs(pairs.parent / "held-out.h5", "abc")
     image = data.batch(torch.arange(30)).image.float()
-    variants, options = {"one-step": (1, "last")}, Sampling(batch=batch)
+    variants, options = [Variant("one-step")], Sampling(batch=batch)
     errors = held_out_l1(build({**SHAPE, **VIT}), data, variants, options, torch.device("cpu"))
     assert errors == {"one-step": pytest.approx(image.abs().mean().item(), rel=1e-5)}
 
@@ -141,6 +142,6 @@ def test_teacher_and_students_start_from_the_same_noise(
     (many,) = compare_held_out(students=[("all", weights)], count=99, **options).students
     assert len(many.images) == len(kept)
     network, _ = checkpoint.load(weights)
-    variants = {"headline": (3, "lowest-residual") if model is GET else (1, "last")}
-    error = held_out_l1(network, kept, variants, Sampling(10), torch.device("cpu"))["headline"]
+    variant = Variant(Rule.LOWEST_RESIDUAL, 3) if model is GET else Variant("one-step")
+    error = held_out_l1(network, kept, [variant], Sampling(10), torch.device("cpu"))[str(variant)]
     assert many.l1 == pytest.approx(error, rel=1e-5)

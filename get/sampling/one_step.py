@@ -11,7 +11,7 @@ from get.runtime.device import autocast
 from get.runtime.limits import within_memory
 from get.runtime.seeding import normal
 from get.storage.errors import UserError
-from get.student.equilibrium import RULES
+from get.storage.variants import Rule
 from get.student.initial import INITIAL, sample_state
 from get.student.models import Student
 
@@ -23,20 +23,20 @@ class Sampling:
     Args:
         batch: samples per call.
         iterations: fixed-point iterations of a GET; None is the number trained with.
-        rule: which state is decoded: 'lowest-residual' (the published rule) or 'last'.
+        rule: which state is decoded, a `Rule`.
         initial: z_0 is 'independent' per sample, one draw 'shared' by all samples, or 'zeros'.
         precision: see `device.autocast`.
     """
 
     batch: int
     iterations: int | None = None
-    rule: str = "lowest-residual"
+    rule: str = Rule.LOWEST_RESIDUAL
     initial: str = "independent"
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        if self.rule not in RULES:
-            raise UserError(f"rule is {self.rule!r}; it must be one of {', '.join(RULES)}")
+        if self.rule not in list(Rule):
+            raise UserError(f"rule is {self.rule!r}; it must be one of {', '.join(Rule)}")
         if self.initial not in INITIAL:
             raise UserError(f"initial is {self.initial!r}; it must be one of {', '.join(INITIAL)}")
         if self.batch < 1:

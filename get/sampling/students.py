@@ -1,7 +1,7 @@
 """Sample files of students, with their errors on held-out pairs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from get.storage.errors import UserError
 from get.storage.hashing import sha256
 from get.storage.places import require_place
 from get.storage.reading import reading, require
+from get.storage.variants import Rule, Variant
 from get.storage.weights import Header
 from get.student import checkpoint
 from get.student.equilibrium import choose
@@ -26,7 +27,6 @@ from get.student.initial import held_out_state
 from get.student.models import Student, parameter_count
 
 HEADER = {"pairs": str, "teacher": str | None, "step": int, "seed": int, "plateau": bool}
-Variant = tuple[int, str]  # number of fixed-point iterations, and rule that chooses the decoded state
 
 
 def sample_student(
@@ -62,8 +62,8 @@ def sample_student(
     student.to(on)
     labels = classes_of(range(samples), header["model"]["classes"] if student.conditional else 0)
     variants = _variants(student, iterations)
-    options = Sampling(batch, max(count for count, _ in variants.values()), precision=precision)
-    with new_samples(output, list(variants), labels, student.shape) as file:
+    options = Sampling(batch, max(each.iterations or 1 for each in variants), precision=precision)
+    with new_samples(output, list(map(str, variants)), labels, student.shape) as file:
         file.info.update({key: header[key] for key in ("model", "step", "seed", "plateau")})
         file.info.update(nfe=1, conditional=student.conditional, parameters=parameter_count(student))
         file.info["weights"] = sha256(weights)
@@ -98,46 +98,47 @@ def open_student(weights: str | Path, held_out: str | Path) -> tuple[Student, He
 def _fill(
     file: SampleFile,
     student: Student,
-    variants: Mapping[str, Variant],
+    variants: Sequence[Variant],
     seed: int,
     options: Sampling,
     device: torch.device,
 ) -> dict[str, list[float]]:
     """Draw the samples of all variants into `file`; returns the mean residuals and changes by iteration."""
-    count, labels = len(file.labels), torch.from_numpy(file.labels)
+    samples, labels = len(file.labels), torch.from_numpy(file.labels)
     batches = sample(
-        student, range(count), labels, seed=seed, options=options, device=device, trajectories=True
+        student, range(samples), labels, seed=seed, options=options, device=device, trajectories=True
     )
     sums: dict[str, Any] = {"residuals": 0.0, "changes": 0.0}
-    progress = Progress("samples", count)
+    progress = Progress("samples", samples)
     for images, residuals, rows in batches:
         # The state of each variant
-        for name, (iterations, rule) in variants.items():
-            chosen = choose(images[:iterations], residuals[:iterations], rule)
-            file.variants[name][rows] = to_bytes(chosen).numpy()
+        for variant in variants:
+            count = variant.iterations
+            chosen = choose(images[:count], residuals[:count], variant.kind)
+            file.variants[str(variant)][rows] = to_bytes(chosen).numpy()
         # Convergence: residuals of the states, root mean square changes of the images
         sums["residuals"] += residuals.double().sum(dim=1)
         sums["changes"] += (images[1:] - images[:-1]).square().mean(dim=(2, 3, 4)).sqrt().double().sum(dim=1)
         progress.advance(images.shape[1])
     progress.close()
-    return {name: (total / count).tolist() for name, total in sums.items()}
+    return {name: (total / samples).tolist() for name, total in sums.items()}
 
 
-def _variants(student: Student, iterations: Sequence[int]) -> dict[str, Variant]:
-    """Return the variants to sample by name, headline first."""
+def _variants(student: Student, iterations: Sequence[int]) -> list[Variant]:
+    """Return the variants to sample, headline first."""
     if student.state_shape is None:
-        return {"one-step": (1, "last")}
-    default = student.iterations
-    variants = [(default, "lowest-residual"), (default, "last")]
-    variants += [(count, "lowest-residual") for count in iterations if count != default]
-    return {f"{rule}-{count}": (count, rule) for count, rule in variants}
+        return [Variant("one-step")]
+    trained = student.iterations
+    others = [count for count in iterations if count != trained]
+    headline, last = Variant(Rule.LOWEST_RESIDUAL, trained), Variant(Rule.LAST, trained)
+    return [headline, last, *(Variant(Rule.LOWEST_RESIDUAL, count) for count in others)]
 
 
 @torch.no_grad()
 def held_out_l1(
     student: Student,
     pairs: Pairs,
-    variants: Mapping[str, Variant],
+    variants: Sequence[Variant],
     options: Sampling,
     device: torch.device,
 ) -> dict[str, float]:
@@ -150,8 +151,9 @@ def held_out_l1(
         with autocast(device, options.precision):
             images, residuals = student.trajectory(noise, label, state, options.iterations)
         found = []
-        for iterations, rule in variants.values():
-            chosen = choose(images[:iterations], residuals[:iterations], rule)
+        for variant in variants:
+            count = variant.iterations
+            chosen = choose(images[:count], residuals[:count], variant.kind)
             found.append((chosen.float() - image).abs().sum().item())
         return found
 
@@ -159,4 +161,4 @@ def held_out_l1(
     for part in within_memory(errors, len(pairs), options.batch, "evaluation.batch (--batch)"):
         totals = [total + error for total, error in zip(totals, part, strict=True)]
     numbers = len(pairs) * math.prod(pairs.shape)
-    return {name: total / numbers for name, total in zip(variants, totals, strict=True)}
+    return {str(variant): total / numbers for variant, total in zip(variants, totals, strict=True)}

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-RULES = ("lowest-residual", "last")
+from get.storage.variants import Rule
+
 MEMORY, RIDGE = 5, 1e-4  # of Anderson acceleration
 
 Map = Callable[[Tensor], Tensor]
@@ -146,11 +147,11 @@ def implicit(f: Map, state: Tensor, iterations: int) -> Tensor:
 
 
 def choose(states: Tensor, residuals: Tensor, rule: str) -> Tensor:
-    """Return one state per sample (B, ...) of the states z_1..z_K, stacked (K, B, ...).
+    """Return one state per sample (B, ...) of the states z_1..z_K, stacked (K, B, ...), by a `Rule`.
 
-    Rule 'lowest-residual' is the published one: z_{k+1} for the k at which ||f(z_k) - z_k||, `residuals`
-    (K, B), was smallest, per sample, without synchronising with the host. Rule 'last' is z_K.
+    The lowest residual is the published rule: z_{k+1} for the k at which ||f(z_k) - z_k||,
+    `residuals` (K, B), was smallest, per sample, without synchronising with the host. The last is z_K.
     """
-    if rule == "last":
+    if rule == Rule.LAST or len(states) == 1:
         return states[-1]
     return states[residuals.argmin(dim=0), torch.arange(states.shape[1], device=states.device)]

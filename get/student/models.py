@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from get import plugins
 from get.storage.errors import UserError
+from get.storage.variants import Rule
 from get.student import architectures
 
 Description = Mapping[str, Any]
@@ -56,7 +57,7 @@ class Student(nn.Module):
         label: Tensor | None,
         state: Tensor | None = None,
         iterations: int | None = None,
-        rule: str = "lowest-residual",
+        rule: str = Rule.LOWEST_RESIDUAL,
     ) -> Generated:
         """Map noise (B, C, H, W), label (B,) int64 and z_0 (B, N, D) to images (B, C, H, W).
 
@@ -64,7 +65,7 @@ class Student(nn.Module):
             noise, label: an unconditional student does not read the label.
             state: z_0 and the last two options are for students with a state, which override this.
             iterations: number of fixed-point iterations; None is the number trained with.
-            rule: which state is decoded, one of `equilibrium.RULES`.
+            rule: which state is decoded, a `Rule`.
         """
         images, residuals = self.trajectory(noise, label)
         return Generated(images[0], residuals)

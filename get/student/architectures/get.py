@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from get.storage.variants import Rule
 from get.student import equilibrium
 from get.student.models import Generated
 from get.student.transformer import INJECTION_EXPANSION, Block, Transformer
@@ -79,7 +80,7 @@ class GET(Transformer):
         label: Tensor | None,
         state: Tensor | None = None,
         iterations: int | None = None,
-        rule: str = "lowest-residual",
+        rule: str = Rule.LOWEST_RESIDUAL,
     ) -> Generated:
         """Return images of the state chosen by `rule`, and the residuals (K, B); see `Student.generate`."""
         states, residuals = self._solve(noise, label, state, iterations)
