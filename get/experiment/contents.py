@@ -195,6 +195,7 @@ def summary(experiment: Experiment) -> Content:
     return {
         "scope": scope,
         "labels": {name: experiment.full_label(name) for name in students},
+        "milestones": {name: student.milestones for name, student in students.items()},
         "seeds": {"data, features, teachers, pairs": config.seed}
         | {f"student {name}": student.seeds for name, student in students.items()},
     }
@@ -211,9 +212,9 @@ def result_files(experiment: Experiment, name: str) -> list[str]:
     return list(dict.fromkeys(path for entry in rows for path in entry.get("scores") or entry["histories"]))
 
 
-def cost_files(name: str) -> list[str]:
+def cost_files(experiment: Experiment, name: str) -> list[str]:
     """Return the costs, if a table, a figure or the reproduction reads them."""
-    return ["<results>/costs.json"] if name in WITH_COSTS else []
+    return [f"{experiment.results}/costs.json"] if name in WITH_COSTS else []
 
 
 def provenance_files(experiment: Experiment) -> list[str]:

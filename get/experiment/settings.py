@@ -99,8 +99,10 @@ def costs_settings(experiment: Experiment) -> Settings:
 
 
 def plan_settings(experiment: Experiment) -> Settings:
-    """Return the whole config: the plan is of all jobs."""
-    return experiment.config.settings()
+    """Return the config without captions: the plan is of all jobs, and loads it."""
+    config = experiment.config.settings()
+    del config["paper"]["captions"]
+    return config
 
 
 SETTINGS: dict[Kind, Callable[..., Settings]] = {

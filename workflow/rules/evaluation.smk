@@ -26,6 +26,8 @@ rule sample_student:
         **resources_of("sample"),
     params:
         device=device_of("sample"),
+        # of the caption alone: it reads `input`, so that Snakemake takes it for derived
+        classes=lambda wildcards, input: experiment.config.data.classes,
     script:
         "../scripts/sample_student.py"
 
@@ -45,6 +47,7 @@ rule sample_teacher:
         **resources_of("light"),
     params:
         samples=experiment.config.evaluation.samples,
+        # read by nothing: without it, Snakemake would take samples of version 0.1.0 for outdated
         num_steps=lambda wildcards: experiment.pairs[wildcards.pairs].sampler.settings().get("num_steps"),
         # it reads `input`, so that Snakemake takes it for derived: another sampler makes the pairs anew
         nfe=lambda wildcards, input: experiment.evaluations(wildcards.pairs),

@@ -5,7 +5,7 @@ rule table:
     input:
         settings="<results>/settings/paper/table{number}.json",
         scores=lambda wildcards: contents.result_files(experiment, f"table{wildcards.number}"),
-        costs=lambda wildcards: contents.cost_files(f"table{wildcards.number}"),
+        costs=lambda wildcards: contents.cost_files(experiment, f"table{wildcards.number}"),
     output:
         csv="<results>/table{number}.csv",
         md="<results>/table{number}.md",
@@ -35,7 +35,7 @@ rule figure:
     input:
         settings="<results>/settings/paper/{figure}.json",
         results=lambda wildcards: contents.result_files(experiment, wildcards.figure),
-        costs=lambda wildcards: contents.cost_files(wildcards.figure),
+        costs=lambda wildcards: contents.cost_files(experiment, wildcards.figure),
     output:
         pdf="<results>/figures/{figure}.pdf",
         png=report(
@@ -54,6 +54,7 @@ rule figure:
     resources:
         **resources_of("light"),
     params:
+        # the report's: it reads `input`, so that Snakemake takes it for derived and draws nothing again
         caption=lambda wildcards, input: contents.caption(experiment, wildcards.figure),
     script:
         "../scripts/figure.py"
@@ -109,7 +110,7 @@ rule same_noise:
     resources:
         **resources_of("sample"),
     params:
-        caption=contents.caption(experiment, "same-noise"),
+        caption=lambda wildcards, input: contents.caption(experiment, "same-noise"),
         device=device_of("sample"),
     script:
         "../scripts/same_noise.py"
@@ -149,6 +150,7 @@ rule summary:
         scores=contents.result_files(experiment, "reproduction"),
         table1="<results>/table1.csv",
         costs="<results>/costs.json",
+        reproduction="<results>/reproduction.csv",  # not read: who has it made again wants both
         hashed=contents.provenance_files(experiment),
     output:
         overview=report(

@@ -50,6 +50,8 @@ rule import_student:
         "<results>/logs/import_student/{student}-seed{seed}-{step}.log",
     wildcard_constraints:
         student=one_of(experiment.imported_students),
+        seed="0",
+        step=one_of(str(experiment.students[name].shown_step) for name in experiment.imported_students),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
