@@ -353,7 +353,9 @@ def test_a_gpu_is_claimed_by_one_process_alone(monkeypatch: pytest.MonkeyPatch, 
         other.stdout.readline()
         assert str(pick_device("auto")) == str(pick_device("cuda")) == "cuda:1"  # and it stays that one
         device.claimed_gpu.cache_clear()  # as another process, for which none is left
-        with pytest.raises(UserError, match="other jobs use all 2 visible GPUs; run as many at a time"):
+        with pytest.raises(
+            UserError, match="other jobs use all 2 visible GPUs; run at most as many at a time"
+        ):
             pick_device("cuda")
         assert str(pick_device("cuda:0")) == "cuda:0"
         other.kill()

@@ -217,7 +217,7 @@ def test_the_sampler_of_the_document_draws_pairs_and_counts_its_evaluations(
     ("change", "message"),
     [
         ({"name": "euler"}, "sampler.name: 'euler' must be one of heun, or a new module"),
-        ({"steps": 3}, r"sampler.steps: there is no such key; there are num_steps, .*, name \(or not\)"),
+        ({"steps": 3}, r"sampler.steps: there is no such key; there are num_steps.*, name \(or not\)"),
         ({"num_steps": 0}, "sampler.num_steps is 0; it must be at least 1"),
         ({"rho": "7"}, "sampler.rho is '7'; it must be of type float"),
         ({"sigma_max": float("inf")}, "sampler.sigma_max is inf; it must be finite"),

@@ -165,7 +165,7 @@ BAD: dict[str, tuple[Callable[[Path], Config], str, str]] = {
     "pickle with code in it": (
         lambda folder: {
             "teachers": {"conditional": {"source": spoil(
-                "edm-cifar10-32x32-cond-vp.pkl", lambda _: b"cos\nsystem\n(S'touch ran'\ntR.", folder
+                "edm-cifar10-32x32-cond-vp.pkl", lambda _: b"cos\nsystem\n(X\t\0\0\0touch rantR.", folder
             )}}
         },
         "teachers/conditional.safetensors",
