@@ -19,12 +19,12 @@ import yaml
 from conftest import ROOT
 from fabricate import edm_pickle
 
-from get import plugins as registry
+from get import plugins
 from get.data import sets
 from get.plugins import Argument
 from get.sampling.files import open_samples
 from get.storage.errors import UserError
-from get.student import architectures as families
+from get.student import architectures
 from get.student.objectives.pairs import decoded_states
 from get.teacher import samplers
 
@@ -249,7 +249,7 @@ def test_wrong_settings_of_a_sampler_are_refused(change: dict[str, Any], message
 def test_a_name_leads_into_its_folder_or_nowhere(name: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"{name} was imported"))
     with pytest.raises(UserError, match="must be one of get, vit"):
-        registry.load(families.PACKAGE, name, "model.family")
+        plugins.load(architectures.PACKAGE, name, "model.family")
 
 
 @pytest.mark.parametrize(
@@ -272,9 +272,9 @@ def test_values_fit_annotations(annotation: str, good: list[Any], bad: list[Any]
 
 def test_an_argument_with_a_default_may_be_left_out() -> None:
     wanted = {"a": Argument("int", optional=False), "b": Argument("int", optional=True)}
-    registry.check_arguments({"a": 1}, wanted, "model")
+    plugins.check_arguments({"a": 1}, wanted, "model")
     with pytest.raises(UserError, match=r"model\.a is missing; it needs a, b"):
-        registry.check_arguments({"b": 1}, wanted, "model")
+        plugins.check_arguments({"b": 1}, wanted, "model")
 
 
 @pytest.mark.parametrize(
@@ -288,11 +288,11 @@ def test_an_argument_with_a_default_may_be_left_out() -> None:
 def test_a_module_that_lacks_something(
     code: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    monkeypatch.setattr(plugins, "ROOT", tmp_path)
     (tmp_path / "data/sets").mkdir(parents=True)
     (tmp_path / "data/sets/incomplete.py").write_text(code)
-    registry._source.cache_clear()
-    registry.constants.cache_clear()
+    plugins._source.cache_clear()
+    plugins.constants.cache_clear()
     with pytest.raises(UserError, match=message):
         sets.describe("incomplete")
 

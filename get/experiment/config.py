@@ -224,7 +224,7 @@ class Sampler(OpenKeys):
     @model_validator(mode="before")
     @classmethod
     def _with_defaults(cls, given: Any) -> Any:
-        """Fill in what the sampler takes where it is told nothing; the default sampler need not be named."""
+        """Fill in the defaults of the sampler; the default sampler need not be named."""
         if not isinstance(given, dict):
             return given
         name = given.get("name") or samplers.DEFAULT

@@ -139,7 +139,7 @@ class Experiment:
         return f"{self.results}/features/{kinds[self.config.features.extractor]}"
 
     def shape(self, conditional: bool = True) -> dict[str, int]:
-        """Return what a model is told of the images."""
+        """Return what a model must know of the images."""
         channels, size, _ = self.config.data.shape
         return {"channels": channels, "size": size, "classes": self.config.data.classes * conditional}
 

@@ -22,7 +22,7 @@ def load(given: Mapping[str, Any]) -> Experiment:
     try:
         config = Config.model_validate(given)
     except ValidationError as error:
-        # a misspelt key is told before the key that is missing for it
+        # a misspelt key comes before the key that is missing for it
         first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         raise ConfigError(message(first)) from None
     check_config(config)

@@ -125,7 +125,7 @@ def overview_page(found: Sequence[str], scope: str, claims: Sequence[Claim]) -> 
         claims_table(claims, Kind.ORDERING),
         Note(
             "A positive difference is as claimed; low and high bound its 95% interval; the last column says"
-            " what the test split would. How claims are judged is told on the page of all claims."
+            " what the test split would. The page of all claims says how they are judged."
         ),
     ]
     title = "One-step diffusion distillation via deep equilibrium models: question and answer"
