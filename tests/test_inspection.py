@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_fitting import student
+from test_training import student
 
 from get.cli import main
 from get.cli.inspection import runs, verify_folder

@@ -15,7 +15,7 @@ import torch
 from conftest import DISTILLATION, NETWORK, SHAPE
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_fitting import Killed, fit, save_every_step, student
+from test_training import Killed, fit, save_every_step, student
 from torch import Tensor
 
 from get.networks.denoiser import build as build_teacher
@@ -115,7 +115,7 @@ def test_a_stop_asked_for_in_the_last_step_finishes(tmp_path: Path) -> None:
 NO_STEP = """
     import sys, time
     from pathlib import Path
-    from test_fitting import fit
+    from test_training import fit
     from get.training import loop
     from get.storage.errors import UserError
     from get.runtime.log import logging_to

@@ -407,7 +407,7 @@ def test_training_does_not_import_the_compiler(pairs: Path, tmp_path: Path) -> N
         import sys
         from pathlib import Path
         sys.modules["torch._dynamo"] = None
-        from test_fitting import student
+        from test_training import student
         student(Path({str(pairs)!r}), Path({str(tmp_path)!r}, "60.pt"), 60)
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
