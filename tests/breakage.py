@@ -36,7 +36,7 @@ from get.training.journal import read_journal
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ("Snakefile", "workflow", "profiles", "envs", "get")
 # trainings last seconds here, and save their state as often as they can, not every minute
-HASTE = {"SAVE_EVERY = 60.0": "SAVE_EVERY = 0.0", "SAVE_SHARE = 0.02": "SAVE_SHARE = 0.5"}
+HASTE = {"SAVE_EVERY = 60.0": "SAVE_EVERY = 0.0", "SAVE_COST = 0.02": "SAVE_COST = 0.5"}
 
 TARGET = "results/table2.csv"
 STUDENTS = ("get/seed0", "vit/seed0", "vit/seed1")
@@ -83,13 +83,13 @@ def tiny_config() -> dict[str, Any]:
 
 
 def copy_project(folder: Path, edits: dict[str, str] | None = None) -> Path:
-    """Copy the project into `folder`, with `edits` of get/*.py; no edit of the original reaches a run."""
+    """Copy the project into `folder`, with `edits` of the package; no edit of the original reaches a run."""
     folder.mkdir(parents=True)
     for name in PROJECT:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, folder / name)
     for old, new in {**HASTE, **(edits or {})}.items():
-        (path,) = (path for path in (folder / "get").glob("*.py") if old in path.read_text())
+        (path,) = (path for path in (folder / "get").rglob("*.py") if old in path.read_text())
         path.write_text(path.read_text().replace(old, new))
     return folder
 
