@@ -27,7 +27,9 @@ def add(commands: Commands) -> None:
         "results/cifar10/settings/plan.json --cores 16 --gpus 1 --out plan.csv",
     )
     command.add_argument(
-        "settings", type=Path, help="of the experiment; written by: snakemake results/settings/plan.json"
+        "settings",
+        type=Path,
+        help="of the experiment; written by: snakemake --cores 1 results/settings/plan.json",
     )
     cores = os.cpu_count() or 1
     command.add_argument("--cores", type=positive, default=cores, help=f"that the jobs share ({cores})")
