@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from fabricate_results import NAN, VIT, cells_of, costs, row, run, seeds
 
-from get.paper.claims import Claim, Judgement, Kind, Verdict, reproduction, support, write_reproduction
+from get.paper.claims import Claim, Judgement, Kind, Verdict, support, write_reproduction
 from get.paper.published import published
+from get.paper.reproduction import reproduction
 from get.paper.results import Row
 
 

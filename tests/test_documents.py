@@ -8,9 +8,10 @@ import pytest
 from fabricate_results import VIT, costs, row, run, teacher_run
 
 from get.paper import documents
-from get.paper.claims import SIGNS, Judgement, Kind, Verdict, reproduction
+from get.paper.claims import SIGNS, Judgement, Kind, Verdict
 from get.paper.documents import Bullets, Heading, Note, Paragraph, Table
 from get.paper.provenance import provenance, provenance_page
+from get.paper.reproduction import reproduction
 from get.paper.results import CostsFile, Row
 from get.paper.summary import costs_page, count_orderings, findings, overview_text
 from get.paper.tables import table1

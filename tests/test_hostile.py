@@ -43,7 +43,8 @@ from get.networks import denoiser as network
 from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
 from get.pairs.indices import HELD_OUT
 from get.pairs.manifest import read_manifest, write_manifest
-from get.paper.claims import claims_frame, reproduction
+from get.paper.claims import claims_frame
+from get.paper.reproduction import reproduction
 from get.paper.results import read_history, read_rows
 from get.paper.statistics import over_iterations
 from get.paper.tables import TABLES, readable

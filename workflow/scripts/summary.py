@@ -7,8 +7,8 @@ with logging_to(snakemake.log[0]):
 
     import pandas as pd
 
-    from get.paper.claims import read_claims
     from get.paper.provenance import provenance, provenance_page
+    from get.paper.reproduction import read_claims
     from get.paper.results import read_costs
     from get.paper.summary import costs_page, findings, overview_page, overview_text
     from get.storage.atomic import write_json, write_text
