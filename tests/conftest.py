@@ -1,7 +1,10 @@
+import copy
+import json
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes on two cores; also fixes the arithmetic
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,28 @@ class Reference:
 @pytest.fixture(scope="session")
 def cifar_config() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "workflow/config/cifar10.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def config() -> dict[str, Any]:
+    """The tiny experiment."""
+    loaded = yaml.safe_load((ROOT / "tests/config.yaml").read_text())
+    return json.loads(json.dumps(loaded))  # parts that YAML anchors share become separate
+
+
+@pytest.fixture
+def edit(config: dict[str, Any]) -> Callable[..., dict[str, Any]]:
+    """Return a copy of the config with the value at a path of keys replaced."""
+
+    def change(value: Any, *keys: str) -> dict[str, Any]:
+        edited = copy.deepcopy(config)
+        part = edited
+        for key in keys[:-1]:
+            part = part[key]
+        part[keys[-1]] = value
+        return edited
+
+    return change
 
 
 @pytest.fixture(scope="session")

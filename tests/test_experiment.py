@@ -1,6 +1,5 @@
 """The typed experiment: what a config may say, how errors name the key, what changes no fingerprint."""
 
-import copy
 import json
 import subprocess
 import sys
@@ -25,26 +24,6 @@ SCHEMA = ROOT / "workflow/schemas/config.schema.json"
 
 def read(path: str) -> Config:
     return yaml.safe_load((ROOT / path).read_text())
-
-
-@pytest.fixture(scope="module")
-def config() -> Config:
-    return json.loads(json.dumps(read("tests/config.yaml")))  # parts that YAML anchors share become separate
-
-
-@pytest.fixture
-def edit(config: Config) -> Callable[..., Config]:
-    """Return a copy of the config with the value at a path of keys replaced."""
-
-    def change(value: Any, *keys: str) -> Config:
-        edited = copy.deepcopy(config)
-        part = edited
-        for key in keys[:-1]:
-            part = part[key]
-        part[keys[-1]] = value
-        return edited
-
-    return change
 
 
 GET, GET_TRAINING = "students.get", "students.get.training"

@@ -42,12 +42,6 @@ CONFIGS = {
 
 
 @pytest.fixture(scope="module")
-def config() -> Config:
-    loaded: Config = json.loads(json.dumps(yaml.safe_load(CONFIGS["tests"].read_text())))
-    return loaded
-
-
-@pytest.fixture(scope="module")
 def tiny(config: Config) -> Experiment:
     return load(config)
 

@@ -1,7 +1,6 @@
 """The workflow itself: a tiny experiment end to end, and what an edit re-runs."""
 
 import base64
-import copy
 import html
 import json
 import os
@@ -65,33 +64,12 @@ def rules(jobs: list[str]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def config() -> Config:
-    loaded = yaml.safe_load((Path(__file__).parent / "config.yaml").read_text())
-    return json.loads(json.dumps(loaded))  # parts that YAML anchors share become separate
-
-
-@pytest.fixture(scope="module")
 def finished(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the tiny experiment has run. Tests that change it work on a copy."""
     folder = tmp_path_factory.mktemp("tiny")
     done = snakemake(folder, config)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
-
-
-@pytest.fixture
-def edit(config: Config) -> Callable[..., Config]:
-    """Return a copy of the config with the value at a path of keys replaced."""
-
-    def change(value: Any, *keys: str) -> Config:
-        edited = copy.deepcopy(config)
-        part = edited
-        for key in keys[:-1]:
-            part = part[key]
-        part[keys[-1]] = value
-        return edited
-
-    return change
 
 
 def test_everything_is_made(finished: Path) -> None:

@@ -10,8 +10,8 @@ from get.paper.cells import Line, number
 from get.storage.variants import Variant
 from get.studies import Lines, Rows, Settings, Study
 from get.studies.common.comparison import FIDS, WAY, Way, compare_to_first, fid_changes, with_change
-from get.studies.common.contents import sampled_rows
 from get.studies.common.plots import plot_changes
+from get.studies.common.students import sampled_rows
 
 KINDS = {"independent": "one for each sample", "shared": "one for all samples", "zeros": "zero"}
 

@@ -12,8 +12,8 @@ from get.paper.results import Row
 from get.storage.variants import Rule, Variant
 from get.studies import Lines, Paths, Rows, Settings, Study
 from get.studies.common.comparison import CHANGE, STUDENT, TURNS, Way, compare_to_first, with_change
-from get.studies.common.contents import sampled_rows
 from get.studies.common.plots import plot_beside_fid
+from get.studies.common.students import sampled_rows
 
 SOLVERS = {"plain": "plain", "anderson": "Anderson, ridge 1e-4", "anderson-ridge": "Anderson, ridge 1e-2"}
 

@@ -1,4 +1,4 @@
-"""Students that studies train: one GET, its training changed in one way each."""
+"""Students of studies: one GET trained in several ways, and those that are sampled in other ways."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -56,3 +56,18 @@ def rows_of(experiment: Experiment, studies: Studies, ways: Ways) -> Content:
         for name, way in ways.items()
     ]
     return {"rates": [studies.lower_lr, experiment.students[studies.trained].training.lr], "rows": rows}
+
+
+def sampled_rows(experiment: Experiment, studies: Studies, study: str) -> list[Content]:
+    """Return a row for each GET that a study samples in ways of its own, with all its seeds."""
+    return [
+        {
+            "label": experiment.full_label(student),
+            "student": student,
+            "scores": [
+                f"{experiment.results}/scores/studies/{study}/{student}/seed{seed}.json"
+                for seed in experiment.students[student].seeds
+            ],
+        }
+        for student in studies.sampled
+    ]

@@ -1,0 +1,56 @@
+"""Kinds of keys and values that the config is made of."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WrapValidator
+
+
+def unrounded(value: Any, check: Callable[[Any], float]) -> Any:
+    """Return a number as it was written: 80 and 80.0 have different fingerprints."""
+    check(value)
+    return value
+
+
+UNROUNDED = WrapValidator(unrounded)
+Positive = Annotated[float, Field(gt=0), UNROUNDED]
+NonNegative = Annotated[float, Field(ge=0), UNROUNDED]
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$")]
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+
+def distinct(values: list[Any]) -> list[Any]:
+    """Return a list, none of whose values comes twice."""
+    for number, value in enumerate(values):
+        if value in values[:number]:
+            raise ValueError(f"{value!r} comes twice")
+    return values
+
+
+DISTINCT = AfterValidator(distinct)
+
+
+def optional(**limits: Any) -> Any:
+    """Return the field of a key that may be left out, and is then in no settings."""
+    return Field(default=None, exclude_if=lambda value: value is None, **limits)
+
+
+class Keys(BaseModel):
+    """A mapping of the config: unknown keys are refused, and so are values of another type."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    def settings(self) -> dict[str, Any]:
+        """Return the keys as YAML has them, with defaults, without optional keys that were left out."""
+        return self.model_dump(by_alias=True, warnings=False)  # mode="json" would make 80 a float
+
+
+class OpenKeys(Keys):
+    """A mapping with keys beyond these: arguments of a module, which are checked against its source."""
+
+    model_config = ConfigDict(extra="allow")
