@@ -5,7 +5,8 @@ figure needs its name here, its entry in get/paper, and a caption in get/paper/c
 its key in `config.Paper`.
 """
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -47,36 +48,45 @@ def figures(experiment: Experiment) -> list[str]:
 
 def content(experiment: Experiment, name: str) -> Content:
     """Return what a table, a figure, the reproduction or the summary shows."""
-    paper = experiment.config.paper
-    if name == "summary":
-        return summary(experiment)
     if name.startswith(SAME_NOISE):
         students = learners(experiment, name.removeprefix(SAME_NOISE))
         return {"precision": experiment.config.evaluation.precision, "students": students}
-    if name in FIGURE4:
-        student = experiment.students[getattr(paper.figure4, FIGURE4[name])]
-        return {"label": student.label, "samples": figure4_samples(experiment, name)}
-    if name == "training-curves":
-        trained = [student for student in experiment.students if student not in experiment.imported_students]
-        return {"histories": [histories(experiment, student) for student in trained]}
-    if name in OVER_MILESTONES:
-        return {
-            "rows": [
-                row(experiment, student, step)
-                for student in experiment.students
-                for step in experiment.students[student].milestones
-            ]
-        }
-    if name in FIGURES:
-        return {"rows": [row(experiment, student) for student in experiment.students]}
-    # what compares with the paper's numbers, which come with the package: no file that a rule could name
-    published = {"published": sha256(PUBLISHED_CSV)}
-    if name == "reproduction":
-        judged = [name for name in TABLES if name != "table5"]
-        tables = {name.removeprefix("table"): table_rows(experiment, name) for name in judged}
-        larger = listed(experiment, paper.larger_vit or [])
-        return published | {"cifar10": on_cifar10(experiment), "tables": tables, "larger": larger}
-    return published | table(experiment, name)
+    return CONTENTS[name](experiment)
+
+
+def all_milestones(experiment: Experiment) -> Content:
+    """Return a row for every milestone of every student."""
+    students = experiment.students.items()
+    return {"rows": [row(experiment, name, step) for name, each in students for step in each.milestones]}
+
+
+def all_students(experiment: Experiment) -> Content:
+    """Return a row for every student."""
+    return {"rows": [row(experiment, name) for name in experiment.students]}
+
+
+def training_curves(experiment: Experiment) -> Content:
+    """Return the histories of all students that are trained."""
+    trained = [name for name in experiment.students if name not in experiment.imported_students]
+    return {"histories": [histories(experiment, name) for name in trained]}
+
+
+def figure4(experiment: Experiment, name: str) -> Content:
+    """Return the student and the samples of one part of Figure 4."""
+    student = getattr(experiment.config.paper.figure4, FIGURE4[name])
+    return {"label": experiment.students[student].label, "samples": figure4_samples(experiment, name)}
+
+
+def claims(experiment: Experiment) -> Content:
+    """Return the rows on which the claims of the paper are judged."""
+    judged = {name.removeprefix("table"): table_rows(experiment, name) for name in TABLES if name != "table5"}
+    larger = listed(experiment, experiment.config.paper.larger_vit or [])
+    return {**published(), "cifar10": on_cifar10(experiment), "tables": judged, "larger": larger}
+
+
+def published() -> Content:
+    """Return the hash of the paper's numbers, which come with the package: no file that a rule could name."""
+    return {"published": sha256(PUBLISHED_CSV)}
 
 
 def on_cifar10(experiment: Experiment) -> bool:
@@ -94,7 +104,7 @@ def table(experiment: Experiment, name: str) -> Content:
         }
     if name == "table1":
         rows = rows + ends_of_scale(experiment)
-    return {"rows": rows, "arguments": arguments}
+    return {**published(), "rows": rows, "arguments": arguments}
 
 
 def table_rows(experiment: Experiment, name: str) -> list[Content]:
@@ -199,6 +209,17 @@ def summary(experiment: Experiment) -> Content:
         "seeds": {"data, features, teachers, pairs": config.seed}
         | {f"student {name}": student.seeds for name, student in students.items()},
     }
+
+
+CONTENTS: dict[str, Callable[[Experiment], Content]] = {
+    **{name: partial(table, name=name) for name in TABLES},
+    **dict.fromkeys(OVER_MILESTONES, all_milestones),
+    **dict.fromkeys(["figure3a", "residuals"], all_students),
+    "training-curves": training_curves,
+    **{name: partial(figure4, name=name) for name in FIGURE4},
+    "reproduction": claims,
+    "summary": summary,
+}
 
 
 # ---------------------------------------------------------------------------------- files they read
