@@ -34,7 +34,7 @@ PAPER = ROOT / "workflow/config/cifar10.yaml"
 def start_up(rule: str) -> float:
     """Return the seconds (least of three) in which Python starts and imports what a job of `rule` does."""
     process = rule if rule in MODULES else RULES[rule][0]
-    return min(start({"process": process}, torch.device("cpu")).seconds["start"] for _ in range(3))
+    return min(start(None, process, 0, torch.device("cpu")).seconds["start"] for _ in range(3))
 
 
 def run(folder: Path, configfile: Path, cores: int, extra: list[str]) -> tuple[float, float]:

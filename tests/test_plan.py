@@ -1,6 +1,5 @@
 """The plan: its numbers of jobs against Snakemake's, its stages, its measuring, its sizes, and its files."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import DISTILLATION, GET, ROOT, SHAPE
+from conftest import DISTILLATION, ROOT
 from miniature import mini_config
 from test_workflow import Config, planned, snakemake
 
@@ -23,13 +22,12 @@ from get.costs.start import MODULES
 from get.costs.timing import timing
 from get.costs.units import UNITS, Cost
 from get.experiment import Experiment, load
-from get.experiment.counts import COSTS_CALLS, RULES, Count, Unit, Work, counts, unit
+from get.experiment.counts import COSTS_CALLS, RULES, Count, Unit, Work, counts
 from get.runtime.seeding import classes_of
 from get.sampling.files import new_samples
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.storage.weights import write_weights
-from get.student.models import build
 from get.student.objectives.pairs import Distillation
 from get.training.state import State
 
@@ -73,8 +71,8 @@ def test_the_jobs_are_those_of_snakemake(name: str, tmp_path: Path, monkeypatch:
     assert load(experiment.config.settings()).config == experiment.config  # as settings/plan.json has it
 
 
-def count_of(experiment: Experiment, rule: str, what: str, gpus: int = 0) -> Count:
-    (found,) = [each for each in counts(experiment, gpus) if (each.rule, each.what) == (rule, what)]
+def count_of(experiment: Experiment, rule: str, what: str) -> Count:
+    (found,) = [each for each in counts(experiment) if (each.rule, each.what) == (rule, what)]
     return found
 
 
@@ -101,9 +99,7 @@ def test_the_headline_is_sampled_and_scored_with_more_iterations(config: Config)
 
 def test_gpus_share_the_batch(config: Config) -> None:
     experiment = load({**config, "jobs": {"student": {"gpu": 4}}})
-    for there, processes in ((0, 1), (2, 2), (8, 4)):
-        (work,) = count_of(experiment, "train_student", "get, step 2", there).work or ()
-        assert json.loads(work.unit.settings)["processes"] == processes
+    assert [units.processes(experiment, "student", there) for there in (0, 2, 8)] == [1, 2, 4]
 
 
 def test_costs_call_each_as_often_as_planned() -> None:
@@ -123,20 +119,20 @@ def near(real: Path) -> Any:
     return pytest.approx(real.stat().st_size, rel=0.05, abs=8000)
 
 
-def test_checkpoints_are_as_large_as_planned(tmp_path: Path) -> None:
-    description = {**SHAPE, **GET, "width": 64}
-    student = build(description)
-    state = State(student, Distillation(**DISTILLATION), "")
+def test_checkpoints_are_as_large_as_planned(config: Config, tmp_path: Path) -> None:
+    student = config["students"]["get"]
+    wide = {**student, "model": {**student["model"], "width": 64}}
+    experiment = load({**config, "students": {**config["students"], "get": wide}})
+    network = units.student_of(experiment, "get")
+    state = State(network, Distillation(**DISTILLATION), "")
     for parameter in state.parameters:
         parameter.grad = torch.zeros_like(parameter)
     state.optimizer.step(0.1)
     state.save(tmp_path / "4.pt")
     write_weights(tmp_path / "4.safetensors", "student", state.ema_weights(), {})
-    sampling = {"model": description, "most": 1, "batch": 1, "precision": "float32"}
-    weights = units.sampling(sampling, CPU).disk
+    weights = units.sampling(experiment, "get", 0, CPU).disk
     assert weights == near(tmp_path / "4.safetensors")
-    training = {"batch": 2, "clip": None, "compile": False, "precision": "float32"}
-    step = units.student_step({"model": description, "training": training, "processes": 1}, CPU)
+    step = units.student_step(experiment, "get", 0, CPU)
     assert step.disk - weights == near(tmp_path / "4.pt")
     assert step.memory is not None
     assert step.memory > weights
@@ -218,7 +214,7 @@ def test_too_little_memory_leaves_the_rest(tiny: Experiment, monkeypatch: pytest
         raise torch.OutOfMemoryError("no memory")
 
     monkeypatch.setitem(UNITS, "sampling", fail)
-    assert units.measured(unit("sampling", "sample"), 1, "cpu") is None
+    assert units.measured(Unit("sampling", "sample", "get"), tiny, 1, 0) is None
     found = counts(tiny)
     costs: dict[Unit, Cost | None] = {plan.start_of(each): Cost({"start": 1.0}) for each in found}
     seconds = dict.fromkeys(("step", "first", "image", "variant", "headline"), 1.0)
@@ -233,7 +229,7 @@ def test_too_little_memory_leaves_the_rest(tiny: Experiment, monkeypatch: pytest
 
 
 def test_starting_is_measured() -> None:
-    settings, training = (UNITS["start"]({"process": process}, CPU) for process in ("settings", "student"))
+    settings, training = (UNITS["start"](None, process, 0, CPU) for process in ("settings", "student"))
     assert 0 < settings.seconds["start"] < training.seconds["start"]
     assert 2**22 < (settings.memory or 0) < 2**27 < (training.memory or 0)
 
@@ -305,7 +301,7 @@ def test_wrong_settings_are_named(key: str, value: Any, message: str, config: Co
 def test_a_gpu_is_counted_apart(config: Config) -> None:
     """Its hours, and its memory; what is not known stays empty, and is left out of sums."""
     experiment = load({**config, "device": "auto", "jobs": {"student": {"gpu": 2, "mem_mb": 32_000}}})
-    step = unit("student_step", "student")
+    step = Unit("student_step", "student", "get")
     trained = Count("train_student", "get, step 2", work=(Work(step, {"step": 2}),))
     outside = Count("download", "x", work=None)
     start = Cost({"start": 10.0}, 300_000_000)

@@ -17,7 +17,7 @@ import torch
 from get.costs.start import MODULES
 from get.costs.units import Cost, measure_units
 from get.experiment import Experiment, load
-from get.experiment.counts import Count, Unit, counts, unit
+from get.experiment.counts import Count, Unit, counts
 from get.runtime.log import log
 from get.storage.atomic import write_text
 from get.storage.reading import read_json, reading
@@ -66,13 +66,13 @@ def make_plan(
     with reading(settings, "settings file of a plan"):
         experiment = load(read_json(settings))
     gpus = gpus if torch.cuda.is_available() else 0
-    jobs = counts(experiment, gpus)
+    jobs = counts(experiment)
     units = [start_of(count) for count in jobs]
     units += [work.unit for count in jobs for work in count.work or ()]
-    costs = measure_units(units, experiment, cores)
+    costs = measure_units(units, experiment, cores, gpus)
     for failed, cost in costs.items():
         if cost is None:
-            log.info("not enough memory for %s %s", failed.name, failed.settings)
+            log.info("not enough memory for %s %s", failed.name, failed.of)
     table = plan_table([demand(count, costs, experiment, cores, gpus) for count in jobs])
     text = in_words(table, cores, gpus, costs)
     log.info("%s", text)
@@ -85,7 +85,7 @@ def make_plan(
 
 def start_of(count: Count) -> Unit:
     """Return the unit of starting a process."""
-    return unit("start", count.kind, process=count.rule if count.rule in MODULES else count.kind)
+    return Unit("start", count.kind, count.rule if count.rule in MODULES else count.kind)
 
 
 def demand(count: Count, costs: Costs, experiment: Experiment, cores: int, gpus: int) -> Demand:

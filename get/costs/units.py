@@ -5,7 +5,6 @@ threads of the config. Where a call with all images of a batch would take long (
 smaller calls are timed and a straight line is drawn through them.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -23,10 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from get.costs.measure import NO_CHANGE, peak_memory, random_inputs
+from get.costs.measure import peak_memory, random_inputs
 from get.costs.timing import LIMIT, seconds_of, timing
 from get.experiment import Experiment
-from get.experiment.counts import Unit
+from get.experiment.counts import INCEPTION, Unit
+from get.experiment.settings import student_settings
+from get.networks.denoiser import Denoiser
 from get.networks.denoiser import build as build_teacher
 from get.pairs.dataset import Batch
 from get.runtime.device import autocast, pick_device
@@ -41,15 +42,24 @@ from get.scoring.reference import Reference
 from get.scoring.scores import Scoring, bootstrap, compare_with_train, score
 from get.storage.errors import UserError
 from get.storage.weights import write_weights
+from get.student.models import Student, parameter_count
 from get.student.models import build as build_student
-from get.student.models import parameter_count
 from get.student.objectives.pairs import Distillation, distillation_loss
 from get.teacher.training import NoiseLevels, edm_loss
 from get.training.loop import take_step
 from get.training.optimisation import Optimisation
 from get.training.state import State
 
-Settings = dict[str, Any]
+PUBLISHED = {  # EDM's networks for CIFAR-10, which are imported (Karras et al. 2022)
+    "sigma_data": 0.5,
+    "model_channels": 128,
+    "channel_mult": [2, 2, 2],
+    "blocks": 4,
+    "attention_resolutions": [16],
+    "dropout": 0.13,
+    "augment_dim": 9,
+}
+INCEPTION_LOGITS = 1008
 
 
 class Cost(NamedTuple):
@@ -71,12 +81,12 @@ class Cost(NamedTuple):
 # ------------------------------------------------------------------------------------------------- training
 
 
-def student_step(s: Settings, device: torch.device) -> Cost:
+def student_step(experiment: Experiment, name: str, gpus: int, device: torch.device) -> Cost:
     """A step of distillation."""
-    torch.manual_seed(0)
-    student = build_student(s["model"]).to(device)
-    batch = s["training"]["batch"] // s["processes"]
-    options = Distillation(**NO_CHANGE, **{"checkpointing": False, **s["training"], "batch": batch})
+    student = student_of(experiment, name).to(device)
+    training = student_settings(experiment, name)["training"]
+    batch = training["batch"] // processes(experiment, "student", gpus)
+    options = Distillation(**{**training, "batch": batch})
     inputs, z = random_inputs(student, batch, device)
 
     def loss(count: int, forward: Any, step: int) -> Tensor:
@@ -89,14 +99,28 @@ def student_step(s: Settings, device: torch.device) -> Cost:
     return cost._replace(disk=cost.disk + state)
 
 
-def teacher_step(s: Settings, device: torch.device) -> Cost:
-    """A step of training a teacher."""
+def student_of(experiment: Experiment, name: str) -> Student:
+    """Return a student with random weights."""
+    student = experiment.students[name]
     torch.manual_seed(0)
-    teacher = build_teacher(s["model"]).to(device)
-    options = Optimisation(**{**s["training"], "batch": s["training"]["batch"] // s["processes"]})
-    levels = NoiseLevels(**s["noise_levels"])
-    images = torch.rand(options.batch, *teacher.shape, device=device)
-    labels = classes_of(range(options.batch), teacher.classes).to(device)
+    shape = experiment.shape(experiment.teacher_of(student).conditional)
+    return build_student(student.model.settings() | shape)
+
+
+def processes(experiment: Experiment, kind: str, gpus: int) -> int:
+    """Return how many processes share a training that asks for GPUs, of which there are so many."""
+    return max(1, min(experiment.jobs[kind].gpu, gpus))
+
+
+def teacher_step(experiment: Experiment, name: str, gpus: int, device: torch.device) -> Cost:
+    """A step of training a teacher."""
+    entry, teacher = experiment.teachers[name], teacher_of(experiment, name).to(device)
+    assert entry.training
+    batch = entry.training.batch // processes(experiment, "teacher", gpus)
+    options = Optimisation(**{**entry.training.settings(), "batch": batch})
+    levels = NoiseLevels(**entry.noise_levels.settings())
+    images = torch.rand(batch, *teacher.shape, device=device)
+    labels = classes_of(range(batch), teacher.classes).to(device)
 
     def loss(count: int, denoise: Any, step: int) -> Tensor:
         source = generator(0, step, device=device)
@@ -105,6 +129,14 @@ def teacher_step(s: Settings, device: torch.device) -> Cost:
         return edm_loss(denoise, images[:count], noise, levels.draw(count, source), label, teacher.sigma_data)
 
     return training_step(teacher, loss, options, device)
+
+
+def teacher_of(experiment: Experiment, name: str) -> Denoiser:
+    """Return a teacher with random weights; one that is imported is taken for EDM's."""
+    teacher = experiment.teachers[name]
+    network = teacher.network.settings() if teacher.network else PUBLISHED
+    torch.manual_seed(0)
+    return build_teacher(network | experiment.shape(teacher.conditional))
 
 
 def training_step(
@@ -133,40 +165,40 @@ def weight_bytes(model: nn.Module) -> int:
 # ------------------------------------------------------------------------------------------------- sampling
 
 
-def teacher_evaluation(s: Settings, device: torch.device) -> Cost:
-    """One of the evaluations in which a teacher samples a batch."""
-    torch.manual_seed(0)
-    teacher = build_teacher(s["model"]).to(device).eval().requires_grad_(False)
-    noise = torch.randn(s["batch"], *teacher.shape, device=device)
-    sigma = torch.ones(s["batch"], device=device)
-    labels = classes_of(range(s["batch"]), teacher.classes).to(device)
+def evaluation(experiment: Experiment, name: str, gpus: int, device: torch.device) -> Cost:
+    """One of the evaluations in which a teacher samples an image."""
+    teacher = teacher_of(experiment, name).to(device).eval().requires_grad_(False)
+    sampler = next(pairs.sampler for pairs in experiment.pairs.values() if pairs.teacher == name)
+    noise, sigma = torch.randn(sampler.batch, *teacher.shape, device=device), torch.ones(1, device=device)
+    labels = classes_of(range(sampler.batch), teacher.classes).to(device)
 
     def call(count: int) -> None:
-        with autocast(device, s["precision"]):
-            teacher(noise[:count], sigma[:count], labels[:count] if teacher.classes else None)
+        with autocast(device, sampler.precision):
+            teacher(noise[:count], sigma.expand(count), labels[:count] if teacher.classes else None)
 
-    found = timing(call, s["batch"], device)
-    return Cost({"batch": found.seconds}, disk=weight_bytes(teacher), share=found.share)
+    found = timing(call, sampler.batch, device)
+    return Cost({"image": found.seconds / sampler.batch}, disk=weight_bytes(teacher), share=found.share)
 
 
-def sampling(s: Settings, device: torch.device) -> Cost:
+def sampling(experiment: Experiment, name: str, gpus: int, device: torch.device) -> Cost:
     """Sampling a student: per image, and per image and fixed-point iteration."""
-    torch.manual_seed(0)
-    student = build_student(s["model"]).to(device).eval().requires_grad_(False)
-    full = s["batch"]
-    labels = classes_of(range(full), s["model"]["classes"])
+    student, settings = student_of(experiment, name).to(device).eval(), experiment.config.evaluation
+    student.requires_grad_(False)
+    full = settings.batch
+    labels = classes_of(range(full), student.classes)
 
     def call(iterations: int | None, count: int) -> None:
-        options = Sampling(count, iterations, precision=s["precision"])
-        given: Settings = {"seed": 0, "options": options, "device": device, "trajectories": True}
-        list(sample(student, range(count), labels[:count], **given))
+        options = Sampling(count, iterations, precision=settings.precision)
+        draw = partial(sample, seed=0, options=options, device=device, trajectories=True)
+        list(draw(student, range(count), labels[:count]))
 
     if student.state_shape is None:
         found = timing(partial(call, None), full, device)
         seconds = {"image": found.seconds / full, "iteration": 0.0}
         return Cost(seconds, disk=weight_bytes(student), share=found.share)
-    one, most = (timing(partial(call, count), full, device) for count in (1, s["most"]))
-    iteration = (most.seconds - one.seconds) / full / max(1, s["most"] - 1)
+    highest = max(student.iterations, *settings.iterations, 2)
+    one, most = (timing(partial(call, count), full, device) for count in (1, highest))
+    iteration = (most.seconds - one.seconds) / full / (highest - 1)
     seconds = {"image": one.seconds / full - iteration, "iteration": iteration}
     return Cost(seconds, disk=weight_bytes(student), share=most.share)
 
@@ -174,11 +206,19 @@ def sampling(s: Settings, device: torch.device) -> Cost:
 # --------------------------------------------------------------------------------------------------- scores
 
 
-def features(s: Settings, device: torch.device) -> Cost:
+def classifier_of(experiment: Experiment) -> dict[str, int] | None:
+    """Return the description of the classifier whose features are compared, if no other network's are."""
+    features = experiment.config.features
+    if features.extractor != "classifier" or features.classifier is None:
+        return None
+    return features.classifier.model.settings() | experiment.shape()
+
+
+def features(experiment: Experiment, of: str, gpus: int, device: torch.device) -> Cost:
     """Features of an image."""
     torch.manual_seed(0)
-    model, batch = s["model"], s["batch"]
-    images = np.random.default_rng(0).integers(0, 256, (batch, *s["shape"]), np.uint8)
+    model, batch = classifier_of(experiment), experiment.config.evaluation.batch
+    images = np.random.default_rng(0).integers(0, 256, (batch, *experiment.config.data.shape), np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "weights")
         if model:
@@ -206,13 +246,17 @@ def write_random_inception(path: Path) -> None:
     torch.save(network.state_dict(), path)
 
 
-def scoring(s: Settings, device: torch.device) -> Cost:
+def scoring(experiment: Experiment, of: str, gpus: int, device: torch.device) -> Cost:
     """All that a score takes beside the features: of each variant, and of the headline."""
-    options, samples, train = Scoring(**s["options"]), s["samples"], s["train"]
-    source, (width, outputs) = np.random.default_rng(0), s["widths"]
+    evaluation, (train, _) = experiment.config.evaluation, experiment.real_images
+    options, samples = Scoring(**evaluation.scoring.settings()), evaluation.samples
+    classifier = classifier_of(experiment)
+    width = classifier["features"] if classifier else INCEPTION
+    outputs = classifier["classes"] if classifier else INCEPTION_LOGITS
+    source = np.random.default_rng(0)
     rows = source.random((max(samples, train), width), np.float32)
     logits = source.random((samples, outputs), np.float32)
-    images = source.integers(0, 256, (train, *s["shape"]), np.uint8)
+    images = source.integers(0, 256, (train, *experiment.config.data.shape), np.uint8)
     found = moments(rows[: max(2, width)], device)
     real = Reference(rows[:train], found, square_root(found.sigma))
     references, least = {"train": real, "test": real}, max(2, samples // 16)
@@ -247,29 +291,23 @@ def scoring(s: Settings, device: torch.device) -> Cost:
 # ------------------------------------------------------------------------------------------------- processes
 
 
-def start(s: Settings, device: torch.device) -> Cost:
+def start(experiment: Experiment | None, process: str, gpus: int, device: torch.device) -> Cost:
     """A process that does what a job does before its work (see `start`), and its memory."""
     begun = time.perf_counter()
-    command = [sys.executable, "-m", "get.costs.start", s["process"]]
+    command = [sys.executable, "-m", "get.costs.start", process]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     return Cost({"start": time.perf_counter() - begun}, int(done.stdout) or None)
 
 
-UNITS: dict[str, Callable[[Settings, torch.device], Cost]] = {
+UNITS: dict[str, Callable[..., Cost]] = {
     function.__name__: function
-    for function in (
-        student_step,
-        teacher_step,
-        teacher_evaluation,
-        sampling,
-        features,
-        scoring,
-        start,
-    )
+    for function in (student_step, teacher_step, evaluation, sampling, features, scoring, start)
 }
 
 
-def measure_units(units: Iterable[Unit], experiment: Experiment, cores: int) -> dict[Unit, Cost | None]:
+def measure_units(
+    units: Iterable[Unit], experiment: Experiment, cores: int, gpus: int
+) -> dict[Unit, Cost | None]:
     """Measure each unit once; None for what this device has too little memory for.
 
     As many are measured at a time as jobs of the workflow would run on so many cores, for they slow each
@@ -284,10 +322,7 @@ def measure_units(units: Iterable[Unit], experiment: Experiment, cores: int) -> 
     workers = 1 if on_gpu else max(1, cores // max(threads.values()))
     progress, costs = Progress("measured", len(wanted)), {}
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        tasks = {
-            unit: pool.submit(measured, unit, threads[unit.kind], experiment.device(unit.kind))
-            for unit in wanted
-        }
+        tasks = {unit: pool.submit(measured, unit, experiment, threads[unit.kind], gpus) for unit in wanted}
         for unit, task in tasks.items():
             try:
                 costs[unit] = task.result()
@@ -300,11 +335,12 @@ def measure_units(units: Iterable[Unit], experiment: Experiment, cores: int) -> 
     return costs
 
 
-def measured(unit: Unit, threads: int, device: str) -> Cost | None:
+def measured(unit: Unit, experiment: Experiment, threads: int, gpus: int) -> Cost | None:
     """Return the cost of a unit; None where memory does not suffice."""
     torch.set_num_threads(threads)
     try:
-        return UNITS[unit.name](json.loads(unit.settings), pick_device(device))
+        device = pick_device(experiment.device(unit.kind))
+        return UNITS[unit.name](experiment, unit.of, gpus, device)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

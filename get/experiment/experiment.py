@@ -1,5 +1,6 @@
 """An experiment: what its config says, and what follows from it for the jobs."""
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -131,6 +132,15 @@ class Experiment:
         known = self.config.data.settings() | {"seed": self.config.seed}
         takes = sets.describe(self.config.data.name).takes
         return {key: known.get(key) for key in takes if key not in ("archive", "sha256")}
+
+    @property
+    def real_images(self) -> tuple[int, int]:
+        """How many real images there are, to train and to test."""
+        images = sets.describe(self.config.data.name).images
+        if isinstance(images, tuple):
+            return images
+        test = math.ceil(images * self.config.data.test_fraction)
+        return images - test, test
 
     @property
     def extractor_weights(self) -> str:
