@@ -97,9 +97,42 @@ def test_the_headline_is_sampled_and_scored_with_more_iterations(config: Config)
     assert amount(count_of(experiment, "score", "vit, step 3"), "variant") == 1
 
 
-def test_gpus_share_the_batch(config: Config) -> None:
-    experiment = load({**config, "jobs": {"student": {"gpu": 4}}})
-    assert [units.processes(experiment, "student", there) for there in (0, 2, 8)] == [1, 2, 4]
+@pytest.mark.parametrize(("unit", "name"), [("student_step", "vit"), ("teacher_step", "unconditional")])
+def test_gpus_share_the_batch(config: Config, unit: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(model: Any, loss: Any, options: Any, device: torch.device) -> Cost:
+        batches.append(options.batch)
+        return Cost({"step": 0})
+
+    monkeypatch.setattr(units, "training_step", record)
+    experiment = load({**config, "jobs": {kind: {"gpu": 4} for kind in ("student", "teacher")}})
+    batches: list[int] = []
+    for there in (0, 2, 8):
+        UNITS[unit](experiment, name, there, CPU)
+    assert batches == [batches[0], batches[0] // 2, batches[0] // 4]
+
+
+def test_costs_are_of_whole_batches_without_checkpointing(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(model: Any, loss: Any, options: Any, device: torch.device) -> Cost:
+        taken.append((options.batch, options.checkpointing))
+        return Cost({"step": 0})
+
+    monkeypatch.setattr(units, "training_step", record)
+    training = {**config["students"]["get"]["training"], "checkpointing": True}
+    students = {name: {**config["students"]["get"], "training": training} for name in ("get", "same")}
+    students = {**config["students"], **students}
+    experiment = load({**config, "students": students, "jobs": {"student": {"gpu": 2}}})
+    work = [work.unit for work in count_of(experiment, "costs", "all students").work or ()]
+    assert [unit for unit in work if unit.of in ("get", "same")] == [
+        Unit("whole_step", "student", "get"),
+        Unit("sampling", "sample", "get"),
+    ]
+    taken: list[tuple[int, bool]] = []
+    UNITS["whole_step"](experiment, "get", 2, CPU)
+    assert taken == [(training["batch"], False)]
+    plain = count_of(load(config), "costs", "all students").work or ()
+    assert {work.unit.name for work in plain} == {"student_step", "sampling"}
 
 
 def test_costs_call_each_as_often_as_planned() -> None:

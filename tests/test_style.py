@@ -47,10 +47,10 @@ for module in pkgutil.walk_packages(get.__path__, 'get.'):
     [
         (
             "torch",
-            "get.cli get.cli.describe get.data.download get.cli.inspection get.pairs.shards get.paper.claims "
-            "get.paper.figures",
+            "get.cli get.cli.describe get.data.download get.cli.inspection get.pairs.shards "
+            "get.paper.reproduction get.paper.figures",
         ),
-        ("sklearn", "get.paper.claims get.paper.figures get.paper.grids get.scoring.scores"),
+        ("sklearn", "get.paper.reproduction get.paper.figures get.paper.grids get.scoring.scores"),
         ("torchvision", "get.scoring.scores get.sampling.students"),
     ],
 )

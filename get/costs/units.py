@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from get.costs.measure import peak_memory, random_inputs
+from get.costs.measure import NO_CHANGE, peak_memory, random_inputs
 from get.costs.timing import LIMIT, seconds_of, timing
 from get.experiment import Experiment
 from get.experiment.counts import INCEPTION, Unit
-from get.experiment.settings import student_settings
+from get.experiment.settings import DECISIVE, student_settings
 from get.networks.denoiser import Denoiser
 from get.networks.denoiser import build as build_teacher
 from get.pairs.dataset import Batch
@@ -82,12 +82,24 @@ class Cost(NamedTuple):
 
 
 def student_step(experiment: Experiment, name: str, gpus: int, device: torch.device) -> Cost:
-    """A step of distillation."""
-    student = student_of(experiment, name).to(device)
+    """A step of distillation, as a process of a training takes it."""
     training = student_settings(experiment, name)["training"]
     batch = training["batch"] // processes(experiment, "student", gpus)
-    options = Distillation(**{**training, "batch": batch})
-    inputs, z = random_inputs(student, batch, device)
+    return distillation_step(experiment, name, Distillation(**{**training, "batch": batch}), device)
+
+
+def whole_step(experiment: Experiment, name: str, gpus: int, device: torch.device) -> Cost:
+    """A step of distillation as the job costs measures it: of the whole batch, without checkpointing."""
+    training = experiment.students[name].training.settings()
+    decisive = {key: training[key] for key in DECISIVE}
+    options = Distillation(**NO_CHANGE, checkpointing=False, **decisive)
+    return distillation_step(experiment, name, options, device)
+
+
+def distillation_step(experiment: Experiment, name: str, options: Distillation, device: torch.device) -> Cost:
+    """Return the cost of a step of a student."""
+    student = student_of(experiment, name).to(device)
+    inputs, z = random_inputs(student, options.batch, device)
 
     def loss(count: int, forward: Any, step: int) -> Tensor:
         part = Batch(*(tensor[:count] for tensor in inputs))
@@ -166,9 +178,10 @@ def weight_bytes(model: nn.Module) -> int:
 
 
 def evaluation(experiment: Experiment, name: str, gpus: int, device: torch.device) -> Cost:
-    """One of the evaluations in which a teacher samples an image."""
-    teacher = teacher_of(experiment, name).to(device).eval().requires_grad_(False)
-    sampler = next(pairs.sampler for pairs in experiment.pairs.values() if pairs.teacher == name)
+    """One of the evaluations in which the teacher of a set of pairs samples an image."""
+    pairs = experiment.pairs[name]
+    teacher, sampler = teacher_of(experiment, pairs.teacher).to(device).eval(), pairs.sampler
+    teacher.requires_grad_(False)
     noise, sigma = torch.randn(sampler.batch, *teacher.shape, device=device), torch.ones(1, device=device)
     labels = classes_of(range(sampler.batch), teacher.classes).to(device)
 
@@ -301,7 +314,7 @@ def start(experiment: Experiment | None, process: str, gpus: int, device: torch.
 
 UNITS: dict[str, Callable[..., Cost]] = {
     function.__name__: function
-    for function in (student_step, teacher_step, evaluation, sampling, features, scoring, start)
+    for function in (student_step, whole_step, teacher_step, evaluation, sampling, features, scoring, start)
 }
 
 

@@ -2,7 +2,7 @@
 
 The content goes into a settings file, of which the workflow's scripts read labels and paths. A new table or
 figure needs its name here, its entry in get/paper, and a caption in get/paper/captions.yaml; a table also
-its key in `config.Paper`.
+its key in `config.Paper`, a figure its entry in `CONTENTS`.
 """
 
 from collections.abc import Callable
@@ -81,10 +81,10 @@ def claims(experiment: Experiment) -> Content:
     """Return the rows on which the claims of the paper are judged."""
     judged = {name.removeprefix("table"): table_rows(experiment, name) for name in TABLES if name != "table5"}
     larger = listed(experiment, experiment.config.paper.larger_vit or [])
-    return {**published(), "cifar10": on_cifar10(experiment), "tables": judged, "larger": larger}
+    return {**published_hash(), "cifar10": on_cifar10(experiment), "tables": judged, "larger": larger}
 
 
-def published() -> Content:
+def published_hash() -> Content:
     """Return the hash of the paper's numbers, which come with the package: no file that a rule could name."""
     return {"published": sha256(PUBLISHED_CSV)}
 
@@ -104,7 +104,7 @@ def table(experiment: Experiment, name: str) -> Content:
         }
     if name == "table1":
         rows = rows + ends_of_scale(experiment)
-    return {**published(), "rows": rows, "arguments": arguments}
+    return {**published_hash(), "rows": rows, "arguments": arguments}
 
 
 def table_rows(experiment: Experiment, name: str) -> list[Content]:

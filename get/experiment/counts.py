@@ -5,15 +5,15 @@ unit of work costs is measured by `get.costs.units`.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from get.experiment.checks import sources
 from get.experiment.contents import FIGURES, TABLES, figures, grids, same_noise_figures
 from get.experiment.experiment import HELD_OUT_PART, Experiment
-from get.experiment.settings import sampling_settings
+from get.experiment.settings import DECISIVE, sampling_settings
 
 RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage run side by side
     "costs": ("costs", "costs"),
@@ -41,6 +41,7 @@ RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage
     "summary": ("light", "paper"),
 }
 INCEPTION = 2048  # features
+IN_TRAINING = ("checkpointing", "implicit")  # keys on which the time of a step depends beside `DECISIVE`
 COSTS_CALLS = 8  # of each step whose costs are measured: to warm up, timed, profiled (`costs.measure`)
 CLASSIFIER_STEP = 3  # forward passes that a step takes as long as: the backward pass counts twice
 CHECKPOINTED = 1.2  # plain steps that one in O(1) memory costs: most of its forward pass comes twice
@@ -50,7 +51,7 @@ LABEL = 8  # bytes
 class Unit(NamedTuple):
     """A unit of work: the function of `costs.units` that times it, the kind of job, and what it is of.
 
-    That is the name of a student, a teacher or a set of pairs.
+    That is the name of a student, a teacher, a set of pairs or, where a process starts, what it imports.
     """
 
     name: str
@@ -150,12 +151,12 @@ def data_counts(experiment: Experiment) -> Iterator[Count]:
 
 def teacher_counts(experiment: Experiment) -> Iterator[Count]:
     """Yield the teachers from whose pairs any student learns, trained or imported."""
-    for name in dict.fromkeys(experiment.pairs[pairs].teacher for pairs in experiment.used_pairs):
+    for name, pairs in {experiment.pairs[pairs].teacher: pairs for pairs in experiment.used_pairs}.items():
         steps = experiment.teachers[name].steps
         if steps:
             yield Count("train_teacher", name, work=training(Unit("teacher_step", "teacher", name), steps))
         else:
-            yield Count("import_teacher", name, work=(Work(Unit("evaluation", "pairs", name), {}),))
+            yield Count("import_teacher", name, work=(Work(Unit("evaluation", "pairs", pairs), {}),))
 
 
 def pair_counts(experiment: Experiment) -> Iterator[Count]:
@@ -163,7 +164,7 @@ def pair_counts(experiment: Experiment) -> Iterator[Count]:
     pixels = math.prod(experiment.config.data.shape)
     for name in experiment.used_pairs:
         pairs = experiment.pairs[name]
-        evaluation = Unit("evaluation", "pairs", pairs.teacher)
+        evaluation = Unit("evaluation", "pairs", name)
         for part, number, jobs in (("train", pairs.count, pairs.shards), (HELD_OUT_PART, pairs.held_out, 1)):
             batches = math.ceil(number / pairs.sampler.batch)  # whole ones, of which the last may be cut
             images = batches * pairs.sampler.batch / jobs * experiment.evaluations(name)
@@ -180,7 +181,8 @@ def student_counts(experiment: Experiment) -> Iterator[Count]:
     """Yield the milestones of students, their samples and scores; milestones of a run form a chain."""
     samples, pixels = experiment.config.evaluation.samples, math.prod(experiment.config.data.shape)
     for name, student in experiment.students.items():
-        step, sample = Unit("student_step", "student", name), Unit("sampling", "sample", name)
+        step = Unit("student_step", "student", alike(experiment, name, (*DECISIVE, *IN_TRAINING)))
+        sample = Unit("sampling", "sample", alike(experiment, name))
         images = samples + experiment.pairs[student.pairs].held_out
         for before, stop in pairwise([0, *student.milestones]):
             what, seeds = f"{name}, step {stop}", len(student.seeds)
@@ -204,21 +206,41 @@ def variants(experiment: Experiment, name: str, step: int) -> list[int]:
     return [trained, trained, *(number for number in others if number != trained)]
 
 
+def alike(experiment: Experiment, name: str, keys: Iterable[str] = ()) -> str:
+    """Return the first student of this one's description and of the same values of these keys of training.
+
+    What both cost is measured once.
+    """
+
+    def cause(other: str) -> list[Any]:
+        student = experiment.students[other]
+        training = student.training.settings()
+        conditional = experiment.teacher_of(student).conditional
+        return [student.model, conditional, *(training.get(key) for key in keys)]
+
+    return next(other for other in experiment.students if cause(other) == cause(name))
+
+
 def costs_count(experiment: Experiment) -> Count:
-    """Return the measuring of costs; the sampling of alike students is measured once."""
-    evaluation, work, sampled = experiment.config.evaluation, [], []
-    images = COSTS_CALLS * evaluation.batch
+    """Return the measuring of costs; what students share is measured once."""
+    evaluation, work = experiment.config.evaluation, dict[Unit, Mapping[str, float]]()
+    calls = COSTS_CALLS * evaluation.batch
     for name, student in experiment.students.items():
         trained = student.model.iterations
         steps = 1 + CHECKPOINTED if trained else 1
-        step = Unit("student_step", "student", name)
-        work.append(Work(step, {"step": COSTS_CALLS * steps, "first": steps}))
-        if student.model not in sampled:
-            iterations = {trained, *evaluation.iterations} if trained else {0}
-            amounts = {"image": images * len(iterations), "iteration": images * sum(iterations)}
-            work.append(Work(Unit("sampling", "sample", name), amounts))
-            sampled.append(student.model)
-    return Count("costs", "all students", work=tuple(work))
+        first = alike(experiment, name, DECISIVE)
+        step = Unit("whole_step" if differs(experiment, first) else "student_step", "student", first)
+        work[step] = {"step": COSTS_CALLS * steps, "first": steps}
+        iterations = {trained, *evaluation.iterations} if trained else {0}
+        sample = Unit("sampling", "sample", alike(experiment, name))
+        work[sample] = {"image": calls * len(iterations), "iteration": calls * sum(iterations)}
+    return Count("costs", "all students", work=tuple(Work(*item) for item in work.items()))
+
+
+def differs(experiment: Experiment, name: str) -> bool:
+    """Return whether a training of a student may take other steps than the job costs does."""
+    training = experiment.students[name].training.settings()
+    return experiment.jobs["student"].gpu > 1 or any(training.get(key) for key in IN_TRAINING)
 
 
 def paper_counts(experiment: Experiment) -> Iterator[Count]:
