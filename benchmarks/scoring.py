@@ -62,11 +62,10 @@ class Images(Dataset):
 def ours(images: list[np.ndarray], weights: Path, batch: int, device: torch.device) -> dict[str, float]:
     """Return FID and IS as this project computes them."""
     extract = Extractor("inception", weights, str(device), batch)
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-        generated, real = (extract(x, folder) for x, folder in zip(images, (one, other), strict=True))
-        found, wanted = (moments(features.penultimate, device) for features in (generated, real))
-        parts = inception_scores(generated.logits, parts_of(len(images[0]), IS_PARTS), device)
-        return {"FID": float(frechet(found, wanted, square_root(wanted.sigma))), "IS": float(np.mean(parts))}
+    generated, real = map(extract, images)
+    found, wanted = (moments(features.penultimate, device) for features in (generated, real))
+    parts = inception_scores(generated.logits, parts_of(len(images[0]), IS_PARTS), device)
+    return {"FID": float(frechet(found, wanted, square_root(wanted.sigma))), "IS": float(np.mean(parts))}
 
 
 def theirs(images: list[np.ndarray], weights: Path, batch: int, device: torch.device) -> dict[str, float]:
@@ -140,15 +139,13 @@ def job(args: argparse.Namespace, device: torch.device) -> list[Row]:
         calls: dict[str, Callable[[], object]] = {
             f"whole job, {variants} variants": partial(in_a_process, JOB, json.dumps(call)),
             "imports": partial(in_a_process, "import get.scoring.scores"),
-            **parts(call, images, scratch, device),
+            **parts(call, images, device),
         }
         seconds = timed(calls, device, args.repeats)
     return [{"part": name, **spread(each)} for name, each in seconds.items()]
 
 
-def parts(
-    call: dict[str, Any], images: np.ndarray, scratch: str, device: torch.device
-) -> dict[str, Callable[[], object]]:
+def parts(call: dict[str, Any], images: np.ndarray, device: torch.device) -> dict[str, Callable[[], object]]:
     """Return what scoring these images takes, part by part; `call` has the arguments of `score_samples`."""
     options, train = scores.Scoring(**call["scoring"]), read_split(call["store"], "train").images
     extract = Extractor("classifier", call["weights"], str(device), call["batch"])
@@ -158,7 +155,7 @@ def parts(
         real[split] = scores.read_reference(
             call["statistics"][split], call["features"][split], source, device
         )
-    features, count = extract(images, scratch), len(images)
+    features, count = extract(images), len(images)
     rows, shares = features.penultimate, resamples_of(count, options.bootstrap, 0)
     found, share = moments(rows, device), parts_of(count, options.splits)
 
@@ -169,7 +166,7 @@ def parts(
 
     return {
         "resamples": partial(resamples_of, count, options.bootstrap, 0),
-        "features": partial(extract, images, scratch),
+        "features": partial(extract, images),
         "moments": partial(moments, rows, device),
         "FID": lambda: [frechet(found, each.moments, each.root) for each in real.values()],
         "IS": partial(inception_scores, features.logits, share, device),

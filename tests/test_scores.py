@@ -93,7 +93,7 @@ def scored(digits: Path, classifier: Path) -> tuple[Features, Reference, np.ndar
             features=paths[1],
         )
         references[split] = read_reference(*paths, Source(digits, split, classifier), CPU)
-    features = extract(images, classifier.parent)
+    features = extract(images)
     resampled = bootstrap(features, references, resamples_of(len(images), SCORING.bootstrap, 0), CPU)
     scores = score(features, references, SCORING, resampled, CPU)
     scores |= compare_with_train(images, features, references["train"], train, SCORING, CPU)
@@ -227,7 +227,7 @@ def test_fid_orders_amounts_of_noise(scored: Any, digits: Path, classifier: Path
     _, reference, _, _ = scored
     extract = Extractor("classifier", classifier, "cpu", 100)
     train = read_split(digits, "train").images
-    found = [extract(noisy(train, amount, 600), tmp_path).penultimate[:] for amount in (0, 0.2, 0.5, 1)]
+    found = [extract(noisy(train, amount, 600)).penultimate[:] for amount in (0, 0.2, 0.5, 1)]
     values = [fid(features, reference) for features in found]
     assert values == sorted(values)
 

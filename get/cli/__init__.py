@@ -14,7 +14,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from get.cli import compare, export, imports, info, plan, sample, scores, status, training
+from get.cli import compare, export, forget, imports, info, plan, sample, scores, status, training
 from get.runtime.log import log, logging_to
 from get.runtime.remedies import explain
 from get.storage.errors import UserError
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         "message names is to be put right; 130 stopped; training has more (docs/failures.md).",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for module in (sample, compare, scores, info, status, plan, export, imports, training):
+    for module in (sample, compare, scores, info, status, forget, plan, export, imports, training):
         module.add(commands)
     return top
 

@@ -6,16 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import safetensors
 
 from get.pairs.manifest import read_manifest
 from get.pairs.shards import DATASETS
 from get.storage.errors import UserError
-from get.storage.hashing import fingerprint, record_of, sha256
-from get.storage.hdf5 import dataset
-from get.storage.reading import missing, reading, require, require_small
+from get.storage.hashing import fingerprint, sha256
+from get.storage.hdf5 import dataset, open_hdf5
+from get.storage.reading import as_written, missing, reading, require, require_small
 
 KINDS = ("student", "teacher", "classifier")
 LARGEST = 2**30  # bytes of a file of statistics, unfolded
@@ -40,11 +39,7 @@ def describe(path: Path) -> Facts:
     if path.suffix not in READERS:
         raise UserError(f"{path} is of no kind that is described here; name one of {', '.join(READERS)}")
     with reading(path, "file of this project"):
-        found = sha256(path)
-        record = record_of(path)
-        kept = record.read_text(errors="replace").split()[:1] if record.exists() else None
-        facts: Facts = {"bytes": path.stat().st_size, "sha256": found}
-        facts["as_written"] = None if kept is None else kept == [found]
+        facts: Facts = {"bytes": path.stat().st_size, "sha256": sha256(path), "as_written": as_written(path)}
         if facts["as_written"] is False and path.suffix == ".h5":  # at which HDF5 itself may crash or hang
             raise ValueError("it was changed since it was written")
         content = READERS[path.suffix](path)
@@ -74,7 +69,7 @@ def _weights(path: Path) -> Facts:
 
 def _hdf5(path: Path) -> Facts:
     """Describe an image store, a shard of pairs or a sample file."""
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path, "r") as file:
         attributes = {key: _plain(value) for key, value in file.attrs.items()}
         if "split" in file:
             count, *shape = dataset(file, "images", np.uint8, 4).shape
@@ -125,7 +120,7 @@ def _json(path: Path) -> Facts:
 
 def _statistics(path: Path) -> Facts:
     """Describe mu and sigma of features."""
-    require_small(path, LARGEST)
+    require_small(path, LARGEST, ("mu", "source"))
     with np.load(path) as file:
         source = json.loads(str(file["source"])) if "source" in file.files else None
         return {"kind": "statistics of features", "features": len(file["mu"]), "source": source}

@@ -7,12 +7,22 @@ from typing import Any, NamedTuple
 
 from get.runtime.log import Progress
 from get.storage.errors import UserError
-from get.storage.hashing import record_of, sha256
+from get.storage.hashing import record_of
 from get.storage.lock import Lock
-from get.storage.reading import read_json
+from get.storage.places import is_result
+from get.storage.reading import as_written, read_json
 from get.training.journal import Line, read_journal
 
 DATA = (".csv", ".h5", ".json", ".npy", ".npz", ".pt", ".pth", ".safetensors")  # what should have a record
+
+ORDER = [  # files, and those that are made from them in each experiment
+    ("settings/costs.json", "costs.json"),
+    ("data/images.h5", "features/reference-*.np?"),
+    ("data/images.h5", "samples/baselines/*.h5"),
+    ("features/reference-*.np?", "scores/**/*.json"),
+    ("scores/baselines/*.json", "table1.csv"),
+    ("reproduction.csv", "overview.html"),
+]
 
 
 class Verification(NamedTuple):
@@ -28,7 +38,7 @@ def verify_folder(folder: Path) -> Verification:
     Raises:
         UserError: there is nothing to check, or files were changed since they were written: all are named.
     """
-    records = [path for path in _files(folder) if path.name.startswith(".") and path.suffix == ".sha256"]
+    records = [path for path in files_below(folder) if path.name.startswith(".") and path.suffix == ".sha256"]
     if not records:
         raise UserError(
             f"{folder} holds no files of this project, which keeps a hash beside each that it writes"
@@ -38,7 +48,7 @@ def verify_folder(folder: Path) -> Verification:
     for record in records:
         path = record.with_name(record.name.removeprefix(".").removesuffix(".sha256"))
         if path.exists():  # one that was deleted will be made again
-            if record.read_text(errors="replace").split()[:1] == [sha256(path)]:
+            if as_written(path):
                 whole += 1
             else:
                 bad.append(path)
@@ -46,14 +56,31 @@ def verify_folder(folder: Path) -> Verification:
     progress.close()
     if bad:
         names = " ".join(map(str, bad))
-        raise UserError(f"changed since they were written: {names}", *bad)
-    return Verification(whole, [path for path in _files(folder) if _unrecorded(path)])
+        raise UserError(f"changed since they were written: {names}", *filter(is_result, bad))
+    return Verification(whole, [path for path in files_below(folder) if _unrecorded(path)])
 
 
-def _files(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     """Return all files below `folder`, in folders too that are elsewhere and linked."""
     found = os.walk(folder, followlinks=True)
     return sorted(Path(parent, name) for parent, _, names in found for name in names)
+
+
+def out_of_order(folder: Path) -> int:
+    """Return how many files in `folder` are older than some that they are made from, as after `cp -r`."""
+    late = 0
+    for made_from, made in ORDER:
+        newest = max((path.stat().st_mtime_ns for path in folder.glob(made_from)), default=0)
+        late += sum(path.stat().st_mtime_ns < newest for path in folder.glob(made))
+    return late
+
+
+def equal_times(folder: Path) -> None:
+    """Give all files that are made in `folder` one time: Snakemake takes none for older than another."""
+    now = time.time_ns()
+    for path in files_below(folder):
+        if not path.name.endswith(".journal.jsonl"):  # of which the newest tells how far a training is
+            os.utime(path, ns=(now, now))
 
 
 def _unrecorded(path: Path) -> bool:
@@ -86,7 +113,7 @@ def runs(folder: Path) -> list[Run]:
         UserError: none has begun there.
     """
     newest: dict[str, Path] = {}
-    journals = [path for path in _files(folder) if path.name.endswith(".journal.jsonl")]
+    journals = [path for path in files_below(folder) if path.name.endswith(".journal.jsonl")]
     for path in sorted(journals, key=lambda path: path.stat().st_mtime):
         stem = path.name.removesuffix(".journal.jsonl")
         newest[_name(path.relative_to(folder).parent, stem)] = path

@@ -59,17 +59,15 @@ def score(args: argparse.Namespace) -> None:
 
 def statistics(args: argparse.Namespace) -> None:
     """Run `get statistics`: mean and covariance of the features of images, as .npz."""
-    import tempfile
-
     from get.runtime.device import pick_device
     from get.scoring.features import Extractor
     from get.scoring.images import open_images
     from get.scoring.metrics import moments, write_moments
 
     extract = Extractor(args.extractor, args.weights, args.device, args.batch)
-    with open_images(args.samples, args.choice) as images, tempfile.TemporaryDirectory() as scratch:
+    with open_images(args.samples, args.choice) as images:
         _require_enough(args.samples, images, 2)
-        write_moments(args.out, moments(extract(images, scratch).penultimate, pick_device(args.device)))
+        write_moments(args.out, moments(extract(images).penultimate, pick_device(args.device)))
         print(f"mu and sigma of {len(images)} images in {args.out}")
 
 

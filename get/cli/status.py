@@ -1,6 +1,7 @@
 """`get verify` and `get status`: a results folder, looked at from outside."""
 
 import argparse
+import shlex
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from get.cli.arguments import Commands, add_command, add_json, print_json
 
 def verify(args: argparse.Namespace) -> None:
     """Run `get verify`: hash a results folder, or the shards of a manifest, again."""
-    from get.cli.inspection import verify_folder
+    from get.cli.inspection import equal_times, out_of_order, verify_folder
     from get.pairs.manifest import verify
 
     found: dict[str, Any] = {}
@@ -20,6 +21,14 @@ def verify(args: argparse.Namespace) -> None:
             found[str(path)] = {"files": whole, "unrecorded": list(map(str, unrecorded))}
             lines = [f"{path}: {whole} files as they were written"]
             lines += [f"{file}: no hash was recorded" for file in unrecorded]
+            if args.times:
+                equal_times(path)
+                lines.append(f"{path}: all files have one time, and none is older than another")
+            elif late := out_of_order(path):
+                again = f"python -m get verify {shlex.quote(str(path))} --times"
+                lines.append(
+                    f"{path}: {late} files are older than what they are made from; if it is a copy: {again}"
+                )
         else:
             found[str(path)] = {"shards": verify(path)}
             lines = [f"{path}: {found[str(path)]['shards']} shards as they were listed"]
@@ -59,9 +68,15 @@ def add(commands: Commands) -> None:
         "hash the files of a results folder, or of a manifest, again",
         "results",
         "results/pairs/conditional/manifest.json",
+        "copy-of-results --times",
     )
     hashes.add_argument(
         "path", type=Path, nargs="+", help="a results folder, or results/pairs/NAME/manifest.json"
+    )
+    hashes.add_argument(
+        "--times",
+        action="store_true",
+        help="give the files of a whole folder one time, so that Snakemake makes nothing of a copy again",
     )
     add_json(hashes)
 

@@ -7,7 +7,6 @@ time, those of the same training its costs too: measured twice, they would diffe
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -26,6 +25,7 @@ from get.runtime.device import autocast, pick_device
 from get.runtime.log import Progress, log
 from get.storage.atomic import write_json
 from get.storage.settings import require_keys
+from get.storage.temporary import temporary_folder
 from get.student.initial import training_state
 from get.student.models import Description, Student, build, parameter_count
 from get.student.objectives.pairs import Distillation, distillation_loss
@@ -143,8 +143,8 @@ def peak_memory(call: Callable[[], object], device: torch.device, held: Iterable
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler says that it finds no GPU, as an error
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()
-    with tempfile.TemporaryDirectory() as folder:
-        trace = Path(folder, "trace.json")
+    with temporary_folder() as folder:
+        trace = folder / "trace.json"
         profiler.export_chrome_trace(str(trace))
         events = json.loads(trace.read_text())["traceEvents"]
     changes = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e.get("name") == "[memory]")

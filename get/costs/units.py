@@ -7,7 +7,6 @@ smaller calls are timed and a straight line is drawn through them.
 
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -41,6 +40,7 @@ from get.scoring.metrics import moments, resamples_of, square_root
 from get.scoring.reference import Reference
 from get.scoring.scores import Scoring, bootstrap, compare_with_train, score
 from get.storage.errors import UserError
+from get.storage.temporary import temporary_folder
 from get.storage.weights import write_weights
 from get.student.models import Student, parameter_count
 from get.student.models import build as build_student
@@ -232,14 +232,14 @@ def features(experiment: Experiment, of: str, gpus: int, device: torch.device) -
     torch.manual_seed(0)
     model, batch = classifier_of(experiment), experiment.config.evaluation.batch
     images = np.random.default_rng(0).integers(0, 256, (batch, *experiment.config.data.shape), np.uint8)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "weights")
+    with temporary_folder() as folder:
+        path = folder / "weights"
         if model:
             write_weights(path, "classifier", Classifier(**model).state_dict(), {"model": model})
         else:
             write_random_inception(path)
         extract = Extractor("classifier" if model else "inception", path, str(device), batch)
-        found = timing(lambda count: extract(images[:count], folder), batch, device)
+        found = timing(lambda count: extract(images[:count]), batch, device)
     return Cost({"image": found.seconds / batch}, share=found.share)
 
 

@@ -7,14 +7,13 @@ name, classes, source.
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from get.storage.atomic import atomic
-from get.storage.hdf5 import dataset
+from get.storage.hdf5 import dataset, open_hdf5
 from get.storage.reading import reading, require_unchanged
 
 SPLITS = ("train", "test")
@@ -40,7 +39,7 @@ def write_store(
     source: str,
 ) -> None:
     """Write a store; `split` holds 0 for train and 1 for test, `source` says where the images are from."""
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic(path) as temporary, open_hdf5(temporary, "w") as file:
         file["images"], file["labels"], file["split"] = images, labels.astype(np.int64), split
         file.attrs.update(name=name, classes=classes, source=source)
 
@@ -53,7 +52,7 @@ def read_split(path: str | Path, split: str) -> Images:
     """
     with reading(path, "image store"):
         require_unchanged(path)
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, "r") as file:
             images, labels = dataset(file, "images", np.uint8, 4)[:], dataset(file, "labels", np.int64, 1)[:]
             marks, classes = dataset(file, "split", np.uint8, 1)[:], int(file.attrs["classes"])
         if not 0 <= labels.min() <= labels.max() < classes:

@@ -9,7 +9,7 @@ from get.pairs.indices import HELD_OUT
 from get.pairs.shards import open_shard
 from get.runtime.log import Progress
 from get.storage.atomic import write_json
-from get.storage.errors import UserError
+from get.storage.errors import Stale, UserError
 from get.storage.hashing import sha256
 from get.storage.reading import read_json, reading, require
 from get.storage.settings import from_settings
@@ -77,7 +77,7 @@ def write_manifest(path: str | Path, shards: Sequence[str | Path], identity: str
         stat = shard.stat()
         lines.append(Shard(shard.name, found.start, count, stat.st_size, stat.st_mtime_ns, sha256(shard)))
     if len(kinds) != 1:
-        raise UserError(f"{path}: the shards are of different teachers or shapes; make them again")
+        raise Stale(f"{path}: the shards are of different teachers or shapes", path)
     # training pairs are numbered from 0 on, held-out ones from HELD_OUT on, without a gap
     for first, held_out in ((0, False), (HELD_OUT, True)):
         for line in sorted((s for s in lines if s.held_out == held_out), key=lambda s: s.start):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from get.storage.atomic import atomic
-from get.storage.hdf5 import dataset
+from get.storage.hdf5 import dataset, open_hdf5
 from get.storage.places import place, require_place
 from get.storage.reading import reading, require, require_unchanged
 
@@ -46,7 +46,7 @@ def new_samples(
         variants: their names, headline first.
         labels: (N,); shape: (C, H, W).
     """
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic(path) as temporary, open_hdf5(temporary, "w") as file:
         sets = {name: file.create_dataset(f"images/{name}", (len(labels), *shape), "u1") for name in variants}
         content = SampleFile(sets, labels.numpy(), {})
         yield content
@@ -65,7 +65,7 @@ def open_samples(path: str | Path) -> Iterator[SampleFile]:
     with ExitStack() as stack:
         with reading(path, "sample file"):
             require_unchanged(path)  # HDF5 itself may crash or hang over damaged bytes
-            file = stack.enter_context(h5py.File(path, "r"))
+            file = stack.enter_context(open_hdf5(path, "r"))
             info = json.loads(file.attrs["info"])
             require(info, INFO)
             variants = {name: dataset(file, f"images/{name}", np.uint8, 4) for name in info["variants"]}

@@ -15,10 +15,9 @@ from get.runtime.log import Progress
 from get.runtime.seeding import classes_of
 from get.sampling.files import SampleFile, new_samples
 from get.sampling.one_step import Sampling, sample
-from get.storage.errors import UserError
 from get.storage.hashing import sha256
 from get.storage.places import require_place
-from get.storage.reading import reading, require
+from get.storage.reading import outdated, reading, require
 from get.storage.variants import Rule, Variant
 from get.storage.weights import Header
 from get.student import checkpoint
@@ -89,9 +88,7 @@ def open_student(weights: str | Path, held_out: str | Path) -> tuple[Student, He
     student, header = open_checkpoint(weights)
     pairs = held_out_pairs(held_out, header["pairs"])
     if header["teacher"] not in (None, pairs.teacher):  # a published student does not name its teacher
-        raise UserError(
-            f"{weights} was trained on pairs of another teacher than those in {held_out}", weights
-        )
+        raise outdated(weights, f"was trained on pairs of another teacher than those in {held_out}")
     return student, header, pairs
 
 

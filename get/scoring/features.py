@@ -12,10 +12,11 @@ from get.runtime.device import pick_device
 from get.runtime.limits import within_memory
 from get.runtime.log import Progress
 from get.scoring.extractors import PACKAGE, Layers
+from get.storage.temporary import RowFile
 
 
 class Features(NamedTuple):
-    """penultimate (N, D) and logits (N, classes), float32; in memory, or mapped from files."""
+    """penultimate (N, D) and logits (N, classes), float32, mapped from temporary files."""
 
     penultimate: NDArray[np.float32]
     logits: NDArray[np.float32]
@@ -36,22 +37,22 @@ class Extractor:
         self.layers: Layers = extractor.load(weights, self.device)
 
     @torch.no_grad()
-    def __call__(self, images: NDArray[np.uint8], folder: str | Path) -> Features:
-        """Map images (N, C, H, W) uint8, N >= 1, to features, batch by batch, in files in `folder`."""
+    def __call__(self, images: NDArray[np.uint8]) -> Features:
+        """Map images (N, C, H, W) uint8, N >= 1, to features, batch by batch.
+
+        Raises:
+            UserError: there is no room for the temporary files, or no memory for one image.
+        """
         progress = Progress("features", len(images))
 
-        def layers(rows: slice) -> tuple[slice, list[NDArray[np.float32]]]:
+        def layers(rows: slice) -> list[NDArray[np.float32]]:
             chunk = torch.from_numpy(images[rows]).to(self.device)
-            return rows, [layer.float().cpu().numpy() for layer in self.layers(chunk)]
+            return [layer.float().cpu().numpy() for layer in self.layers(chunk)]
 
-        out: list[NDArray[np.float32]] = []
-        for rows, parts in within_memory(layers, len(images), self.batch, "evaluation.batch (--batch)"):
-            if not out:
-                for number, part in enumerate(parts):
-                    path, shape = Path(folder, f"{number}.npy"), (len(images), part.shape[1])
-                    out.append(np.lib.format.open_memmap(path, "w+", np.dtype(np.float32), shape))
-            for array, part in zip(out, parts, strict=True):
-                array[rows] = part
+        files = [RowFile() for _ in Features._fields]
+        for parts in within_memory(layers, len(images), self.batch, "evaluation.batch (--batch)"):
+            for file, part in zip(files, parts, strict=True):
+                file.append(part)
             progress.advance(len(parts[0]))
         progress.close()
-        return Features(*out)
+        return Features(*(file.mapped() for file in files))

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -14,6 +13,7 @@ from get.data.store import SPLITS, read_split
 from get.sampling.files import open_samples
 from get.storage.atomic import new_folder
 from get.storage.errors import UserError
+from get.storage.hdf5 import open_hdf5
 from get.storage.reading import reading, require_unchanged
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -77,7 +77,7 @@ def open_images(path: Path, choice: str | None = None) -> Iterator[Any]:
         return
     with reading(path, "image store or sample file"):
         require_unchanged(path)  # HDF5 itself may crash or hang over damaged bytes
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, "r") as file:
             is_store = "split" in file
     if is_store:
         _refuse(path, choice, SPLITS)

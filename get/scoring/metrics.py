@@ -214,7 +214,7 @@ def read_moments(path: str | Path, device: torch.device | None = None) -> Moment
         UserError: the file is missing, damaged, or holds something else.
     """
     with reading(path, "file of mu and sigma"):
-        require_small(path, LARGEST)
+        require_small(path, LARGEST, ("mu", "sigma"))  # there may be more in it
         with np.load(path) as file:
             mu, sigma = file["mu"], file["sigma"]
         floats = all(np.issubdtype(array.dtype, np.floating) for array in (mu, sigma))
@@ -227,6 +227,6 @@ def read_moments(path: str | Path, device: torch.device | None = None) -> Moment
 def read_source(path: str | Path) -> str:
     """Return what the moments at `path` are of, as given to `write_moments`; raises `UserError`."""
     with reading(path, "file of statistics"):
-        require_small(path, LARGEST)
+        require_small(path, LARGEST, ("source",))
         with np.load(path) as file:
             return str(file["source"])

@@ -1,6 +1,5 @@
 """References: features and moments of the real images of a split."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -62,12 +61,11 @@ def write_reference(
 ) -> None:
     """Write the moments of one split (`statistics`, .npz) and its `features` (.npy); see `Extractor`."""
     images = read_split(store, split).images
-    with tempfile.TemporaryDirectory() as scratch:
-        rows = Extractor(extractor, weights, device, batch)(images, scratch).penultimate
-        source = Source(store, split, weights).text()
-        write_moments(statistics, moments(rows, pick_device(device)), source)
-        with atomic(features) as temporary, open(temporary, "wb") as file:
-            np.save(file, rows)
+    rows = Extractor(extractor, weights, device, batch)(images).penultimate
+    source = Source(store, split, weights).text()
+    write_moments(statistics, moments(rows, pick_device(device)), source)
+    with atomic(features) as temporary, open(temporary, "wb") as file:
+        np.save(file, rows)
 
 
 def read_reference(

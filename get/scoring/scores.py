@@ -7,7 +7,6 @@ upwards, so percentiles of the resamples would miss the estimate itself. `is_sd`
 resamples; `is_split_sd` is the spread over the parts of the Inception Score that others report.
 """
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,12 +198,11 @@ def score_samples(
         headline, *_ = content.variants
         shares = resamples_of(len(content.labels), options.bootstrap, fold_in(seed, "bootstrap"))
         for name, images in content.variants.items():
-            with tempfile.TemporaryDirectory() as scratch:
-                ours = extract(images, scratch)
-                resampled[name] = bootstrap(ours, real, shares, on)
-                scores[name] = score(ours, real, options, resampled[name], on)
-                if name == headline:
-                    scores[name] |= compare_with_train(images, ours, real["train"], train, options, on)
+            ours = extract(images)
+            resampled[name] = bootstrap(ours, real, shares, on)
+            scores[name] = score(ours, real, options, resampled[name], on)
+            if name == headline:
+                scores[name] |= compare_with_train(images, ours, real["train"], train, options, on)
             if name in held_out_errors:
                 scores[name]["l1_held_out"] = held_out_errors[name]
             log.info("%s: FID (train) %.4g", name, scores[name]["fid_train"])
@@ -230,26 +228,25 @@ def score_images(
         UserError: an .npz is of features of another width.
     """
     by_moments, on = isinstance(reference, str | Path), extract.device
-    with tempfile.TemporaryDirectory() as our_folder, tempfile.TemporaryDirectory() as real_folder:
-        ours = extract(images, our_folder)
-        # The reference: moments alone, or features and their moments
-        if by_moments:
-            real, real_moments = ours.penultimate[:0], read_moments(reference, on)
-        else:
-            real = extract(reference, real_folder).penultimate
-            real_moments = moments(real, on)
-        width, real_width = ours.penultimate.shape[1], len(real_moments.mu)
-        if real_width != width:
-            raise UserError(f"{reference} is of {real_width} features, not {width}")
-        against = Reference(real, real_moments, square_root(real_moments.sigma))
-        # The scores
-        shares = resamples_of(len(images), options.bootstrap, fold_in(seed, "bootstrap"))
-        resampled = bootstrap(ours, {"real": against}, shares, on)
-        our_moments = moments(ours.penultimate, on)
-        scores: dict[str, float] = {"samples": len(images)}
-        scores |= fid_and_kid(ours, our_moments, against, options, resampled["fid_real"], "")
-        scores |= inception_score(ours, options, resampled["is"], on)
-        if not by_moments:
-            precision, recall = precision_and_recall(ours.penultimate, real, on)
-            scores |= {"precision": precision, "recall": recall}
+    ours = extract(images)
+    # The reference: moments alone, or features and their moments
+    if by_moments:
+        real, real_moments = ours.penultimate[:0], read_moments(reference, on)
+    else:
+        real = extract(reference).penultimate
+        real_moments = moments(real, on)
+    width, real_width = ours.penultimate.shape[1], len(real_moments.mu)
+    if real_width != width:
+        raise UserError(f"{reference} is of {real_width} features, not {width}")
+    against = Reference(real, real_moments, square_root(real_moments.sigma))
+    # The scores
+    shares = resamples_of(len(images), options.bootstrap, fold_in(seed, "bootstrap"))
+    resampled = bootstrap(ours, {"real": against}, shares, on)
+    our_moments = moments(ours.penultimate, on)
+    scores: dict[str, float] = {"samples": len(images)}
+    scores |= fid_and_kid(ours, our_moments, against, options, resampled["fid_real"], "")
+    scores |= inception_score(ours, options, resampled["is"], on)
+    if not by_moments:
+        precision, recall = precision_and_recall(ours.penultimate, real, on)
+        scores |= {"precision": precision, "recall": recall}
     return scores

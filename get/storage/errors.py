@@ -17,3 +17,10 @@ class UserError(Exception):
     def __init__(self, message: str, *files: str | Path) -> None:
         super().__init__(message)
         self.files = [Path(file) for file in files]
+
+
+class Stale(UserError):
+    """A file of the results is whole, but something that it was made from has changed since.
+
+    To make it again does not suffice: what was made from it goes too (`get forget`).
+    """

@@ -1,9 +1,18 @@
-"""Datasets of HDF5 files, checked before they are read."""
+"""HDF5 files: opened without locks, their datasets checked before they are read."""
 
 from pathlib import Path
 from typing import Any
 
 import h5py
+
+
+def open_hdf5(path: str | Path, mode: str) -> h5py.File:
+    """Open an HDF5 file to read ('r') or to write it anew ('w'), without the locks of the HDF5 library.
+
+    Locks fail on some file systems (NFS, Lustre), and no file needs them here: what is read was given its
+    name when it was whole, and what is written has a name that no other process knows.
+    """
+    return h5py.File(path, mode, locking=False)
 
 
 def dataset(file: h5py.File, name: str, dtype: Any, ndim: int) -> h5py.Dataset:

@@ -9,6 +9,17 @@ from get.storage.errors import UserError
 # what is made for one milestone, teacher or baseline has the same place in each folder of the results
 _PLACE = re.compile(r"(?:^|/)(students/[^/]+/seed\d+/\d+|(?:teachers|baselines)/[^/]+)\.[a-z0-9]+$")
 
+_STAGE = re.compile(r"(?:^|/)((?:students|teachers|pairs)/[^/.]+)")
+_NAME = r"[^/.]+"
+# every output of a rule, by the folder of results that it lies in
+_MADE = re.compile(
+    r"^(.*)/(?:(?:table\d|reproduction|overview|costs|provenance|plan)\.(?:csv|md|tex|html|json)"
+    rf"|(?:data/images|features/{_NAME}|pairs/{_NAME}/{_NAME}|teachers/{_NAME})\.(?:h5|np[yz]|pth|safetensors|json)"
+    rf"|students/{_NAME}/seed\d+/\d+\.(?:pt|safetensors|json)"
+    r"|(?:samples|scores)/(?:students|teachers|baselines|studies)/[^.]+\.(?:h5|png|json)"
+    rf"|inputs/[^/]+|(?:figures|studies)/{_NAME}\.(?:pdf|png|csv|md|html)|settings/[^.]+\.json)$"
+)
+
 
 def place(path: str | Path) -> str | None:
     """Return what a file of a results folder is made for ('students/get-16/seed0/500'); None elsewhere."""
@@ -23,5 +34,19 @@ def require_place(path: str | Path, recorded: str | None) -> None:
 
 
 def is_result(path: str | Path) -> bool:
-    """Return True if a file at `path` is one that the workflow makes, by its place."""
-    return place(path) is not None or ("results" in Path(path).parts and bool(Path(path).suffix))
+    """Return True if a file at `path` is one that the workflow makes, by its place.
+
+    A file of that name may be somebody's own (data/images.h5), so the folder must be one of results: it is
+    called so, or it holds settings.
+    """
+    found = _MADE.search(Path(path).absolute().as_posix())
+    if found is None:
+        return False
+    folder = Path(found[1])
+    return "results" in folder.parts or (folder / "settings").is_dir()
+
+
+def stage_of(path: str | Path) -> str:
+    """Return the part of the results that a file belongs to, as `get forget` takes it ('students/get-16')."""
+    found = _STAGE.search(Path(path).as_posix())
+    return found[1] if found else str(path)

@@ -6,16 +6,17 @@ import math
 import reprlib
 import textwrap
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from get.storage.errors import UserError
+from get.storage.errors import Stale, UserError
 from get.storage.hashing import record_of, sha256
 
 NUMBER = int | float
 NO_ACCESS = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ETIMEDOUT)
+NO_LOCK = "unable to lock file"  # HDF5's words, with a number that differs from one file system to the next
 
 
 class Damaged(UserError):
@@ -44,13 +45,36 @@ def reading(path: str | Path, what: str, remedy: str = "") -> Iterator[None]:
             raise
         if isinstance(error, OSError) and error.errno in NO_ACCESS:  # the file may be whole
             raise UserError(f"{path} cannot be read now ({error}); run the same command again") from None
+        if NO_LOCK in str(error):
+            raise UserError(
+                f"{path} cannot be locked ({error}); set HDF5_USE_FILE_LOCKING=FALSE in the environment"
+            ) from None
         if isinstance(error, UserError) and str(path) in str(error):
             raise
         kind = "" if isinstance(error, UserError | ValueError) else f"{type(error).__name__}: "
         line = (str(error).splitlines() or [""])[0]
         reason = textwrap.shorten(kind + "".join(filter(str.isprintable, line)), 200)
-        message = f"{path} is no {what} or is damaged ({reason})"
-        raise (Damaged(f"{message}; {remedy}") if remedy else Damaged(message, path)) from None
+        if remedy:
+            raise Damaged(f"{path} is no {what} or is damaged ({reason}); {remedy}") from None
+        raise unfit(path, f"is no {what}", f" or is damaged ({reason})") from None
+
+
+def unfit(path: str | Path, what: str, damage: str = "") -> UserError:
+    """Return the error that a file is not what was wanted: to be made again, unless it is as it was written.
+
+    Args:
+        path: the file.
+        what: what it is, or is not: 'holds no student, but teacher'.
+        damage: what it may be instead, where it is not known to be as it was written.
+    """
+    if as_written(path):
+        return UserError(f"{path} {what}, but is as it was written; name another file")
+    return Damaged(f"{path} {what}{damage}", path)
+
+
+def outdated(path: str | Path, what: str) -> UserError:
+    """Return the error that a file belongs to other things than it should: stale, or put there later."""
+    return (Stale if as_written(path) else UserError)(f"{path} {what}", path)
 
 
 def require(content: Any, kinds: Mapping[str, Any]) -> None:
@@ -66,18 +90,29 @@ def require(content: Any, kinds: Mapping[str, Any]) -> None:
             raise ValueError(f"{key} is {reprlib.repr(value)}")
 
 
+def as_written(path: str | Path) -> bool | None:
+    """Return whether the hash of a file is the one that was kept beside it; None where none was kept."""
+    record = record_of(Path(path))
+    if not record.exists():
+        return None
+    return record.read_text(errors="replace").split()[:1] == [sha256(path)]
+
+
 def require_unchanged(path: str | Path) -> None:
     """Raise `UserError` if the file is not the one whose hash is kept beside it (without one, it passes)."""
-    record = record_of(Path(path))
-    if record.exists() and record.read_text(errors="replace").split()[:1] != [sha256(path)]:
+    if as_written(path) is False:
         raise UserError(f"{path} was changed since it was written", path)
 
 
-def require_small(path: str | Path, limit: int | None = None) -> None:
-    """Raise `ValueError` if a zip archive unfolds to more than `limit` bytes; left out, than its own size."""
+def require_small(path: str | Path, limit: int | None = None, arrays: Collection[str] = ()) -> None:
+    """Raise `ValueError` if a zip archive unfolds to more than `limit` bytes; left out, than its own size.
+
+    Where `arrays` of an .npz are named, they alone count.
+    """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
+            named = {member.filename.removesuffix(".npy"): member.file_size for member in archive.infolist()}
+            size = sum(named.get(name, 0) for name in arrays or named)
         if size > (limit or Path(path).stat().st_size):
             raise ValueError(f"it unfolds to {size} bytes")
 

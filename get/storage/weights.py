@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from get import __version__
 from get.storage.atomic import atomic
-from get.storage.errors import UserError
 from get.storage.places import place
-from get.storage.reading import reading, require
+from get.storage.reading import reading, require, unfit
 
 Header = dict[str, Any]
 Model = TypeVar("Model", bound=nn.Module)
@@ -48,7 +47,7 @@ def read_header(path: str | Path, kind: str) -> Header:
             metadata = file.metadata() or {}
         if kind not in metadata:
             found = textwrap.shorten(", ".join(metadata), 100) or "something else"
-            raise UserError(f"{path} holds no {kind}, but {found}", path)
+            raise unfit(path, f"holds no {kind}, but {found}")
         header = json.loads(metadata[kind])
         require(header, {"model": dict})
     return header

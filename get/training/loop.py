@@ -29,7 +29,7 @@ from get.runtime.processes import average, largest, process_count, rank, wait_fo
 from get.runtime.seeding import fold_in
 from get.storage.errors import UserError
 from get.storage.hashing import fingerprint
-from get.storage.reading import Damaged
+from get.storage.reading import Damaged, outdated
 from get.training.interruption import EXPLANATIONS, Reason, Stopped, attempt, exclusive, stop_requests
 from get.training.journal import Journal
 from get.training.optimisation import Optimisation
@@ -121,7 +121,7 @@ def train(
             if rank() == 0:
                 write(state)
         if rank() == 0:
-            _keep_finished(Path(output), scratch)
+            _keep_finished(run, Path(output))
             run.journal.end(state.step, "done")
 
 
@@ -132,7 +132,7 @@ def _restore(run: _Run, start: str | Path | None) -> None:
         if rank() == 0:
             scratch.unlink(missing_ok=True)
         if start is not None and not state.load(Path(start), run.stop):
-            raise UserError(f"{start} has other settings or is beyond step {run.stop}", start)
+            raise outdated(start, f"has other settings or is beyond step {run.stop}")
     highest, lowest = largest(state.step, -state.step, device=state.window.device)
     if highest != -lowest:
         raise UserError(
@@ -299,17 +299,18 @@ def _end(run: _Run, reason: str, **facts: Any) -> None:
         run.journal.end(run.state.step, reason, **facts)
 
 
-def _keep_finished(output: Path, scratch: Path) -> None:
-    """Let the finished state be the unfinished one too, by a link that takes no room.
+def _keep_finished(run: _Run, output: Path) -> None:
+    """Let the finished state be the unfinished one too, of a student by a link that takes no room.
 
-    Should Snakemake have died, it does not know that this job is finished: it deletes the results and starts
-    the job again, which then finds them here. Snakemake removes the link when it ends.
+    Snakemake may not take the results: it died and does not know that this job is finished, or the clock of
+    another machine is ahead, so that inputs seem to be newer. It deletes them and starts the job again, which
+    then goes on from here, and has only to write them. Snakemake removes the state when it ends.
     """
     if output.suffix == ".pt":
-        link = scratch.with_suffix(".link")
+        link = run.scratch.with_suffix(".link")
         with suppress(OSError):  # a file system without links
             link.unlink(missing_ok=True)
             os.link(output, link)
-            os.replace(link, scratch)
+            os.replace(link, run.scratch)
             return
-    scratch.unlink(missing_ok=True)
+    run.state.save(run.scratch, recorded=False)

@@ -148,14 +148,15 @@ def milestone_before(wildcards):
     return ancient(f"{folder}/{steps[-1]}.pt") if steps else []
 
 
-def forget_finished_states():
-    """Remove the second names of finished states, which they had for the case that Snakemake dies."""
-    for path in Path(experiment.results).glob("students/*/seed*/*.unfinished.pt"):
-        finished = path.with_name(path.name.replace(".unfinished", ""))
-        if finished.exists() and finished.samefile(path):
-            path.unlink(missing_ok=True)
+def remove_finished_states():
+    """Remove the states of finished trainings, which were kept for the case that Snakemake does not take the results."""
+    results = Path(experiment.results)
+    for pattern in ("students/*/seed*/*", "teachers/*", "features/*"):
+        for path in results.glob(f"{pattern}.unfinished.pt"):
+            if path.with_name(path.name.replace(".unfinished.pt", ".safetensors")).exists():
+                path.unlink(missing_ok=True)
 
 
 # not onerror: Snakemake may not have seen yet that a job on a cluster is finished
 onsuccess:
-    forget_finished_states()
+    remove_finished_states()

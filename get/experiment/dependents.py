@@ -1,0 +1,80 @@
+"""What in a folder of results is made from what, for `get forget`.
+
+Snakemake makes again what is older than what it is made from, except students: a shard that was made again,
+bit for bit, must not cost a training, so they take no notice of when their pairs were written. Nor does
+`--forcerun` reach them, beyond the first milestone of each.
+"""
+
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+
+from get.experiment.experiment import Experiment
+
+
+def part_of(path: PurePath) -> str:
+    """Return the part of the results that a file belongs to, given its path in the folder of results.
+
+    '.500.pt.sha256', '500.journal.jsonl' and '500.safetensors' in students/get-16/seed0 are all of
+    'students/get-16/seed0/500'.
+    """
+    return "/".join(name.lstrip(".").partition(".")[0] for name in path.parts)
+
+
+def is_in(part: str, whole: str) -> bool:
+    """Return True if `part` is `whole` or lies in it; '*' in `whole` stands for any name."""
+    return fnmatchcase(part, whole) or fnmatchcase(part, f"{whole}/*")
+
+
+def with_dependents(experiment: Experiment, parts: Iterable[str]) -> list[str]:
+    """Return parts of the results, and all that is made from them up to the scores, in that order.
+
+    Tables and figures are not among them: they are older than the scores that Snakemake makes again.
+    """
+    found = list(dict.fromkeys(parts))
+    for part in found:  # which grows meanwhile
+        found.extend(each for each in dependents(experiment, part) if each not in found)
+    return found
+
+
+def dependents(experiment: Experiment, part: str) -> Iterator[str]:
+    """Yield what is made from a part of the results ('data', 'students/get-16/seed0'), without going on."""
+    stage, *names = part.split("/")
+    match stage:
+        case "data":
+            yield from ("features", "samples/baselines")
+            yield from (
+                f"teachers/{name}" for name, teacher in experiment.teachers.items() if not teacher.source
+            )
+        case "features":
+            yield from ("features/reference-*", "scores")
+        case "teachers":
+            for name, pairs in experiment.pairs.items():
+                if names in ([], [pairs.teacher]):
+                    yield f"pairs/{name}"
+        case "pairs":
+            for name in names[:1] or experiment.pairs:
+                yield f"samples/teachers/{name}"
+                yield from _of_students(experiment, name)
+        case "students":
+            yield "/".join(["samples/students", *names])
+            yield "/".join(["samples/studies/*", *names[:2]])
+            yield from _later_milestones(experiment, names)
+        case "samples":
+            yield "/".join(["scores", *names])
+
+
+def _of_students(experiment: Experiment, pairs: str) -> Iterator[str]:
+    """Yield the students that learn from a set of pairs; of imported ones, what is sampled."""
+    for name, student in experiment.all_students.items():
+        if student.pairs == pairs:
+            yield f"samples/students/{name}" if student.source else f"students/{name}"
+
+
+def _later_milestones(experiment: Experiment, names: list[str]) -> Iterator[str]:
+    """Yield the milestones that training goes on to from the one of these `names`, if it is one."""
+    if len(names) == 3 and names[0] in experiment.all_students:
+        student, seed, step = names
+        for later in experiment.all_students[student].milestones:
+            if later > int(step):
+                yield f"students/{student}/{seed}/{later}"
