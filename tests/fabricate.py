@@ -5,13 +5,13 @@ import pickle
 import struct
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -45,14 +45,14 @@ FUNCTIONS = {"torch_utils.persistence": _reconstruct_persistent_obj, "numpy.core
 @contextmanager
 def published_modules() -> Iterator[None]:
     """Give the two functions above the modules that EDM's files name (pickle checks that they are there)."""
-    with pytest.MonkeyPatch.context() as patch:
+    with ExitStack() as stack:
         for path, function in FUNCTIONS.items():
-            patch.setattr(function, "__module__", path)
+            stack.enter_context(patch.object(function, "__module__", path))
             module = ModuleType(path)
             setattr(module, function.__name__, function)
             package = path.partition(".")[0]
-            patch.setitem(sys.modules, package, sys.modules.get(package, ModuleType(package)))
-            patch.setitem(sys.modules, path, module)
+            modules = {package: sys.modules.get(package, ModuleType(package)), path: module}
+            stack.enter_context(patch.dict(sys.modules, modules))
         yield
 
 

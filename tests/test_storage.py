@@ -136,7 +136,9 @@ def test_two_writers_of_one_folder(tmp_path: Path) -> None:
 SNAKEMAKE = "snakemake --cores all {} (and --configfile, if it is not the default experiment)"
 
 
-@pytest.mark.parametrize("path", ["results/data/images.h5", "x/students/get/seed0/2.pt", "costs.json"])
+@pytest.mark.parametrize(
+    "path", ["results/data/images.h5", "results/x/students/get/seed0/2.pt", "costs.json"]
+)
 @pytest.mark.parametrize("absolute", [False, True])
 def test_what_to_type_for_a_file(
     path: str, absolute: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -152,13 +154,13 @@ def test_what_to_type_for_a_file(
     write_text(file, "half")
     with pytest.raises(UserError) as damaged:
         read_json(file)
-    remedy = f"delete it and make it again with: {command}" if made else "name another, or delete it and run"
+    remedy = f"delete it and make it again with: {command}" if made else "name another file"
     assert f"; {remedy}" in explain(damaged.value)
 
 
 def test_what_to_type_for_several_files() -> None:
-    error = UserError("a and b are gone", "results/a b.h5", "results/c.pt")
-    command = SNAKEMAKE.format("'results/a b.h5' results/c.pt")
+    error = UserError("a and b are gone", "results/a b/costs.json", "results/table1.csv")
+    command = SNAKEMAKE.format("'results/a b/costs.json' results/table1.csv")
     assert explain(error) == f"a and b are gone; make them with: {command}"
     assert explain(UserError("as it is")) == "as it is"
 

@@ -419,7 +419,7 @@ def test_clipping_bounds_the_norm(tmp_path: Path) -> None:
     """Clipped to 1, the first moment of AdamW after one step is 0.1; the history has the norm before."""
     for clip, moment in ((1.0, 0.1), (None, 800.0)):
         loss = lambda forward, step: 1000 * forward().square().sum()  # noqa: E731
-        state = fit(loss, 1, tmp_path / "x.pt", clip=clip)
+        state = fit(loss, 1, tmp_path / f"{clip}.pt", clip=clip)
         (moments,) = state.optimizer.moments
         assert moments["exp_avg"].item() == pytest.approx(moment, rel=1e-4)
         assert state.window[1, 0].item() == pytest.approx(8000)

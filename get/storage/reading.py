@@ -56,20 +56,20 @@ def reading(path: str | Path, what: str, remedy: str = "") -> Iterator[None]:
         reason = textwrap.shorten(kind + "".join(filter(str.isprintable, line)), 200)
         if remedy:
             raise Damaged(f"{path} is no {what} or is damaged ({reason}); {remedy}") from None
-        raise unfit(path, f"is no {what}", f" or is damaged ({reason})") from None
+        raise unfit(path, f"is no {what} ({reason})", f"is no {what} or is damaged ({reason})") from None
 
 
-def unfit(path: str | Path, what: str, damage: str = "") -> UserError:
+def unfit(path: str | Path, sound: str, damaged: str) -> UserError:
     """Return the error that a file is not what was wanted: to be made again, unless it is as it was written.
 
     Args:
         path: the file.
-        what: what it is, or is not: 'holds no student, but teacher'.
-        damage: what it may be instead, where it is not known to be as it was written.
+        sound, damaged: what is wrong with it ('is no score file'), in either case.
     """
-    if as_written(path):
-        return UserError(f"{path} {what}, but is as it was written; name another file")
-    return Damaged(f"{path} {what}{damage}", path)
+    record, name = record_of(Path(path)), Path(path).name
+    if as_written(path) and record.read_text().rstrip().endswith(f"  {name}"):  # its own record
+        return UserError(f"{path} {sound}; it is as it was written: name another file")
+    return Damaged(f"{path} {damaged}", path)
 
 
 def outdated(path: str | Path, what: str) -> UserError:
@@ -91,9 +91,9 @@ def require(content: Any, kinds: Mapping[str, Any]) -> None:
 
 
 def as_written(path: str | Path) -> bool | None:
-    """Return whether the hash of a file is the one that was kept beside it; None where none was kept."""
+    """Return whether the hash of a file is the one that was kept beside it; None without both."""
     record = record_of(Path(path))
-    if not record.exists():
+    if not record.exists() or not Path(path).is_file():
         return None
     return record.read_text(errors="replace").split()[:1] == [sha256(path)]
 
