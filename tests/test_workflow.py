@@ -5,9 +5,11 @@ import html
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,7 +23,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from get.storage.hashing import sha256
+from get.storage.hashing import record_of, sha256
 
 Config = dict[str, Any]
 SHOWN = {"table", "figure", "reproduction", "summary"}
@@ -402,6 +404,81 @@ def test_a_shard_made_again_trains_nothing(finished: Path, config: Config, tmp_p
     assert "train_student" not in rules(planned(folder, config))
     assert snakemake(folder, config).returncode == 0
     assert planned(folder, config) == []
+
+
+def test_other_images_reach_every_student(finished: Path, config: Config, tmp_path: Path) -> None:
+    """Where students go stale, the message has the command, as it is typed, that leaves nothing stale."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    images = folder / "results/data/images.h5"
+    (folder / "results/teachers/conditional.safetensors").unlink()
+    with h5py.File(images, "r+") as file:  # what a change of the code would write
+        file["images"][:] = file["images"][:][:, :, ::-1]
+    record_of(images).unlink()
+    done = snakemake(folder, config, "--keep-going")
+    assert done.returncode == 1
+    text = done.stdout + done.stderr
+    assert "was trained on pairs of another teacher than those in" in text
+    commands = set(re.findall(r"delete it and all that follows with: python (-m get forget .*?) \(and", text))
+    for command in commands:
+        run = [sys.executable, *command.split()]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        subprocess.run(run, cwd=folder, input="y\n", text=True, check=True, env=env)
+    assert {command.split()[-1] for command in commands} == {"students/get", "students/vit"}
+    done = snakemake(folder, config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert planned(folder, config) == []
+    for name in ("get/seed0/4", "get/seed0/2", "vit/seed0/3"):
+        weights = f"results/students/{name}.safetensors"
+        assert sha256(folder / weights) != sha256(finished / weights), name
+
+
+def test_a_clock_that_is_ahead_costs_no_training(finished: Path, config: Config, tmp_path: Path) -> None:
+    """Snakemake deletes what is older than its inputs: of each kind of training, the state survives."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    names = [
+        "features/classifier.safetensors",
+        "teachers/conditional.safetensors",
+        "students/vit/seed0/3.safetensors",
+    ]
+    trained = [f"results/{name}" for name in names]
+    for name in trained:
+        (folder / name).unlink()
+    later = time.time() + 7200
+    inputs = [folder / "results" / name for name in ("data/images.h5", "settings/students/vit.json")]
+    for path in inputs:
+        os.utime(path, (later, later))
+    failed = snakemake(folder, config, *trained, "--keep-going")
+    assert (failed.stdout + failed.stderr).count("has older modification time") == 3
+    assert not any((folder / name).exists() for name in trained)
+    for path in inputs:
+        os.utime(path)
+    done = snakemake(folder, config, *trained)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in trained:
+        path = folder / name
+        assert sha256(path) == sha256(finished / name)
+        journal = [json.loads(line) for line in path.with_suffix(".journal.jsonl").read_text().splitlines()]
+        last = [line for line in journal if line.get("event") == "start"][-1]
+        assert last["step"] == last["stop"], "it has only written what was trained before"
+        assert not path.with_suffix(".unfinished.pt").exists()
+
+
+def test_a_copy_without_times_is_made_whole(finished: Path, config: Config, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    for path in sorted(finished.rglob("*"), reverse=True):  # as `cp -r` may come upon them
+        if path.is_file() and ".snakemake" not in path.parts:
+            (folder / path.relative_to(finished)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / path.relative_to(finished))
+    assert planned(folder, config)
+    verify = [sys.executable, "-m", "get", "verify", folder / "results"]
+    done = subprocess.run(verify, cwd=ROOT, capture_output=True, text=True, check=True)
+    (command,) = re.findall(r"if it is a copy: python (.*)$", done.stdout, re.MULTILINE)
+    subprocess.run([sys.executable, *shlex.split(command)], cwd=ROOT, check=True)
+    assert planned(folder, config) == []
+    done = subprocess.run(verify, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "if it is a copy" not in done.stdout
 
 
 def test_two_edits_at_once_leave_nothing_stale(finished: Path, edit: Callable[..., Config]) -> None:

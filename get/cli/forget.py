@@ -48,6 +48,7 @@ def choose(experiment: "Experiment", named: Iterable[str]) -> Parts:
     """
     from get.cli.inspection import files_below
     from get.experiment.dependents import is_in, part_of, with_dependents
+    from get.studies import documents
 
     results = Path(experiment.results)
     files: Parts = defaultdict(list)
@@ -64,7 +65,7 @@ def choose(experiment: "Experiment", named: Iterable[str]) -> Parts:
         parts.append(part)
     # Each file once, with the first part that it lies in
     chosen: Parts = {}
-    for part in with_dependents(experiment, parts):
+    for part in with_dependents(experiment, parts, documents(experiment)):
         inside = [each for each in files if is_in(each, part)]
         if found := [file for each in inside for file in files.pop(each)]:
             chosen[part] = found

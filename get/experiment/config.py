@@ -359,7 +359,7 @@ class Paper(Keys):
 
 
 class Studies(Keys):
-    """What `snakemake studies` looks at: how GETs do when they are trained and sampled in other ways."""
+    """What `snakemake --cores all studies` looks at: how GETs do when trained and sampled in other ways."""
 
     trained: str
     """The GET that is trained in other ways, to its headline milestone with its seeds: with the last state
@@ -443,6 +443,6 @@ class Config(Keys):
     paper: Paper
     """What the paper's tables and figures show."""
     studies: Studies | None = optional()
-    """What `snakemake studies` looks at; left out, there are no studies."""
+    """What `snakemake --cores all studies` looks at; left out, there are no studies."""
     jobs: Jobs = Jobs()
     """What each kind of job asks for."""

@@ -250,6 +250,20 @@ def provenance_files(experiment: Experiment) -> list[str]:
     ]
 
 
+def documents(experiment: Experiment) -> dict[str, list[str]]:
+    """Return the files that each table, figure and page is made from, by its place in the results."""
+    results = experiment.results
+    found = {f"figures/{name}": [figure4_samples(experiment, name)] for name in grids(experiment)}
+    for name in experiment.used_pairs:
+        weights = [student["weights"] for student in learners(experiment, name)]
+        found[f"figures/{SAME_NOISE}{name}"] = [f"{results}/pairs/{name}/held-out.h5", *weights]
+    for name in (*TABLES, *FIGURES, "reproduction"):
+        place = f"figures/{name}" if name in FIGURES else name
+        found[place] = result_files(experiment, name) + cost_files(experiment, name)
+    read = [f"{results}/{name}" for name in ("costs.json", "table1.csv", "reproduction.csv")]
+    return {**found, "overview": [*read, *found["reproduction"], *provenance_files(experiment)]}
+
+
 # ---------------------------------------------------------------------------------------- captions
 
 

@@ -5,7 +5,7 @@ bit for bit, must not cost a training, so they take no notice of when their pair
 `--forcerun` reach them, beyond the first milestone of each.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePath
 
@@ -26,14 +26,25 @@ def is_in(part: str, whole: str) -> bool:
     return fnmatchcase(part, whole) or fnmatchcase(part, f"{whole}/*")
 
 
-def with_dependents(experiment: Experiment, parts: Iterable[str]) -> list[str]:
-    """Return parts of the results, and all that is made from them up to the scores, in that order.
+def with_dependents(
+    experiment: Experiment, parts: Iterable[str], documents: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Return parts of the results, and all that is made from them, in that order.
 
-    Tables and figures are not among them: they are older than the scores that Snakemake makes again.
+    Documents are among it: while they are there, Snakemake does not miss what they were made from.
+
+    Args:
+        experiment: the experiment.
+        parts: what has changed.
+        documents: the files that each table, figure and page is made from (`get.studies.documents`).
     """
     found = list(dict.fromkeys(parts))
     for part in found:  # which grows meanwhile
         found.extend(each for each in dependents(experiment, part) if each not in found)
+    for document, files in documents.items():
+        made_from = [part_of(PurePath(file).relative_to(experiment.results)) for file in files]
+        if any(is_in(each, part) for each in made_from for part in found):
+            found.append(document)
     return found
 
 

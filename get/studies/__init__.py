@@ -116,7 +116,7 @@ def studies_of(experiment: Experiment) -> Studies:
 
 
 def outputs(experiment: Experiment) -> list[str]:
-    """Return all that `snakemake studies` leaves; raises `ConfigError` if the config has no studies."""
+    """Return all that the rule `studies` makes; raises `ConfigError` if the config has no studies."""
     studies_of(experiment)
     formats = ("csv", "md", "html", "pdf", "png")
     return [f"{experiment.results}/studies/{name}.{format}" for name in NAMES for format in formats]
@@ -143,6 +143,13 @@ def sampled() -> list[str]:
 def score_files(experiment: Experiment, name: str) -> list[str]:
     """Return the scores that a study reads."""
     return [path for entry in content(experiment, name)["rows"] for path in entry["scores"]]
+
+
+def documents(experiment: Experiment) -> dict[str, list[str]]:
+    """Return the files that each document is made from (see `contents.documents`), those of studies too."""
+    names = NAMES if experiment.config.studies else []
+    studies = {f"studies/{name}": score_files(experiment, name) for name in names}
+    return studies | contents.documents(experiment)
 
 
 def caption(experiment: Experiment, name: str) -> str:
