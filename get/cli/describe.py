@@ -97,7 +97,8 @@ def _json(path: Path) -> Facts:
     if {"scores", "headline"} <= set(keys):
         require(content, {"headline": str, "scores": dict})
         variants, best = [*content["scores"]], content["scores"][content["headline"]]
-        return _merged({"kind": "scores", "headline": content["headline"], "variants": variants}, best)
+        about = {key: content[key] for key in ("headline", "warnings") if key in content}
+        return _merged({"kind": "scores", **about, "variants": variants}, best)
     if "shards" not in keys:
         raise UserError(f"{path} is neither a manifest of pairs nor scores, the JSON that is described here")
     manifest = read_manifest(path)

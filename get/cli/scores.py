@@ -15,6 +15,7 @@ from get.cli.arguments import (
     print_json,
     several,
 )
+from get.runtime.log import log
 from get.storage.errors import UserError
 
 
@@ -55,11 +56,14 @@ def score(args: argparse.Namespace) -> None:
         if name in scores:
             sd = f" ± {scores[f'{name}_sd']:.2g}" if f"{name}_sd" in scores else ""
             print(f"{name:<10}{scores[name]:.5g}{sd}")
+    for line in scores.get("warnings", []):
+        print(f"warning   {line}")
 
 
 def statistics(args: argparse.Namespace) -> None:
     """Run `get statistics`: mean and covariance of the features of images, as .npz."""
     from get.runtime.device import pick_device
+    from get.scoring.doubts import few_images
     from get.scoring.features import Extractor
     from get.scoring.images import open_images
     from get.scoring.metrics import moments, write_moments
@@ -67,8 +71,11 @@ def statistics(args: argparse.Namespace) -> None:
     extract = Extractor(args.extractor, args.weights, args.device, args.batch)
     with open_images(args.samples, args.choice) as images:
         _require_enough(args.samples, images, 2)
-        write_moments(args.out, moments(extract(images).penultimate, pick_device(args.device)))
+        features = extract(images).penultimate
+        write_moments(args.out, moments(features, pick_device(args.device)))
         print(f"mu and sigma of {len(images)} images in {args.out}")
+        for line in few_images(*features.shape):
+            print(f"warning: {line}")
 
 
 def _require_enough(path: Path, images: Sized, least: int) -> None:
@@ -79,12 +86,16 @@ def _require_enough(path: Path, images: Sized, least: int) -> None:
 
 def fid(args: argparse.Namespace) -> None:
     """Run `get fid`: the Frechet distance of two .npz files of mu and sigma."""
+    from get.scoring.doubts import few_images_of
     from get.scoring.metrics import frechet, read_moments, square_root
 
     ours, real = (read_moments(path) for path in (args.ours, args.real))
     if ours.mu.shape != real.mu.shape:
         raise UserError(f"{args.ours} and {args.real} are of features of different width")
     print(f"{float(frechet(ours, real, square_root(real.sigma))):.6g}")
+    for path, found in ((args.ours, ours), (args.real, real)):
+        for line in few_images_of(path, found.sigma):
+            log.warning("warning: %s", line)  # beside the number, which alone is on standard output
 
 
 def add(commands: Commands) -> None:

@@ -1,6 +1,7 @@
 """Cells of the readable tables: how a reader sees one value of a line. Light: no NumPy, no pandas."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 MEGA = 1e6
@@ -66,6 +67,14 @@ def with_quartiles(name: str, digits: int = 1) -> Cell:
     return cell
 
 
-def plateau(line: Line) -> str:
-    """Return the mark of a line of which a run never left the plateau of the mean image."""
-    return "" if missing(line.get("note")) or not line["note"] else " (stuck)"
+def marks(line: Line) -> str:
+    """Return the marks of a line: a run never left the plateau of the mean image; too few images for FID."""
+    stuck, few = not missing(line.get("note")) and line["note"], not missing(line.get("warnings"))
+    return (" (stuck)" if stuck else "") + (" (few images)" if few else "")
+
+
+def with_warnings(caption: str, lines: Iterable[Line]) -> str:
+    """Return the caption of some lines, and what is to be said of those that are marked for few images."""
+    of_lines = (line["warnings"].split("; ") for line in lines if not missing(line.get("warnings")))
+    warnings = sorted(set(chain.from_iterable(of_lines)))
+    return f"{caption} Few images: {'; '.join(warnings)}." if warnings else caption

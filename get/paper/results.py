@@ -85,6 +85,7 @@ class Scores(Record):
     step: PositiveInt | None = None
     seed: int | None = None
     parameters: PositiveInt | None = None
+    warnings: list[str] = []  # what is to be said beside its FIDs
     plateau: bool = False  # whether training never left the mean image
     residuals: list[float] | dict[str, list[float]] = []  # by iteration; in the study of solvers, by solver
     changes: list[float] = []  # of the decoded image, by iteration

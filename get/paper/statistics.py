@@ -25,7 +25,7 @@ def row_statistics(row: Row, variant: Variant | None = None) -> dict[str, Any]:
     `fid_train_sd`, `fid_test_sd` and `is_sd` are one standard deviation: over seeds where there are several,
     over bootstrap resamples of the samples for one seed; `sd_over` says which. `_low` and `_high` bound the
     95% interval of FID's bootstrap, for one seed. Images of a split of the data (`split` in their file) have
-    no distance to that split, which would be one to themselves.
+    no distance to that split, which would be one to themselves. `warnings` is there only where a run has any.
 
     Args:
         row: with at least one run.
@@ -59,6 +59,8 @@ def row_statistics(row: Row, variant: Variant | None = None) -> dict[str, Any]:
     # how sure, and at what cost
     found["sd_over"] = "seeds" if several else "bootstrap"
     found["note"] = "never left the mean-image plateau" if any(run.plateau for run in row.runs) else ""
+    if warnings := sorted({warning for run in row.runs for warning in run.warnings}):
+        found["warnings"] = "; ".join(warnings)
     found["training_flops"] = np.nan
     if row.costs and first.step:
         found["training_flops"] = row.costs.training_flops * row.batch * first.step

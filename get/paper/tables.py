@@ -13,15 +13,16 @@ from get.paper.cells import (
     MEGA,
     Cell,
     Line,
+    marks,
     missing,
     number,
     percent,
-    plateau,
     plus_minus,
     text,
     with_quartiles,
+    with_warnings,
 )
-from get.paper.documents import Note, Table, as_text, write_texts
+from get.paper.documents import Note, Table, as_text, records, write_texts
 from get.paper.published import CHECKPOINTED, details, numbers_of, published
 from get.paper.results import Mode, Row
 from get.paper.statistics import frame, row_statistics
@@ -174,7 +175,7 @@ _COSTS_PAPER = {
     "Memory (paper, MB)": number("training_memory_published", 1, MEGA),
     "Speed (paper, it/s)": number("training_speed_published", 2),
 }
-_METHOD: dict[str, Cell] = {"Method": lambda line: line["method"] + plateau(line)}
+_METHOD: dict[str, Cell] = {"Method": lambda line: line["method"] + marks(line)}
 _NFE = {"NFE": number("nfe")}
 _SIZE = {"Parameters": number("parameters")}
 _STEPS = {"Steps": number("steps")}
@@ -269,7 +270,7 @@ def readable(lines: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def write_table(lines: pd.DataFrame, name: str, caption: str, paths: Mapping[str, str | Path]) -> None:
     """Write Table `name`: all columns as paths['csv'], the readable ones as 'md', 'tex' and 'html'."""
-    table = Table(readable(lines, name), WORDS)
+    table, caption = Table(readable(lines, name), WORDS), with_warnings(caption, records(lines))
     texts = {
         "csv": documents.csv(lines),
         "md": documents.markdown([table, Note(caption)]),

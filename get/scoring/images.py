@@ -11,53 +11,11 @@ from PIL import Image
 
 from get.data.store import SPLITS, read_split
 from get.sampling.files import open_samples
+from get.scoring.pictures import Folder
 from get.storage.atomic import new_folder
 from get.storage.errors import UserError
 from get.storage.hdf5 import open_hdf5
 from get.storage.reading import reading, require_unchanged
-
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-PICTURE_REMEDY = "take it out of the folder, or write it again"
-
-
-class Folder:
-    """The pictures in a folder and its subfolders, in the order of their names, each read when it is indexed.
-
-    Args:
-        path: the folder; its pictures are of one size, and all grey or all in colour.
-
-    Attributes:
-        files: the pictures; shape: (N, C, H, W), by the first.
-
-    Raises:
-        UserError: there is none.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES)
-        if not self.files:
-            raise UserError(f"{path} holds no pictures ({', '.join(PICTURES)})")
-        self.shape = (len(self.files), *self._read(self.files[0]).shape)
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, rows: slice) -> NDArray[np.uint8]:
-        """Return images (B, C, H, W) uint8; raises `UserError` if one is damaged or not as the first."""
-        images = [self._read(file) for file in self.files[rows]]
-        for file, image in zip(self.files[rows], images, strict=True):
-            if image.shape != self.shape[1:]:
-                raise UserError(f"{file} is {image.shape} but {self.files[0]} {self.shape[1:]} (C, H, W)")
-        return np.stack(images) if images else np.empty((0, *self.shape[1:]), np.uint8)
-
-    @staticmethod
-    def _read(file: Path) -> NDArray[np.uint8]:
-        """Return a picture (C, H, W): grey ones have one channel, all others three."""
-        with reading(file, "picture", PICTURE_REMEDY), Image.open(file) as picture:
-            if picture.mode not in ("L", "P", "RGB"):  # of others it is not plain what the pixels are
-                raise ValueError(f"its mode is {picture.mode}, not grey (L) or RGB of 8 bits")
-            pixels = np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
-        return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from get.runtime.device import pick_device
 from get.runtime.log import log
 from get.runtime.seeding import fold_in
 from get.sampling.files import open_samples
+from get.scoring.doubts import few_images, few_images_of
 from get.scoring.features import Extractor, Features
 from get.scoring.metrics import (
     Moments,
@@ -174,6 +175,8 @@ def score_samples(
 ) -> None:
     """Score every variant of a sample file and write JSON: its info, `scores` and `bootstrap` by variant.
 
+    Where samples or real images are too few for FID, a list `warnings` says so.
+
     Precision, recall and nearest training images, which take longest, are of the headline variant alone.
     Features pass through a temporary file: memory does not grow with the number of samples.
 
@@ -196,7 +199,8 @@ def score_samples(
     with open_samples(samples) as content:
         held_out_errors = content.info.pop("l1_held_out", {})
         headline, *_ = content.variants
-        shares = resamples_of(len(content.labels), options.bootstrap, fold_in(seed, "bootstrap"))
+        count, width = len(content.labels), len(real["train"].moments.mu)
+        shares = resamples_of(count, options.bootstrap, fold_in(seed, "bootstrap"))
         for name, images in content.variants.items():
             ours = extract(images)
             resampled[name] = bootstrap(ours, real, shares, on)
@@ -208,13 +212,21 @@ def score_samples(
             log.info("%s: FID (train) %.4g", name, scores[name]["fid_train"])
         info = content.info
     info |= {"headline": headline, "features": extractor}
+    warnings = few_images(count, width, "samples")
+    for split, reference in real.items():
+        warnings += few_images(len(reference.features), width, f"{split} images")
+    if warnings:
+        info["warnings"] = warnings
+        log.warning("%s", "; ".join(warnings))
     write_json(output, {**info, "scores": scores, "bootstrap": resampled})
 
 
 def score_images(
     images: Any, reference: Any, extract: Extractor, options: Scoring, seed: int
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Return FID, KID, IS, precision and recall of images, whose reference needs no files made before.
+
+    Where either are too few for FID, a list `warnings` says so.
 
     Args:
         images: (N, C, H, W) uint8 by [rows], N > NEIGHBOUR and N >= splits; see `images.open_images`.
@@ -243,10 +255,16 @@ def score_images(
     shares = resamples_of(len(images), options.bootstrap, fold_in(seed, "bootstrap"))
     resampled = bootstrap(ours, {"real": against}, shares, on)
     our_moments = moments(ours.penultimate, on)
-    scores: dict[str, float] = {"samples": len(images)}
+    scores: dict[str, Any] = {"samples": len(images)}
     scores |= fid_and_kid(ours, our_moments, against, options, resampled["fid_real"], "")
     scores |= inception_score(ours, options, resampled["is"], on)
     if not by_moments:
         precision, recall = precision_and_recall(ours.penultimate, real, on)
         scores |= {"precision": precision, "recall": recall}
-    return scores
+    # What is to be said of them
+    warnings = few_images(len(images), width)
+    if by_moments:
+        warnings += few_images_of(reference, real_moments.sigma)
+    else:
+        warnings += few_images(len(real), width, "reference images")
+    return scores | ({"warnings": warnings} if warnings else {})

@@ -132,6 +132,7 @@ def _scores(path: Path | None, weights: Path) -> str:
         if not key.endswith(("_sd", "_low", "_high")):
             rows[key] = f"{value:,.4g}" if value % 1 else f"{int(value):,}"
     head = f"Of {best['samples']:,} samples ({content['headline']}). {features}"
+    head += "".join(f" {warning}." for warning in content.get("warnings", []))
     return f"{head}\n\n| | |\n|---|---|\n{_rows(rows)}"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from get.paper.cells import Cell, Line, missing, number, plateau, plus_minus, text
+from get.paper.cells import Cell, Line, marks, missing, number, plus_minus, text
 from get.paper.results import Row
 from get.storage.variants import Variant
 
@@ -64,7 +64,7 @@ def fid_changes(lines: Sequence[Line], name: str = "student") -> str:
     for turn in TURNS.values():
         those = [line for line in lines if line.get("turn") == turn]
         if those:
-            changes = (f"{line[name]}{plateau(line)} ({change(line)})" for line in those)
+            changes = (f"{line[name]}{marks(line)} ({change(line)})" for line in those)
             parts.append(f"{turn} for {', '.join(changes)}")
     return f"FID is {'; '.join(parts)}"
 
@@ -80,7 +80,7 @@ def change(line: Line) -> str:
 # ---------- columns
 
 STUDENT: dict[str, Cell] = {"Student": text("student")}
-WAY: dict[str, Cell] = {**STUDENT, "Way": lambda line: line["way"] + plateau(line)}
+WAY: dict[str, Cell] = {**STUDENT, "Way": lambda line: line["way"] + marks(line)}
 RATE: dict[str, Cell] = {"Learning rate": lambda line: f"{line['lr']:g}"}
 CHANGE: dict[str, Cell] = {
     "Change of FID (interval)": change,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from get.paper import documents
+from get.paper.cells import with_warnings
 from get.paper.claims import SIGNS
 from get.paper.documents import Block, Heading, Note, Paragraph, Table, as_text, write_texts
 from get.studies import Rows, Settings, Study
@@ -25,7 +26,7 @@ def write_study(
     lines = study.lines(rows, settings)
     readable = with_change(lines) if study.changes_only else lines
     table = Table(as_text(pd.DataFrame(readable), study.columns), WORDS, SIGNS)
-    blocks: list[Block] = [Paragraph(study.text(lines)), table, Note(caption)]
+    blocks: list[Block] = [Paragraph(study.text(lines)), table, Note(with_warnings(caption, lines))]
     texts = {
         "csv": documents.csv(pd.DataFrame(lines)),
         "md": documents.markdown([Heading(study.title), *blocks]),
