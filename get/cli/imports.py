@@ -35,7 +35,7 @@ def student(args: argparse.Namespace) -> None:
     """Run `get import student`."""
     from get.imports.students import import_student
 
-    import_student(
+    taken = import_student(
         source=args.source,
         sha256=args.sha256,
         settings=args.settings,
@@ -45,7 +45,7 @@ def student(args: argparse.Namespace) -> None:
         classes=args.classes,
         output=args.out,
     )
-    print(f"the averaged weights in {args.source} are {args.out}")
+    print(f"the {taken} in {args.source} are {args.out}")
 
 
 def add(commands: Commands) -> None:
