@@ -116,10 +116,7 @@ def _load(student: Student, weights: dict[str, Any], what: str, settings: str | 
         )
     student.load_state_dict(weights, strict=False)
     if broken := [name for name, values in student.state_dict().items() if not values.isfinite().all()]:
-        raise UserError(
-            f"{what} are not finite ({_listed(broken)}): its training diverged, or it is damaged; import "
-            "another checkpoint"
-        )
+        raise UserError(f"{what} are not finite in float32 ({_listed(broken)}); import another checkpoint")
 
 
 def _is_weight(value: Any) -> bool:

@@ -108,6 +108,6 @@ def _channels_first(found: Tensor) -> Tensor:
         raise UserError(f"its shape {shape} does not tell if channels are first or last; they are too small")
     if not (front or back):
         raise UserError(
-            f"its shape {shape} is neither (n, C, H, W) nor (n, H, W, C); images are square, with 1 or 3 channels"
+            f"its shape {shape} is neither (n, C, H, W) nor (n, H, W, C) with H = W and 1 or 3 channels"
         )
     return found if front else found.permute(0, 3, 1, 2)
