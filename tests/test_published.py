@@ -562,7 +562,10 @@ def test_student_that_is_no_student(tmp_path: Path) -> None:
         ({"ema": None, "model": None}, "missing: class_embedding.weight"),
         ({"ema": {}, "model": {}}, "missing: class_embedding.weight"),
         ({"ema": {**values, name: "text"}}, "have a str as patch_embedding.bias"),
-        ({"ema": {**values, name: values[name] * float("inf")}}, "not finite (patch_embedding.bias)"),
+        (
+            {"ema": {**values, name: values[name] * float("inf")}},
+            "not finite in float32 (patch_embedding.bias)",
+        ),
         ({"ema": {**values, name: values[name].half().to("meta")}}, "patch_embedding.bias"),
     ]:
         assert expected in refusal(student(tmp_path, GET, **extra)[1], imported)
