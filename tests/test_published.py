@@ -181,7 +181,7 @@ def test_weights_that_are_wrong(tmp_path: Path) -> None:
     first, *_ = state
     down = "model.enc.4x4_down.conv0.resample_filter"
     changes: list[tuple[dict[str, Tensor], str]] = [
-        ({first: state[first] * float("nan")}, f"not finite: {first}"),
+        ({first: state[first] * float("nan")}, f"not finite in float32: {first}"),
         ({first: state[first][:1]}, "size mismatch"),
         ({"model.map_layer0.extra": state[first]}, "model.map_layer0.extra"),
         ({down: torch.tensor([[[[0.5, 0.0], [0.0, 0.5]]]])}, f"{down} is not the box filter"),

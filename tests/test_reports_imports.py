@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from get.cli import main
 from get.data.store import to_bytes
+from get.imports.state_dicts import HOLDERS, find_state_dict
 from get.pairs.dataset import Batch, training_pairs
 from get.pairs.manifest import read_manifest
 from get.storage.atomic import write_json
@@ -71,6 +72,18 @@ def compiled_in_parts(state: State) -> State:
     return {name.replace("blocks.0.", f"blocks.0.{wrapped}."): values for name, values in state.items()}
 
 
+def holding_itself(content: State) -> State:
+    content["model"] = content
+    return content
+
+
+def unfolding(state: State) -> State:
+    """Return few dicts that hold each other under many names: 18^8 paths lead to the weights."""
+    for _ in range(8):
+        state = dict.fromkeys(HOLDERS, state)
+    return state
+
+
 WRAPPINGS: dict[
     str, tuple[Callable[[State], Any], str]
 ] = {  # what a file holds, and what is said to be taken
@@ -105,7 +118,9 @@ WRAPPINGS: dict[
         },
         "averaged weights (state_dict.ema)",
     ),
-    "shared": (lambda s: {"model": s, "ema": s}, "averaged weights (ema)"),
+    "shared": (lambda s: {"model": s, "swa_model": s}, "averaged weights (swa_model)"),
+    "without-end": (lambda s: holding_itself({"ema": s}), "averaged weights (ema)"),
+    "unfolding": (unfolding, f"averaged weights ({'.'.join(['ema'] * 8)})"),
     "bare": (lambda s: s, "weights (all of the file)"),
     "bare-distributed": (lambda s: under("module.", s), "weights (all of the file)"),
     "model": (lambda s: {"model": s, "epoch": 3}, "weights (model)"),
@@ -132,6 +147,14 @@ def test_every_usual_wrapping_of_a_state_dict_is_taken(
     averaged = taken.startswith("averaged")
     assert header["source"].get("averaged", True) == averaged
     assert ("does not say that its weights" in printed) != averaged
+
+
+def test_dicts_in_dicts_without_end_are_not_followed() -> None:
+    content: State = {"weight": torch.ones(3)}
+    for _ in range(5000):
+        content = {"model": content}
+    content["ema"] = {"ema." * 100_000 + "weight": torch.ones(3), "weight": torch.ones(3)}
+    assert find_state_dict(content, {"weight"}, str).holders == ("ema",)
 
 
 def test_safetensors_of_weights_are_taken(
@@ -306,7 +329,7 @@ MEANINGS: dict[str, tuple[Any, Any, str]] = {  # latent, image, message
     "in-0-to-255-between": (NOISE, 127.5 * IMAGE + 127.6, "its pixels lie from"),
     "in-minus-128-to-127": (NOISE, BYTES.long() - 128, "its pixels lie from"),
     "standardised": (NOISE, 2 * IMAGE, "its pixels lie from -1.998"),
-    "one-pixel-far-out": (NOISE, torch.where(IMAGE == IMAGE.max(), 12.5, IMAGE), "to 12.5"),
+    "one-pixel-far-out": (NOISE, IMAGE.where(IMAGE.max() > IMAGE, 12.5), "to 12.5"),
     "exchanged": (IMAGE, NOISE, "noise has 0 and 1"),
     "scaled-noise": (80 * NOISE, IMAGE, "noise has 0 and 1, before a sampler scales it"),
     "noise-of-bytes": (BYTES, IMAGE, "has a tensor (60, 3, 8, 8) of uint8; noise is"),

@@ -11,6 +11,7 @@ AVERAGED = (  # keys and prefixes of averaged weights, the most wanted first
 )  # fmt: skip
 PLAIN = ("student", "model", "net", "network", "student_state_dict", "model_state_dict", "state_dict")
 HOLDERS = (*AVERAGED, *PLAIN)
+DEPTH = 8  # of keys and prefixes around a state dict, which could go on without end
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")  # torch's, anywhere
 
 
@@ -63,7 +64,7 @@ def _entries(content: dict[Any, Any], prefix: str, seen: set[int]) -> Iterator[t
     # what two keys share is taken under the one wanted more
     for key in sorted(content, key=lambda key: HOLDERS.index(key) if key in HOLDERS else len(HOLDERS)):
         value = content[key]
-        if not (isinstance(value, dict) and key in HOLDERS + WRAPPERS):
+        if not (isinstance(value, dict) and key in HOLDERS + WRAPPERS) or prefix.count(".") > DEPTH:
             yield f"{prefix}{key}", value
         elif id(value) not in seen:
             yield from _entries(value, f"{prefix}{key}.", seen)
@@ -75,7 +76,7 @@ def _unwrapped(path: str) -> str:
 
 def _split(path: str, known: Collection[str], own_name: Callable[[str], str]) -> tuple[tuple[str, ...], str]:
     """Return the holders before a name, and the name as the model has it."""
-    parts = path.split(".")
+    parts = path.split(".", DEPTH)
     for count, part in enumerate(parts):
         name = own_name(".".join(parts[count:]))
         if name in known or part not in HOLDERS:
