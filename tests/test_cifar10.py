@@ -129,7 +129,7 @@ def refused(archive: Path, message: str, checksum: str | None = None) -> None:
 
 def test_another_checksum(archive: Path) -> None:
     wanted = "0" * 64
-    refused(archive, rf"has SHA-256 {sha256(archive)}, not {wanted}.*get it again", wanted)
+    refused(archive, rf"has SHA-256 {sha256(archive)}, not {wanted}.*name the one that has it", wanted)
 
 
 def test_checksum_of_a_file(archive: Path, tmp_path: Path) -> None:

@@ -297,7 +297,7 @@ KINDS = {
 }
 REMEDIES = (
     "again", "snakemake", "correct", "delete", "get the file", "refused", "no EDM teacher", "our network",
-    "do not fit", "can be imported", "name another file",
+    "do not fit", "can be imported", "name another", "import another", "get cifar-10-python.tar.gz",
 )  # fmt: skip
 HDF5 = ("store", "shard", "samples")
 

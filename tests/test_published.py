@@ -181,7 +181,7 @@ def test_weights_that_are_wrong(tmp_path: Path) -> None:
     first, *_ = state
     down = "model.enc.4x4_down.conv0.resample_filter"
     changes: list[tuple[dict[str, Tensor], str]] = [
-        ({first: state[first] * float("nan")}, f"not finite: {first}"),
+        ({first: state[first] * float("nan")}, f"not finite in float32: {first}"),
         ({first: state[first][:1]}, "size mismatch"),
         ({"model.map_layer0.extra": state[first]}, "model.map_layer0.extra"),
         ({down: torch.tensor([[[[0.5, 0.0], [0.0, 0.5]]]])}, f"{down} is not the box filter"),
@@ -523,9 +523,9 @@ def test_published_weights_of_the_reference(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "change", "expected"),
     [
-        ({**GET, "width": 32}, {}, "size mismatch"),
-        ({**GET, "injection_depth": 2}, {}, 'Missing key(s) in state_dict: "injection_blocks.1'),
-        ({**GET, "equilibrium_depth": 1}, {}, 'Unexpected key(s) in state_dict: "equilibrium_blocks.1'),
+        ({**GET, "width": 32}, {}, "of another shape: "),
+        ({**GET, "injection_depth": 2}, {}, "missing: injection_blocks.1"),
+        ({**GET, "equilibrium_depth": 1}, {}, "unexpected: equilibrium_blocks.1"),
         ({**GET, "conditioning": "none"}, {}, "class_embedding"),
         (GET, {"classes": 100}, "class_embedding.weight"),
         (GET, {"shape": [3, 8, 8]}, "patch_embedding.weight"),
@@ -559,15 +559,19 @@ def test_student_that_is_no_student(tmp_path: Path) -> None:
     made = student(tmp_path, GET)[0]
     name, values = "x_embedder.proj.bias", checkpoint.to_published(made)
     for extra, expected in [
-        ({"ema": None}, "no weights 'ema'"),
-        ({"ema": {}}, "no weights 'ema'"),
-        ({"ema": {**values, name: "text"}}, "more than weights"),
-        ({"ema": {**values, name: values[name] * float("inf")}}, "not finite (patch_embedding.bias)"),
+        ({"ema": None, "model": None}, "missing: class_embedding.weight"),
+        ({"ema": {}, "model": {}}, "missing: class_embedding.weight"),
+        ({"ema": {**values, name: "text"}}, "have a str as patch_embedding.bias"),
+        (
+            {"ema": {**values, name: values[name] * float("inf")}},
+            "not finite in float32 (patch_embedding.bias)",
+        ),
         ({"ema": {**values, name: values[name].half().to("meta")}}, "patch_embedding.bias"),
     ]:
         assert expected in refusal(student(tmp_path, GET, **extra)[1], imported)
-    torch.save([1, 2], tmp_path / "get.pth")
-    assert "no dict" in refusal(tmp_path / "get.pth", imported)
+    for content, expected in [([1, 2], "no dict"), ({"epoch": 3}, "no weights")]:
+        torch.save(content, tmp_path / "get.pth")
+        assert expected in refusal(tmp_path / "get.pth", imported)
 
 
 def test_truncated_student(tmp_path: Path) -> None:

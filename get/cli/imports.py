@@ -10,7 +10,7 @@ def pairs(args: argparse.Namespace) -> None:
     """Run `get import pairs`."""
     from get.imports.pairs import import_pairs
 
-    manifest = import_pairs(source=args.source, held_out=args.held_out, output=args.out)
+    manifest = import_pairs(source=args.source, held_out=args.held_out, output=args.out, classes=args.classes)
     count = sum(shard.count for shard in manifest.training())
     print(f"{count} pairs and {args.held_out} held-out ones in {args.out}/manifest.json")
     print(f"a student's settings name them as pairs: {manifest.identity}")
@@ -35,7 +35,7 @@ def student(args: argparse.Namespace) -> None:
     """Run `get import student`."""
     from get.imports.students import import_student
 
-    import_student(
+    taken = import_student(
         source=args.source,
         sha256=args.sha256,
         settings=args.settings,
@@ -45,7 +45,7 @@ def student(args: argparse.Namespace) -> None:
         classes=args.classes,
         output=args.out,
     )
-    print(f"the averaged weights in {args.source} are {args.out}")
+    print(f"the {taken} in {args.source} are {args.out}")
 
 
 def add(commands: Commands) -> None:
@@ -69,6 +69,7 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("source", type=Path, help="the folder that holds latent/ and image/")
     command.add_argument("--held-out", type=natural, default=0, help="pairs that training is not to see (0)")
+    command.add_argument("--classes", type=positive, help="of labels that are numbers, not one-hot rows")
     command.add_argument("--out", type=Path, required=True, help="new folder of shards and a manifest")
 
     command = add_command(

@@ -6,6 +6,7 @@ torch's (`_legacy_save`); no code is from there.
 
 import io
 import math
+import pickle
 from typing import Any
 
 import torch
@@ -29,6 +30,8 @@ def read(content: bytes) -> Any:
         UserError: the file asks for what no EDM file needs; the message lacks the name of the file.
         Exception: of any other kind, if the file is damaged.
     """
+    if not content.startswith(pickle.PROTO):
+        raise ValueError("it does not begin as a pickle")
     budget = Budget(len(content))
     answers: Answers = {**ANSWERS, "torch.storage._load_from_bytes": lambda saved: _values(saved, budget)}
     return unpickle(io.BytesIO(content), answers, budget)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from get.imports.edm import read
+from get.imports.saved import REMEDY
 from get.networks.denoiser import build
 from get.storage.errors import UserError
 from get.storage.hashing import verified_sha256
@@ -87,7 +88,7 @@ def import_teacher(
         raise UserError(f"{source}: {error}") from None
     except Exception as error:  # whatever else a damaged or hostile file brings about
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200)
-        raise UserError(f"{source} is damaged or no EDM teacher ({reason}); download it again") from None
+        raise UserError(f"{source} is damaged or no EDM teacher ({reason}); {REMEDY}") from None
     header = {"model": description, "source": {"file": Path(source).name, "sha256": digest}}
     write_weights(output, "teacher", state, header)
 
@@ -178,8 +179,9 @@ def _fitted(description: dict[str, Any], state: dict[str, Tensor]) -> dict[str, 
     # or a small file could unfold without end
     if sum(w.nbytes for w in state.values()) > sum(stored.values()):
         raise UserError("its weights share their values, as those of no EDM teacher do")
+    state = {name: values.float() for name, values in state.items()}
     if broken := [name for name, values in state.items() if not values.isfinite().all()]:
-        raise UserError(f"weights are not finite: {', '.join(broken[:5])}; download it again")
+        raise UserError(f"weights are not finite in float32: {', '.join(broken[:5])}; import another teacher")
     filters = [name for name in state if name.endswith(".resample_filter")]
     for name in filters:
         values = state.pop(name)
@@ -190,7 +192,7 @@ def _fitted(description: dict[str, Any], state: dict[str, Tensor]) -> dict[str, 
     with torch.device("meta"):  # takes no memory, whatever sizes the file asks for
         model = build(description)
     try:
-        model.load_state_dict({name: values.float() for name, values in state.items()}, assign=True)
+        model.load_state_dict(state, assign=True)
     except RuntimeError as error:
         reason = textwrap.shorten(str(error), 600)
         raise UserError(f"its weights do not fit its own constructor arguments ({reason})") from None

@@ -38,10 +38,10 @@ def verified_sha256(path: str | Path, wanted: str | None) -> str:
     try:
         found = sha256(path)
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); correct its path in the config") from None
+        raise UserError(f"{path} cannot be read ({error.strerror}); correct its path") from None
     if wanted is not None and found != wanted.lower():
         raise UserError(
-            f"{path} has SHA-256 {found}, not {wanted}: it is damaged or another file; delete it and get it "
-            "again, or correct its sha256 in the config"
+            f"{path} has SHA-256 {found}, not {wanted}: it is damaged or another file; name the one that has "
+            "it, or correct the SHA-256 (sha256 in the config, --sha256)"
         )
     return found

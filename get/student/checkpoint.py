@@ -38,8 +38,14 @@ def to_published(student: nn.Module) -> dict[str, Tensor]:
 
 def from_published(state: dict[str, Tensor], family: str) -> dict[str, Tensor]:
     """Return the published state dict `state` under our names; `family` is 'get' or 'vit'."""
-    pairs = [(theirs, ours) for ours, theirs in _PUBLISHED if family == "get" or theirs != "blocks"]
-    return {_rename(name, pairs): tensor for name, tensor in state.items()}
+    return {own_name(name, family): tensor for name, tensor in state.items()}
+
+
+def own_name(name: str, family: str) -> str:
+    """Return our name of the weight that is called `name` in the published state dict of this family."""
+    return _rename(
+        name, [(theirs, ours) for ours, theirs in _PUBLISHED if family == "get" or theirs != "blocks"]
+    )
 
 
 def _rename(name: str, pairs: list[tuple[str, str]]) -> str:

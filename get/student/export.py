@@ -22,6 +22,7 @@ FEATURES = {  # in which the scores of a card are taken
     "classifier": "FID, IS and KID are taken in the features of a small classifier of the same images, "
     "against both splits of the data: they compare with no number in the features of Inception.",
 }
+AVERAGE = " The weights are the moving average (EMA)."  # unless an imported file does not say so
 CARD = """\
 ---
 library_name: get-distillation
@@ -67,7 +68,7 @@ Images come out in [-1, 1]; `get.data.store.to_bytes` makes them uint8.
 
 ## Limits
 
-It knows nothing beyond the images that its teacher was trained on. The weights are the moving average (EMA).
+It knows nothing beyond the images that its teacher was trained on.{average}
 """
 
 
@@ -100,6 +101,7 @@ def export_card(*, weights: Path, scores: Path | None, licence: str | None, outp
         model=_rows({**model, "parameters": f"{parameter_count(student):,}"}),
         training=_rows(rows),
         scores=score_table,
+        average="" if (header.get("source") or {}).get("averaged") is False else AVERAGE,
     )
     with new_folder(output) as folder:
         write_weights(folder / "model.safetensors", "student", student.state_dict(), header)

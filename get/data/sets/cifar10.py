@@ -23,7 +23,7 @@ SHAPE = (3, 32, 32)
 CLASSES = 10
 IMAGES = (50_000, 10_000)
 PIXELS = 3 * 32 * 32
-REMEDY = "get cifar-10-python.tar.gz again from https://www.cs.toronto.edu/~kriz/cifar.html"
+REMEDY = "get cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html"
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
