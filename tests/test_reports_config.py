@@ -2,16 +2,24 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from conftest import ROOT
 
+from get.cli import main
+from get.cli.arguments import seed_list
 from get.experiment import ConfigError, Experiment
+from get.experiment.checks import OWN_FOLDERS
 from get.experiment.text import check_files, check_options
+from get.runtime.device import pick_device
+from get.runtime.seeding import normal
+from get.storage.errors import UserError
 from get.studies import load_experiment
 
 Config = dict[str, Any]
@@ -157,3 +165,109 @@ def test_options_that_snakemake_misreads_are_refused(options: list[str], message
     check_options(["seed=1", "results=a=b", "data={name: digits}", "device="])
     with pytest.raises(ConfigError, match=re.escape(message)):
         check_options(options)
+
+
+# ------------------------------------------------------------------------------------- the folder of results
+
+OTHERS = [
+    ".",
+    "..",
+    "/",
+    "get",
+    "get/x",
+    "./workflow",
+    "tests/x",
+    ".git",
+    "results/../docs",
+    "~",
+    "-x",
+    "{x}",
+]
+
+
+@pytest.mark.parametrize(
+    "results", [*OTHERS, "a b", "a\nb", "README.md", "README.md/x", str(ROOT), str(ROOT.parent)]
+)
+def test_results_that_would_lie_among_the_code_are_refused(
+    results: str, edit: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(
+        ConfigError, match=r"results: .*(is no folder of its own|is a file|match the pattern)"
+    ):
+        load_experiment(edit(results, "results"))
+
+
+@pytest.mark.parametrize(
+    "results", ["results", "results/new", "./mine", "../elsewhere", "/tmp/a/b", "get-results"]
+)
+def test_results_may_lie_in_any_folder_of_their_own(
+    results: str, edit: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert load_experiment(edit(results, "results"))
+
+
+def test_in_another_working_directory_names_of_our_folders_are_free_but_not_that_directory(
+    edit: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_experiment(edit("docs", "results"))
+    for results in (".", "..", str(tmp_path)):
+        with pytest.raises(ConfigError, match="is no folder of its own"):
+            load_experiment(edit(results, "results"))
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a copy without its history")
+def test_all_folders_of_the_repository_are_closed_to_results() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    folders = {line.split("/")[0] for line in listed.splitlines() if "/" in line}
+    assert folders - {"results"} <= set(OWN_FOLDERS)
+
+
+# ---------------------------------------------------------------------------------- arguments of commands
+
+BEYOND = str(2**63)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", "C", "--seeds", BEYOND], f"'{BEYOND}': samples have numbers up to {2**63 - 1}"),
+        (["sample", "C", "--seeds", f"0,{BEYOND}-{BEYOND}"], "samples have numbers up to"),
+        (["sample", "C", "--seeds=-5"], "'-5' names no numbers"),
+        (["sample", "C", "--interpolate", f"1,{BEYOND}"], f"{BEYOND} is more than {2**63 - 1}"),
+        (["sample", "C", "--batch", BEYOND], f"{BEYOND} is more than {2**31 - 1}"),
+        (["sample", "C", "--iterations", BEYOND], f"{BEYOND} is more than"),
+        (["score", "S", "--bootstrap", BEYOND], f"{BEYOND} is more than"),
+        (["train-student", "--threads", str(2**31)], f"{2**31} is more than"),
+        (["train-student", "--prefetch", "-1"], "-1 is less than 0"),
+    ],
+)
+def test_numbers_that_no_machine_has_are_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_last_sample_that_has_a_number_can_be_drawn() -> None:
+    assert seed_list(f"0,{2**63 - 1}") == [0, 2**63 - 1]
+    assert normal([2**63 - 1], (1,), seed=0).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "name", ["cpux", "cpu:1", "cpu:x", "cuda:x", "cuda:-1", "cudax", "mps", "", "CPU", "cuda:"]
+)
+def test_a_device_that_there_is_not_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"device is '{name}'; it must be auto, cpu, cuda, or cuda:N"):
+        pick_device(name)
+
+
+def test_a_gpu_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match="device is 'cuda:99', but the last GPU that torch sees is cuda:1"):
+        pick_device("cuda:99")
