@@ -5,7 +5,7 @@
 #   snakemake --cores all results/table1.csv                          one target, with what it needs
 #   snakemake --cores all results/plan.csv                            what all of it will take
 #   snakemake --cores all studies                                     what the paper lacks, about the solver and training
-from get.experiment import ConfigError, contents
+from get.experiment import ConfigError, contents, text
 from get.studies import load_experiment
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
@@ -20,6 +20,8 @@ if not workflow.config_settings.configfiles:
 
 
 try:
+    text.check_files(workflow.configfiles)
+    text.check_options(workflow.config_settings.config_args)
     experiment = load_experiment(config)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None

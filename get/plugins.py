@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -43,10 +44,29 @@ class Argument:
             choices = ast.literal_eval(self.annotation.removeprefix("Literal"))
             return None if value in choices else f"it must be one of {', '.join(map(str, choices))}"
         if self.annotation in _KINDS and type(value) not in _KINDS[self.annotation]:
-            return f"it must be of type {self.annotation}"
+            return f"it must be of type {self.annotation}{spelling(value, self.annotation)}"
         if self.annotation == "int" and value < 1:
             return "it must be at least 1"
         return None
+
+
+def spelling(value: Any, kind: str) -> str:
+    """Return the words for how YAML spells a text or a float as a number of `kind`; '' if it is none.
+
+    To YAML 2e5 and 2.0e5 are text, 2.0e+5 is a float, and 200000 is an int.
+    """
+    if kind not in ("int", "float") or not isinstance(value, str | float):
+        return ""
+    try:
+        number, exact = float(value), Decimal(value)  # 1e23 is no float
+    except (ValueError, ArithmeticError):
+        return ""
+    if not math.isfinite(number):
+        return ""
+    if kind == "float":
+        text = repr(number)
+        return f"; write {text if '.' in text else text.replace('e', '.0e')}"
+    return f"; write {int(exact)}" if exact == int(exact) else ""
 
 
 def names(package: str) -> list[str]:

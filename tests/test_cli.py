@@ -61,7 +61,7 @@ def test_samples_do_not_depend_on_the_batch(student: Path, tmp_path: Path) -> No
         (["--label", "10"], "the classes are 0 to 9"),
         (["--rule", "best"], "it must be one of lowest-residual, last"),
         (["--initial", "ones"], "it must be one of independent, shared, zeros"),
-        (["--device", "tpu"], "must be auto, cpu or cuda"),
+        (["--device", "tpu"], "must be auto, cpu, cuda, or cuda:N"),
     ],
 )
 def test_bad_arguments(
@@ -139,7 +139,7 @@ def test_seed_list_says_how_to_write_them(text: str, capsys: pytest.CaptureFixtu
     [
         (["sample", "s", "--out", "x.png", "--seeds", "1,7-3"], "'7-3' goes down; write 3-7"),
         (["sample", "s", "--out", "x.png", "--seeds", "0-5,9,4"], "'0-5,9,4' names 4 more than once"),
-        (["sample", "s", "--out", "x.png", "--interpolate", "a,b"], "'a,b' names no two samples; write them"),
+        (["sample", "s", "--out", "x.png", "--interpolate", "a,b"], "'a' is no whole number"),
         (["sample", "s", "--out", "x.png", "--batch", "x"], "'x' is no whole number"),
         (["import", "student", "s", "--step", "x"], "--step: 'x' is no whole number"),
         (["score", "i", "--kid-subset-size", "1"], "--kid-subset-size: 1 is less than 2"),

@@ -74,7 +74,7 @@ WRONG: list[tuple[str, Any, str]] = [
     (
         f"{GET_TRAINING}.lr",
         "1e-4",
-        "lr: it must be a valid number; there is '1e-4' (YAML reads 1e-4 as",
+        "lr: it must be a valid number; there is '1e-4'; write 0.0001",
     ),
     (f"{GET_TRAINING}.ema", 1, "students.get.training.ema: it must be less than 1; there is 1"),
     (f"{GET_TRAINING}.batch", 16.5, "students.get.training.batch: it must be a valid integer; there is 16.5"),

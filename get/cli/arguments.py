@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Commands = Any  # argparse does not name the class of its subparsers
 MOST = 10_000_000  # samples of one command
+LARGEST = 2**31 - 1  # of whole numbers, but for
+LAST_SAMPLE = 2**63 - 1
 Run = Callable[[argparse.Namespace], None]
 
 
@@ -45,7 +47,7 @@ def add_command(
 
 def add_device(command: argparse.ArgumentParser) -> None:
     """Add the option --device."""
-    command.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
 
 def add_json(command: argparse.ArgumentParser) -> None:
@@ -125,6 +127,8 @@ def seed_list(text: str) -> list[int]:
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} names no numbers; write them as 0-63,70") from None
         last = rest[0] if rest else first
+        if last > LAST_SAMPLE:
+            raise argparse.ArgumentTypeError(f"{part!r}: samples have numbers up to {LAST_SAMPLE}")
         if last < first:
             raise argparse.ArgumentTypeError(f"{part!r} goes down; write {last}-{first}")
         if len(seeds) + last - first >= MOST:
@@ -146,18 +150,25 @@ def natural(text: str) -> int:
     return _whole(text, 0)
 
 
+def sample_number(text: str) -> int:
+    """Parse the number of a sample."""
+    return _whole(text, 0, LAST_SAMPLE)
+
+
 def several(text: str) -> int:
     """Parse a whole number of at least 2."""
     return _whole(text, 2)
 
 
-def _whole(text: str, least: int) -> int:
+def _whole(text: str, least: int, most: int = LARGEST) -> int:
     try:
         value = int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
     if value < least:
         raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+    if value > most:
+        raise argparse.ArgumentTypeError(f"{text} is more than {most}")
     return value
 
 

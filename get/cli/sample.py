@@ -11,8 +11,8 @@ from get.cli.arguments import (
     add_draws,
     ending,
     labels_of,
-    natural,
     positive,
+    sample_number,
     sampling_of,
 )
 from get.storage.errors import UserError
@@ -149,8 +149,8 @@ def add(commands: Commands) -> None:
 def _ends(text: str) -> list[int]:
     """Parse '3,7'."""
     try:
-        first, last = (natural(part) for part in text.split(","))
-    except (ValueError, argparse.ArgumentTypeError):
+        first, last = (sample_number(part) for part in text.split(","))
+    except ValueError:
         message = f"{text!r} names no two samples; write them as 3,7"
         raise argparse.ArgumentTypeError(message) from None
     return [first, last]

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from get.cli.arguments import Commands, add_command, add_device, json_object, positive
+from get.cli.arguments import Commands, add_command, add_device, json_object, natural, positive
 
 
 def train_teacher(args: argparse.Namespace) -> None:
@@ -64,7 +64,7 @@ def add(commands: Commands) -> None:
     student.add_argument("--steps", type=positive, required=True, help="the milestone")
     # not --start, which torchrun, looking at all options, takes for the beginning of one of its own
     student.add_argument("--previous", type=Path, help="state of the milestone before")
-    student.add_argument("--prefetch", type=int, default=0, help="batches that a thread prepares ahead")
+    student.add_argument("--prefetch", type=natural, default=0, help="batches that a thread prepares ahead")
 
     for command in (teacher, student):
         command.add_argument("--seed", type=int, required=True, help="names every draw")

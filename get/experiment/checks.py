@@ -27,7 +27,13 @@ from get.storage.errors import UserError
 from get.student import architectures
 from get.teacher import samplers
 
-PUBLISHED_CSV = Path(get.__file__).with_name("paper") / "published.csv"
+PACKAGE = Path(get.__file__).resolve().parent
+PUBLISHED_CSV = PACKAGE / "paper" / "published.csv"
+# folders of the repository, beside the package
+OWN_FOLDERS = (
+    *(".ci", ".git", ".github", ".snakemake", "benchmarks", "docs", "envs", "get", "profiles", "tests"),
+    "workflow",
+)
 
 
 class ConfigError(UserError):
@@ -58,6 +64,7 @@ def check_config(config: Config) -> None:
     Raises:
         ConfigError: the message names the key.
     """
+    check_results(config.results)
     check_data(config.data)
     check_features(config.features, config.data)
     check_sources(sources(config))
@@ -76,7 +83,21 @@ def check_config(config: Config) -> None:
     check(splits <= samples, "evaluation.scoring.splits is larger than evaluation.samples")
 
 
-# ------------------------------------------------------------------------- data, features, teachers, pairs
+# ---------------------------------------------------------------- results, data, features, teachers, pairs
+
+
+def check_results(results: str) -> None:
+    """Check that the folder of results is apart from the code and from what Snakemake keeps."""
+    folder, repository = Path(results).resolve(), PACKAGE.parent
+    holds = any(place.is_relative_to(folder) for place in (repository, Path.cwd()))
+    within = any(folder.is_relative_to(repository / name) for name in OWN_FOLDERS)
+    check(
+        not holds and not within,
+        f"results: {results} is no folder of its own, but one of the code or above it; name another, such as"
+        " results/new",
+    )
+    files = [place for place in (folder, *folder.parents) if os.path.isfile(place)]
+    check(not files, f"results: {results}: {files and files[0]} is a file; name a folder")
 
 
 def check_data(data: Data) -> None:

@@ -422,8 +422,8 @@ class Jobs(Keys):
 class Config(Keys):
     """Every key of an experiment's config; unknown keys are refused, keys with a default may be left out."""
 
-    results: Annotated[str, StringConstraints(pattern=r"^/?[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")]
-    """Folder in which everything of this experiment is made."""
+    results: Annotated[str, StringConstraints(pattern=r"^/?[A-Za-z0-9._][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)*$")]
+    """Folder of its own in which everything of this experiment is made."""
     seed: Natural = 0
     """Seed of the data split, the features, the teachers and the pairs."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")] = "auto"

@@ -1,5 +1,6 @@
 """From what YAML holds to an experiment; what is wrong is named by its key."""
 
+import datetime
 import difflib
 import types
 import typing
@@ -8,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from get import plugins
 from get.experiment.checks import ConfigError, check_config
 from get.experiment.config import Config
 from get.experiment.experiment import Experiment
@@ -45,8 +47,7 @@ def message(error: Mapping[str, Any]) -> str:
         case "finite_number":
             return f"{key}: .nan and .inf are no numbers to compute with"
     text = error["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
-    hint = " (YAML reads 1e-4 as text; write 1.0e-4)" if number_as_text(error) else ""
-    return f"{key}: {text[:1].lower()}{text[1:]}; there is {given!r}{hint}"
+    return f"{key}: {text[:1].lower()}{text[1:]}; there is {given!r}{remedy(error['type'], given)}"
 
 
 def key_of(place: Sequence[str | int]) -> str:
@@ -58,15 +59,16 @@ def key_of(place: Sequence[str | int]) -> str:
     return text.removeprefix(".") or "the config"
 
 
-def number_as_text(error: Mapping[str, Any]) -> bool:
-    """Return True if a number should be where there is text that is one."""
-    if not isinstance(error["input"], str) or error["type"] not in ("float_type", "int_type"):
-        return False
-    try:
-        float(error["input"])
-    except ValueError:
-        return False
-    return True
+def remedy(problem: str, given: Any) -> str:
+    """Return the words for how a value of another type is written so that YAML reads what is wanted."""
+    match problem:
+        case "int_type" | "float_type":
+            return plugins.spelling(given, problem.removesuffix("_type"))
+        case "bool_type":
+            return "; write true or false"
+        case "string_type" if isinstance(given, bool | int | float | datetime.date):
+            return "; in quotes it is text"
+    return ""
 
 
 def similar(place: Sequence[str | int]) -> str:

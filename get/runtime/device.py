@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -27,24 +28,25 @@ def pick_device(name: str) -> torch.device:
     Raises:
         UserError: there is no such device, or other jobs have all GPUs.
     """
+    if not re.fullmatch("auto|cpu|cuda(:[0-9]{1,9})?", name):
+        raise UserError(f"device is {name!r}; it must be auto, cpu, cuda, or cuda:N for GPU number N, from 0")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
         log.info("device auto: %s", name)
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    if name == "cpu":
+        keep_freed_memory()
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
         raise UserError(
             "a GPU was asked for (device cuda) but torch sees none; look at nvidia-smi, torch.version.cuda, "
             "or compute on the CPU: --device cpu, or in the workflow gpu: 0 in the config (jobs)"
         )
-    if not name.startswith(("cpu", "cuda")):
-        raise UserError(f"device is {name!r}; it must be auto, cpu or cuda")
-    if name == "cuda":
-        name = f"cuda:{claimed_gpu()}"
-    device = torch.device(name)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)  # or some helper would open the first GPU, which another job may use
-        _allow_tf32(False)
-    else:
-        keep_freed_memory()
+    number, count = name.partition(":")[2], torch.cuda.device_count()
+    device = torch.device("cuda", int(number) if number else claimed_gpu())
+    if device.index >= count:
+        raise UserError(f"device is {name!r}, but the last GPU that torch sees is cuda:{count - 1}")
+    torch.cuda.set_device(device)  # or some helper would open the first GPU, which another job may use
+    _allow_tf32(False)
     return device
 
 
