@@ -42,7 +42,7 @@ def describe(path: Path) -> Facts:
     with reading(path, "file of this project"):
         found = sha256(path)
         record = record_of(path)
-        kept = record.read_text(errors="replace").split()[:1] if record.exists() else None
+        kept = record.read_text(encoding="utf-8", errors="replace").split()[:1] if record.exists() else None
         facts: Facts = {"bytes": path.stat().st_size, "sha256": found}
         facts["as_written"] = None if kept is None else kept == [found]
         if facts["as_written"] is False and path.suffix == ".h5":  # at which HDF5 itself may crash or hang
@@ -97,7 +97,7 @@ def _plain(value: Any) -> Any:
 
 def _json(path: Path) -> Facts:
     """Describe a manifest of pairs, or a file of scores."""
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     keys = content.keys() if isinstance(content, dict) else ()
     if {"scores", "headline"} <= set(keys):
         require(content, {"headline": str, "scores": dict})

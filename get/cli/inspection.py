@@ -38,7 +38,7 @@ def verify_folder(folder: Path) -> Verification:
     for record in records:
         path = record.with_name(record.name.removeprefix(".").removesuffix(".sha256"))
         if path.exists():  # one that was deleted will be made again
-            if record.read_text(errors="replace").split()[:1] == [sha256(path)]:
+            if record.read_text(encoding="utf-8", errors="replace").split()[:1] == [sha256(path)]:
                 whole += 1
             else:
                 bad.append(path)

@@ -38,7 +38,7 @@ def stop_time() -> float | None:
 def _end_of_job(job: str) -> float:
     """Ask SLURM, whose older versions do not tell a job when it ends."""
     command = ["squeue", "--noheader", "--jobs", job, "--format", "%e"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, timeout=60, check=True, encoding="utf-8")
     return datetime.fromisoformat(done.stdout.strip()).timestamp()
 
 

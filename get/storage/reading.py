@@ -69,7 +69,7 @@ def require(content: Any, kinds: Mapping[str, Any]) -> None:
 def require_unchanged(path: str | Path) -> None:
     """Raise `UserError` if the file is not the one whose hash is kept beside it (without one, it passes)."""
     record = record_of(Path(path))
-    if record.exists() and record.read_text(errors="replace").split()[:1] != [sha256(path)]:
+    if record.exists() and record.read_text(encoding="utf-8", errors="replace").split()[:1] != [sha256(path)]:
         raise UserError(f"{path} was changed since it was written", path)
 
 
@@ -90,7 +90,7 @@ def missing(path: str | Path) -> UserError:
 def read_json(path: str | Path) -> Any:
     """Read a JSON file; raises `UserError` where it is missing or damaged."""
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise missing(path) from None
     except (IsADirectoryError, ValueError, RecursionError) as error:  # no text, no JSON, nested without end
