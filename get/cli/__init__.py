@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from get.cli import compare, export, imports, info, plan, sample, scores, status, training
+from get.cli.streams import checked_streams
 from get.runtime.log import log, logging_to
 from get.runtime.remedies import explain
 from get.storage.errors import UserError
@@ -38,14 +39,19 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, or the one of the error."""
-    args = parser().parse_args(arguments)
+    with checked_streams():
+        return _run(parser().parse_args(arguments), arguments or sys.argv[1:])
+
+
+def _run(args: argparse.Namespace, given: Sequence[str]) -> int:
+    """Run a command, whose arguments are `args`, and `given` as they were typed."""
     try:
         with logging_to():
             if args.threads is not None:
                 import torch  # takes a second: not before the arguments are known to be fine
 
                 torch.set_num_threads(max(1, args.threads // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
-            log.info("get %s", shlex.join(arguments or sys.argv[1:]))
+            log.info("get %s", shlex.join(given))
             args.run(args)
     except UserError as error:
         process = f" (process {os.environ['RANK']})" if log.disabled else ""  # torchrun's, see `log.mute`
