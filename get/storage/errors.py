@@ -17,3 +17,13 @@ class UserError(Exception):
     def __init__(self, message: str, *files: str | Path) -> None:
         super().__init__(message)
         self.files = [Path(file) for file in files]
+
+
+def require_unicode(path: str | Path) -> None:
+    """Raise `UserError` if `path` has bytes that are not UTF-8; not all libraries can open such a file."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{path} cannot be opened: its name, or the locale, is not UTF-8; rename it, or export PYTHONUTF8=1"
+        ) from None

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from get.storage.errors import UserError
+from get.storage.errors import UserError, require_unicode
 from get.storage.hashing import record_of, sha256
 
 NUMBER = int | float
@@ -46,6 +46,7 @@ def reading(path: str | Path, what: str, remedy: str = "") -> Iterator[None]:
             raise UserError(f"{path} cannot be read now ({error}); run the same command again") from None
         if isinstance(error, UserError) and str(path) in str(error):
             raise
+        require_unicode(path)
         kind = "" if isinstance(error, UserError | ValueError) else f"{type(error).__name__}: "
         line = (str(error).splitlines() or [""])[0]
         reason = textwrap.shorten(kind + "".join(filter(str.isprintable, line)), 200)
