@@ -50,7 +50,9 @@ def _run(args: argparse.Namespace, given: Sequence[str]) -> int:
             if args.threads is not None:
                 import torch  # takes a second: not before the arguments are known to be fine
 
-                torch.set_num_threads(max(1, args.threads // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+                from get.runtime.processes import processes_here
+
+                torch.set_num_threads(max(1, args.threads // processes_here()))
             log.info("get %s", shlex.join(given))
             args.run(args)
     except UserError as error:

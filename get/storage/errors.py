@@ -25,5 +25,5 @@ def require_unicode(path: str | Path) -> None:
         str(path).encode()
     except UnicodeEncodeError:
         raise UserError(
-            f"{path} cannot be opened: its name, or the locale, is not UTF-8; rename it, or export PYTHONUTF8=1"
+            f"{path} cannot be opened: its name or the locale is not UTF-8; rename it, or export PYTHONUTF8=1"
         ) from None
