@@ -1,4 +1,7 @@
-"""How many GPUs there are, without torch, which takes seconds to import."""
+"""How many GPUs there are, without torch, which takes seconds to import.
+
+`python -m get.runtime.gpus` prints it, for profiles/default.
+"""
 
 import glob
 import os
@@ -35,3 +38,7 @@ def _installed() -> int:
     except (OSError, subprocess.SubprocessError):
         return 0
     return sum(line.startswith(b"GPU ") for line in found.splitlines())
+
+
+if __name__ == "__main__":
+    print(visible_gpus())
