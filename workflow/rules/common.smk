@@ -110,7 +110,9 @@ def check_arrays():
 
 def check_python():
     """Refuse what Snakemake cannot hand to a shell: it does not quote Python's path, and encodes as the locale says."""
-    if not workflow.deployment_settings.deployment_method and re.search(r"[\s'\"$`\\&;()<>|]", sys.executable):
+    if not workflow.deployment_settings.deployment_method and re.search(
+        r"[\s'\"$`\\&;()<>|]", sys.executable
+    ):
         raise WorkflowError(
             f"Snakemake cannot start jobs with {sys.executable}, as its path has a space or another sign of the shell;"
             " make the environment elsewhere, for example: python3 -m venv ~/venv"
