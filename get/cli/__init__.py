@@ -29,7 +29,8 @@ def parser() -> argparse.ArgumentParser:
         prog="get",
         description="One-step diffusion distillation with GET.",
         epilog="`get COMMAND --help` has the options, and examples. Exit codes: 0 done; 2 something that the "
-        "message names is to be put right; 130 stopped; training has more (docs/failures.md).",
+        "message names is to be put right; 130 stopped; 141 nobody reads on; training has more "
+        "(docs/failures.md).",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for module in (sample, compare, scores, info, status, plan, export, imports, training):
