@@ -72,7 +72,7 @@ def forget(files: Iterable[Path]) -> None:
 
 def kernel_says(file: str, name: str) -> int:
     """Return the number behind `name` in a file of /proc/self (in the unit that it has there)."""
-    lines = Path("/proc/self", file).read_text().splitlines()
+    lines = Path("/proc/self", file).read_text(encoding="utf-8").splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith(f"{name}:")))
 
 

@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"], help="of our code")
     args = parser.parse_args()
     if args.config:
-        config = yaml.safe_load(args.config.read_text())
+        config = yaml.safe_load(args.config.read_text(encoding="utf-8"))
         args.network, args.shape = next(iter(config["teachers"].values()))["network"], config["data"]["shape"]
     if not args.network:
         parser.error("give --config or --network")

@@ -41,14 +41,16 @@ def run(folder: Path, configfile: Path, cores: int, extra: list[str]) -> tuple[f
     """Run the workflow in `folder`; returns its wall time and the CPU time of Snakemake itself."""
     command = [sys.executable, "-m", "snakemake", "--directory", str(folder), "--configfile", str(configfile)]
     begun, used = time.perf_counter(), 0.0
-    with open(folder / "snakemake.log", "w") as log:
+    with open(folder / "snakemake.log", "w", encoding="utf-8") as log:
         process = psutil.Popen([*command, "--cores", str(cores), *extra], cwd=ROOT, stdout=log, stderr=log)
         while process.poll() is None:
             times = process.cpu_times()
             used = max(used, times.user + times.system)
             time.sleep(0.2)
     if process.returncode:
-        raise SystemExit(f"snakemake failed: {(folder / 'snakemake.log').read_text()[-3000:]}")
+        raise SystemExit(
+            f"snakemake failed: {(folder / 'snakemake.log').read_text(encoding='utf-8')[-3000:]}"
+        )
     return time.perf_counter() - begun, used
 
 
@@ -57,7 +59,7 @@ def jobs(folder: Path) -> dict[str, list[float]]:
     times: dict[tuple[str, int], list[float]] = defaultdict(list)
     for path in (folder / ".snakemake/metadata").rglob("*"):
         if path.is_file():
-            record = json.loads(path.read_text())
+            record = json.loads(path.read_text(encoding="utf-8"))
             times[record["rule"], record["job_hash"]] += [record["starttime"], record["endtime"]]
     seconds = defaultdict(list)
     for (rule, _), each in times.items():

@@ -150,7 +150,7 @@ def _folder(package: str) -> Path:
 def _source(package: str, name: str) -> ast.Module:
     path = _folder(package) / f"{name}.py"
     try:
-        return ast.parse(path.read_text())
+        return ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: {error.msg}") from None
 

@@ -71,7 +71,7 @@ class Loss(Exception):
 
 def tiny_config() -> dict[str, Any]:
     """Return the tests' experiment with fewer parts, each of which trains for seconds."""
-    text = (Path(__file__).parent / "config.yaml").read_text()
+    text = (Path(__file__).parent / "config.yaml").read_text(encoding="utf-8")
     config = json.loads(json.dumps(yaml.safe_load(text)))  # parts that YAML anchors share become separate
     del config["teachers"]["unconditional"], config["pairs"]["unconditional"]
     config["features"]["classifier"]["steps"] = 800
@@ -89,8 +89,8 @@ def copy_project(folder: Path, edits: dict[str, str] | None = None) -> Path:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, folder / name)
     for old, new in {**HASTE, **(edits or {})}.items():
-        (path,) = (path for path in (folder / "get").rglob("*.py") if old in path.read_text())
-        path.write_text(path.read_text().replace(old, new))
+        (path,) = (path for path in (folder / "get").rglob("*.py") if old in path.read_text(encoding="utf-8"))
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
     return folder
 
 
@@ -107,7 +107,7 @@ def content(path: Path) -> Any:
     if path.suffix == ".pt":  # a zip file that names the temporary file it was written to
         return torch.load(path, weights_only=True)
     if path.name == "manifest.json":
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         return manifest | {"shards": [{**shard, "modified": 0} for shard in manifest["shards"]]}
     return path.read_bytes()
 
@@ -162,7 +162,7 @@ class Run:
     def __init__(self, command: list[str], folder: Path, env: dict[str, str]) -> None:
         self.mark = str(time.time_ns())
         self.log = folder / f"run-{self.mark}.txt"
-        with open(self.log, "w") as out:
+        with open(self.log, "w", encoding="utf-8") as out:
             self.process = subprocess.Popen(
                 command, cwd=env["PYTHONPATH"], env={**env, MARK: self.mark},
                 stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
@@ -176,7 +176,7 @@ class Run:
 
     @property
     def text(self) -> str:
-        return self.log.read_text(errors="replace")
+        return self.log.read_text(encoding="utf-8", errors="replace")
 
     def group(self) -> list[psutil.Process]:
         """Return the living processes of the group, whose leader may be dead; zombies do not count."""
@@ -236,7 +236,7 @@ class Site:
         self.configure(tiny_config())
 
     def configure(self, config: dict[str, Any]) -> None:
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
     def go_on(self, *targets: str) -> Run:
         """Start "the same command"; after `kill -9` of Snakemake itself, --unlock comes first."""
@@ -326,7 +326,7 @@ class Site:
         """Return what `get verify` says of the results; nothing where it is content."""
         command = [sys.executable, "-m", "get", "verify", str(self.results)]
         env = {**os.environ, "PYTHONPATH": str(self.project)}
-        done = subprocess.run(command, cwd=self.project, env=env, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=self.project, env=env, capture_output=True, encoding="utf-8")
         return "" if done.returncode == 0 else done.stderr
 
     def close(self) -> None:
@@ -430,7 +430,9 @@ class Round:
             return False
         if not Path(str(journal).replace(".journal.jsonl", ".unfinished.pt")).exists():
             raise Loss(f"{journal}: asked to stop, but there is no saved state")
-        logs = "".join(path.read_text() for path in (self.site.results / "logs").rglob("*.log"))
+        logs = "".join(
+            path.read_text(encoding="utf-8") for path in (self.site.results / "logs").rglob("*.log")
+        )
         if not re.search(rf"stopped at step {last['step']} of \d+, .*; the same command goes on", logs):
             raise Loss(f"{journal}: asked to stop, but the log does not say how to go on")
         self.site.asked[journal] = last["step"]
@@ -674,7 +676,9 @@ def main() -> int:
         print(f"{many:6d}  {what}")
     print(f"{len(losses):6d}  losses, in {time.monotonic() - begun:.0f} s")
     if args.out:
-        args.out.write_text(json.dumps({"counts": dict(sorted(counts.items())), "losses": losses}, indent=2))
+        args.out.write_text(
+            json.dumps({"counts": dict(sorted(counts.items())), "losses": losses}, indent=2), encoding="utf-8"
+        )
     return bool(losses)
 
 

@@ -67,7 +67,9 @@ class Cluster:
 
     def ask(self, *command: str) -> str:
         """Return what a command of SLURM prints."""
-        done = subprocess.run(command, capture_output=True, text=True, env=self.environment, timeout=60)
+        done = subprocess.run(
+            command, capture_output=True, env=self.environment, timeout=60, encoding="utf-8"
+        )
         return done.stdout
 
     def jobs(self) -> list[Job]:
@@ -81,7 +83,7 @@ class Cluster:
         end = time.monotonic() + seconds
         while set(self.ask("sinfo", "--noheader", "--Node", "--format", "%T").split()) != {"idle"}:
             if time.monotonic() > end:
-                logs = "".join(path.read_text() for path in self.folder.glob("*.out"))
+                logs = "".join(path.read_text(encoding="utf-8") for path in self.folder.glob("*.out"))
                 raise TimeoutError(f"the private SLURM cluster is not idle after {seconds} s:\n{logs}")
             time.sleep(0.2)
 
@@ -115,10 +117,10 @@ def _configure(folder: Path) -> None:
             each.bind(("127.0.0.1", 0))
         ports = [each.getsockname()[1] for each in sockets]
     conf = CONF.format(folder=folder, host=socket.gethostname(), user=getpass.getuser(), ports=ports)
-    (folder / "slurm.conf").write_text(conf)
+    (folder / "slurm.conf").write_text(conf, encoding="utf-8")
     for number in range(2):
         (folder / f"gpu{number}").touch()
-    (folder / "gres.conf").write_text(f"Name=gpu Type=toy File={folder}/gpu[0-1]\n")
+    (folder / "gres.conf").write_text(f"Name=gpu Type=toy File={folder}/gpu[0-1]\n", encoding="utf-8")
     (folder / "munge.key").write_bytes(os.urandom(128))
     (folder / "munge.key").chmod(0o600)
     # Snakemake takes SLURM's variables away from its jobs, and SLURM_CONF with them
@@ -126,7 +128,8 @@ def _configure(folder: Path) -> None:
     for name in COMMANDS:
         wrapper = folder / "bin" / name
         wrapper.write_text(
-            f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which(name, path=PATH)} "$@"\n'
+            f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which(name, path=PATH)} "$@"\n',
+            encoding="utf-8",
         )
         wrapper.chmod(0o755)
 
@@ -139,7 +142,7 @@ def _munge_files(folder: Path) -> list[str]:
 @contextmanager
 def _daemon(command: list[str], output: Path, environment: dict[str, str]) -> Iterator[None]:
     """Run a daemon, which ends with this process too, should that be killed."""
-    with open(output, "w") as file:
+    with open(output, "w", encoding="utf-8") as file:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *command], stdout=file, stderr=file, env=environment
         )

@@ -48,13 +48,13 @@ class Reference:
 
 @pytest.fixture(scope="session")
 def cifar_config() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "workflow/config/cifar10.yaml").read_text())
+    return yaml.safe_load((ROOT / "workflow/config/cifar10.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")
 def config() -> dict[str, Any]:
     """The tiny experiment."""
-    loaded = yaml.safe_load((ROOT / "tests/config.yaml").read_text())
+    loaded = yaml.safe_load((ROOT / "tests/config.yaml").read_text(encoding="utf-8"))
     return json.loads(json.dumps(loaded))  # parts that YAML anchors share become separate
 
 

@@ -95,7 +95,7 @@ def seeds(label: str, *fids: float, **change: Any) -> Row:
 def write_scores(path: Path, content: dict[str, Any]) -> Path:
     """Write a score file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     return path
 
 

@@ -44,7 +44,7 @@ def merged(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
 def mini_config() -> dict[str, Any]:
     """Return the config of the miniature, without the schema's defaults."""
     files = (CONFIGS / name for name in ("cifar10.yaml", "cifar10-mini.yaml"))
-    return merged(*(yaml.safe_load(file.read_text()) for file in files))
+    return merged(*(yaml.safe_load(file.read_text(encoding="utf-8")) for file in files))
 
 
 def inception_weights(path: Path) -> Path:

@@ -367,6 +367,7 @@ def test_without_tensorboard_the_journal_is_enough(tmp_path: Path, monkeypatch: 
 def test_a_job_that_was_promised_gpus_fails_where_there_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="a GPU was asked for"):
         device.pick_device("cuda")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

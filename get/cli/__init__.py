@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from get.cli import compare, export, forget, imports, info, plan, sample, scores, status, training
+from get.cli.streams import checked_streams
 from get.runtime.log import log, logging_to
 from get.runtime.remedies import explain
 from get.storage.errors import UserError
@@ -28,7 +29,8 @@ def parser() -> argparse.ArgumentParser:
         prog="get",
         description="One-step diffusion distillation with GET.",
         epilog="`get COMMAND --help` has the options, and examples. Exit codes: 0 done; 2 something that the "
-        "message names is to be put right; 130 stopped; training has more (docs/failures.md).",
+        "message names is to be put right; 130 stopped; 141 nobody reads on; training has more "
+        "(docs/failures.md).",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for module in (sample, compare, scores, info, status, forget, plan, export, imports, training):
@@ -38,14 +40,21 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, or the one of the error."""
-    args = parser().parse_args(arguments)
+    with checked_streams():
+        return _run(parser().parse_args(arguments), arguments or sys.argv[1:])
+
+
+def _run(args: argparse.Namespace, given: Sequence[str]) -> int:
+    """Run a command, whose arguments are `args`, and `given` as they were typed."""
     try:
         with logging_to():
             if args.threads is not None:
                 import torch  # takes a second: not before the arguments are known to be fine
 
-                torch.set_num_threads(max(1, args.threads // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
-            log.info("get %s", shlex.join(arguments or sys.argv[1:]))
+                from get.runtime.processes import processes_here
+
+                torch.set_num_threads(max(1, args.threads // processes_here()))
+            log.info("get %s", shlex.join(given))
             args.run(args)
     except UserError as error:
         process = f" (process {os.environ['RANK']})" if log.disabled else ""  # torchrun's, see `log.mute`

@@ -96,9 +96,13 @@ def sampling_of(args: argparse.Namespace, initial: str | None = None) -> "Sampli
 
 
 def print_json(value: Any) -> None:
-    """Print `value` as JSON; raises `UserError` if a number in it is not finite, as JSON has none such."""
+    """Print `value` as JSON, in ASCII, which every locale has.
+
+    Raises:
+        UserError: a number in it is not finite; JSON has none such.
+    """
     try:
-        print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(value, indent=2, allow_nan=False))
     except ValueError:
         raise UserError("--json: a number is not finite; leave the option out to see which") from None
 

@@ -92,7 +92,7 @@ def _plain(value: Any) -> Any:
 
 def _json(path: Path) -> Facts:
     """Describe a manifest of pairs, or a file of scores."""
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     keys = content.keys() if isinstance(content, dict) else ()
     if {"scores", "headline"} <= set(keys):
         require(content, {"headline": str, "scores": dict})

@@ -13,7 +13,7 @@ def plan(args: argparse.Namespace) -> None:
 
     readable = args.out.with_suffix(".md")
     make_plan(settings=args.settings, cores=args.cores, gpus=args.gpus, output=args.out, readable=readable)
-    print(readable.read_text(), end="")
+    print(readable.read_text(encoding="utf-8"), end="")
 
 
 def add(commands: Commands) -> None:

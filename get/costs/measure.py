@@ -146,7 +146,7 @@ def peak_memory(call: Callable[[], object], device: torch.device, held: Iterable
     with temporary_folder() as folder:
         trace = folder / "trace.json"
         profiler.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text())["traceEvents"]
+        events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
     changes = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e.get("name") == "[memory]")
     # The peak of their sum, on top of what is held all the time
     return sum(t.nbytes for t in held) + max(np.cumsum([size for _, size in changes]).tolist())

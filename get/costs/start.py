@@ -47,7 +47,7 @@ def peak_memory() -> int:
     `getrusage` would count the process that started this one too.
     """
     status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text() if status.exists() else "")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8") if status.exists() else "")
     return 1024 * int(found[1]) if found else 0
 
 

@@ -308,7 +308,7 @@ def start(experiment: Experiment | None, process: str, gpus: int, device: torch.
     """A process that does what a job does before its work (see `start`), and its memory."""
     begun = time.perf_counter()
     command = [sys.executable, "-m", "get.costs.start", process]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, encoding="utf-8")
     return Cost({"start": time.perf_counter() - begun}, int(done.stdout) or None)
 
 

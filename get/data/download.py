@@ -88,7 +88,7 @@ def _recorded(record: Path) -> str | None:
     """Return the checksum in the file `record`, in the format of sha256sum; None without such a file."""
     if not record.exists():
         return None
-    if found := re.match(r"[0-9a-f]{64}\b", record.read_text(errors="replace")):
+    if found := re.match(r"[0-9a-f]{64}\b", record.read_text(encoding="utf-8", errors="replace")):
         return found[0]
     raise UserError(f"{record} holds no SHA-256; delete it, and the next download is recorded there")
 

@@ -306,7 +306,7 @@ def check_rows(rows: Sequence[Row], name: str, config: Config) -> None:
 
 def published_rows(table: str) -> list[str]:
     """Return what the rows of one of the paper's tables ('table 2') are called."""
-    with open(PUBLISHED_CSV) as file:
+    with open(PUBLISHED_CSV, encoding="utf-8") as file:
         return [line["method"] for line in csv.DictReader(file) if line["table"] == f"paper {table}"]
 
 

@@ -271,7 +271,7 @@ def documents(experiment: Experiment) -> dict[str, list[str]]:
 def captions() -> dict[str, Any]:
     """Return get/paper/captions.yaml."""
     path = Path(get.__file__).with_name("paper") / "captions.yaml"
-    found: dict[str, Any] = yaml.safe_load(path.read_text())
+    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return found
 
 

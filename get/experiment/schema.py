@@ -37,4 +37,4 @@ def _without_titles(part: Any) -> Any:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(schema_text())
+    Path(sys.argv[1]).write_text(schema_text(), encoding="utf-8")

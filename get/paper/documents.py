@@ -139,7 +139,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    return environment.from_string(Path(__file__).with_name("page.html").read_text())
+    return environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 
 
 # ---------- LaTeX

@@ -71,7 +71,7 @@ def durations(folder: Path) -> pd.DataFrame:
     lines = []
     for path in sorted(folder.rglob("*.jsonl")):
         with reading(path, "record of a job"):
-            for line in path.read_text().splitlines():
+            for line in path.read_text(encoding="utf-8").splitlines():
                 job = json.loads(line)
                 rule = path.relative_to(folder).parts[0].removesuffix(".jsonl")
                 lines.append((rule, float(job["s"]), pd.to_numeric(job["max_rss"], errors="coerce")))

@@ -5,12 +5,13 @@ open markers and by the line, members of a family by the marker.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 
-matplotlib.use("Agg")
+matplotlib.use("Agg")  # also where matplotlib was imported before
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,6 +29,7 @@ DPI = 300
 LABELS = 1.04  # where the labels of curves begin, in widths of a plot
 TICK_GAP = 0.14  # between two labelled ticks, of the length of an axis as wide as a column
 
+plt.rcdefaults()  # whatever a matplotlibrc says, figures look the same
 plt.rcParams.update(
     {
         "font.family": "DejaVu Sans",
@@ -187,10 +189,14 @@ def number_circle(axes: Axes, text: str, point: tuple[float, float], area: float
 
 
 def save(figure: Figure, paths: Iterable[str | Path]) -> None:
-    """Save the figure under each name (.pdf, .png), without a time stamp, and close it."""
-    for path in map(Path, paths):
-        kind = path.suffix.removeprefix(".")
-        stamp = {"CreationDate": None} if kind == "pdf" else None
-        with atomic(path) as temporary:
+    """Save the figure under each name (.pdf, .png), without a time stamp, and close it.
+
+    What was there stays until all are whole.
+    """
+    with ExitStack() as files:
+        for path in map(Path, paths):
+            kind = path.suffix.removeprefix(".")
+            stamp = {"CreationDate": None} if kind == "pdf" else None
+            temporary = files.enter_context(atomic(path))
             figure.savefig(temporary, format=kind, dpi=DPI, metadata=stamp)
     plt.close(figure)

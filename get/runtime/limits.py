@@ -20,7 +20,7 @@ T = TypeVar("T")
 def stop_time() -> float | None:
     """Return when (as of `time.time`) a job of SLURM should save its state, shortly before it is ended.
 
-    None where there is no such limit.
+    None where there is no such limit, also in a shell that has the variables of a job that has ended.
     """
     job, now = os.environ.get("SLURM_JOB_ID"), time.time()
     if job is None:
@@ -30,6 +30,9 @@ def stop_time() -> float | None:
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         log.info("no time limit: SLURM does not say when job %s ends (%s)", job, error)
         return None
+    if not end > now:
+        log.info("no time limit: job %s of SLURM has ended, its SLURM_JOB_ID is left over", job)
+        return None
     margin = min(MAX_MARGIN, MAX_MARGIN_FRACTION * (end - now))
     log.info("SLURM ends job %s in %.0f s; %.0f s before it the state is saved", job, end - now, margin)
     return end - margin
@@ -38,7 +41,7 @@ def stop_time() -> float | None:
 def _end_of_job(job: str) -> float:
     """Ask SLURM, whose older versions do not tell a job when it ends."""
     command = ["squeue", "--noheader", "--jobs", job, "--format", "%e"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, timeout=60, check=True, encoding="utf-8")
     return datetime.fromisoformat(done.stdout.strip()).timestamp()
 
 

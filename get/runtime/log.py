@@ -24,7 +24,11 @@ def logging_to(path: str | Path | None = None) -> Iterator[None]:
     Every stage runs in such a block, its imports too.
     """
     collect_seldom()
-    handler = logging.FileHandler(path) if path else logging.StreamHandler(sys.stderr)
+    handler = (
+        logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+        if path
+        else logging.StreamHandler(sys.stderr)
+    )
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)

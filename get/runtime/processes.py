@@ -9,31 +9,44 @@ import torch.distributed as dist
 from torch import Tensor
 
 from get.runtime.device import pick_device
-from get.runtime.log import mute
+from get.runtime.log import log, mute
 from get.storage.errors import UserError
+
+TORCHRUN = "TORCHELASTIC_RUN_ID"  # what torchrun sets in the environment of its processes, and nobody else
 
 
 @contextmanager
 def process_group(device: str) -> Iterator[None]:
     """Train together with the other processes that torchrun started; a process that is alone does nothing.
 
+    Who else sets WORLD_SIZE (a notebook, a shell in a job, another launcher) starts processes that are alone.
+
     Args:
         device: see `pick_device`; the processes talk by NCCL on CUDA, by gloo elsewhere.
+
+    Raises:
+        UserError: what torchrun sets is not whole, or there is no GPU for each.
     """
-    if _from_torchrun("WORLD_SIZE", 1) == 1:
+    if _from_torchrun("WORLD_SIZE") == 1:
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            log.info("WORLD_SIZE=%s is not torchrun's: training alone", os.environ["WORLD_SIZE"])
         yield
         return
     if device.startswith("cuda:"):
         raise UserError(f"device {device} is one GPU, but each process needs its own: set device: cuda")
-    here, seen = _from_torchrun("LOCAL_WORLD_SIZE", 1), torch.cuda.device_count()
+    here, seen = processes_here(), torch.cuda.device_count()
     if device != "cpu" and 0 < seen < here:
         raise UserError(f"{here} processes on this machine want a GPU each, but torch sees {seen} GPUs")
     on = pick_device(device)
-    if on.type == "cuda":
-        torch.cuda.set_device(on)
-        dist.init_process_group("nccl", device_id=on)
-    else:
-        dist.init_process_group("gloo")
+    try:
+        if on.type == "cuda":
+            torch.cuda.set_device(on)
+            dist.init_process_group("nccl", device_id=on)
+        else:
+            dist.init_process_group("gloo")
+    except ValueError as error:
+        names = "RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT"
+        raise UserError(f"{names}: {error}; start with torchrun, or: unset {TORCHRUN}") from None
     mute(rank() > 0)
     yield
     mute(False)
@@ -41,8 +54,19 @@ def process_group(device: str) -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def _from_torchrun(name: str, alone: int) -> int:
-    return int(os.environ.get(name, alone))
+def processes_here() -> int:
+    """Return how many of the processes that train together are on this machine."""
+    return _from_torchrun("LOCAL_WORLD_SIZE")
+
+
+def _from_torchrun(name: str) -> int:
+    """Return a count that torchrun sets; 1 where it did not start this process."""
+    if TORCHRUN not in os.environ:
+        return 1
+    text = os.environ.get(name, "")
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"{name} is {text!r}, no count; start with torchrun, or: unset {TORCHRUN}")
+    return int(text)
 
 
 def rank() -> int:

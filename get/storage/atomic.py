@@ -123,14 +123,14 @@ def _is_full(error: Exception, folder: Path) -> bool:
 def _record(path: Path, digest: str) -> None:
     record = record_of(path)
     temporary = record.with_name(f"{record.name}.{secrets.token_hex(8)}.tmp")
-    temporary.write_text(f"{digest}  {path.name}\n")
+    temporary.write_bytes(f"{digest}  ".encode() + os.fsencode(path.name) + b"\n")
     os.replace(temporary, record)
 
 
 def write_text(path: str | Path, text: str, recorded: bool = True) -> None:
-    """Write `text`; see `atomic`."""
+    """Write `text`; see `atomic`. A byte of a file's name that is not UTF-8 written \\udcXX, as in JSON."""
     with atomic(path, recorded) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: str | Path, value: Any, recorded: bool = True) -> None:

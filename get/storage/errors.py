@@ -24,3 +24,13 @@ class Stale(UserError):
 
     To make it again does not suffice: what was made from it goes too (`get forget`).
     """
+
+
+def require_unicode(path: str | Path) -> None:
+    """Raise `UserError` if `path` has bytes that are not UTF-8; not all libraries can open such a file."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{path} cannot be opened: its name or the locale is not UTF-8; rename it, or export PYTHONUTF8=1"
+        ) from None

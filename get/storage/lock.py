@@ -56,7 +56,7 @@ class Lock:
     def holder(self) -> str:
         """Return who holds the lock, in words."""
         try:
-            return self.path.read_text() or "another process"
+            return self.path.read_text(encoding="utf-8") or "another process"
         except OSError:
             return "another process"
 

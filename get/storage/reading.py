@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from get.storage.errors import Stale, UserError
+from get.storage.errors import Stale, UserError, require_unicode
 from get.storage.hashing import record_of, sha256
 
 NUMBER = int | float
@@ -51,6 +51,7 @@ def reading(path: str | Path, what: str, remedy: str = "") -> Iterator[None]:
             ) from None
         if isinstance(error, UserError) and str(path) in str(error):
             raise
+        require_unicode(path)
         kind = "" if isinstance(error, UserError | ValueError) else f"{type(error).__name__}: "
         line = (str(error).splitlines() or [""])[0]
         reason = textwrap.shorten(kind + "".join(filter(str.isprintable, line)), 200)
@@ -66,8 +67,7 @@ def unfit(path: str | Path, sound: str, damaged: str) -> UserError:
         path: the file.
         sound, damaged: what is wrong with it ('is no score file'), in either case.
     """
-    record, name = record_of(Path(path)), Path(path).name
-    if as_written(path) and record.read_text().rstrip().endswith(f"  {name}"):  # its own record
+    if (record := _record(path)) and record == [sha256(path), Path(path).name]:
         return UserError(f"{path} {sound}; it is as it was written: name another file")
     return Damaged(f"{path} {damaged}", path)
 
@@ -92,10 +92,17 @@ def require(content: Any, kinds: Mapping[str, Any]) -> None:
 
 def as_written(path: str | Path) -> bool | None:
     """Return whether the hash of a file is the one that was kept beside it; None without both."""
+    record = _record(path)
+    return None if record is None else record[0] == sha256(path)
+
+
+def _record(path: str | Path) -> list[str] | None:
+    """Return the hash that was kept beside a file, and the name that it had then; None without both."""
     record = record_of(Path(path))
     if not record.exists() or not Path(path).is_file():
         return None
-    return record.read_text(errors="replace").split()[:1] == [sha256(path)]
+    digest, _, name = record.read_text(encoding="utf-8", errors="replace").rstrip("\n").partition("  ")
+    return [digest, name]
 
 
 def require_unchanged(path: str | Path) -> None:
@@ -125,7 +132,7 @@ def missing(path: str | Path) -> UserError:
 def read_json(path: str | Path) -> Any:
     """Read a JSON file; raises `UserError` where it is missing or damaged."""
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise missing(path) from None
     except (IsADirectoryError, ValueError, RecursionError) as error:  # no text, no JSON, nested without end

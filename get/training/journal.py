@@ -73,7 +73,7 @@ class Journal:
             self._events.close()
 
     def _append(self, line: Line) -> None:
-        with room_for(self.path), open(self.path, "a") as file:
+        with room_for(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({**line, "time": round(time.time(), 1)}) + "\n")
 
 
@@ -84,7 +84,7 @@ def read_journal(path: Path) -> list[Line]:
     """
     lines = []
     if path.exists():
-        for text in path.read_text(errors="replace").splitlines():
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 line = json.loads(text)
             except ValueError:

@@ -108,8 +108,25 @@ def check_arrays():
         )
 
 
+def check_python():
+    """Refuse what Snakemake cannot hand to a shell: it does not quote Python's path, and encodes as the locale says."""
+    if not workflow.deployment_settings.deployment_method and re.search(
+        r"[\s'\"$`\\&;()<>|]", sys.executable
+    ):
+        raise WorkflowError(
+            f"Snakemake cannot start jobs with {sys.executable}, as its path has a space or another sign of the shell;"
+            " make the environment elsewhere, for example: python3 -m venv ~/venv"
+        )
+    if sys.getfilesystemencoding() != "utf-8" and not canonical_json(config).isascii():
+        raise WorkflowError(
+            f"the config has signs beyond ASCII, and the locale is not UTF-8 but {sys.getfilesystemencoding()}; say"
+            " export PYTHONUTF8=1 and the same command again"
+        )
+
+
 onstart:
     check_arrays()
+    check_python()
 
 
 # ------------------------------------------------------------------- parameters that re-run something, or nothing
