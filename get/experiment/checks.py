@@ -29,11 +29,9 @@ from get.teacher import samplers
 
 PACKAGE = Path(get.__file__).resolve().parent
 PUBLISHED_CSV = PACKAGE / "paper" / "published.csv"
-# folders of the repository, beside the package
-OWN_FOLDERS = (
-    *(".ci", ".git", ".github", ".snakemake", "benchmarks", "docs", "envs", "get", "profiles", "tests"),
-    "workflow",
-)
+OWN_FOLDERS = (  # of the repository
+    ".ci", ".git", ".github", ".snakemake", "benchmarks", "docs", "envs", "get", "profiles", "tests", "workflow",
+)  # fmt: skip
 
 
 class ConfigError(UserError):
