@@ -30,7 +30,8 @@ from get.teacher import samplers
 PACKAGE = Path(get.__file__).resolve().parent
 PUBLISHED_CSV = PACKAGE / "paper" / "published.csv"
 OWN_FOLDERS = (  # of the repository
-    ".ci", ".git", ".github", ".snakemake", "benchmarks", "docs", "envs", "get", "profiles", "tests", "workflow",
+    ".ci", ".git", ".github", ".snakemake",
+    "benchmarks", "docs", "envs", "get", "profiles", "tests", "workflow",
 )  # fmt: skip
 
 

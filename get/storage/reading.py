@@ -101,8 +101,8 @@ def _record(path: str | Path) -> list[str] | None:
     record = record_of(Path(path))
     if not record.exists() or not Path(path).is_file():
         return None
-    digest, _, name = record.read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n").partition("  ")
-    return [digest, name]
+    line = record.read_text(encoding="utf-8", errors="surrogateescape")
+    return line.rstrip("\n").split("  ", 1)
 
 
 def require_unchanged(path: str | Path) -> None:
