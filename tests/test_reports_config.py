@@ -2,15 +2,19 @@
 
 import json
 import re
+import resource
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 import yaml
 from conftest import ROOT
+from safetensors.torch import save_file
 
 from get.cli import main
 from get.cli.arguments import seed_list
@@ -19,6 +23,7 @@ from get.experiment.checks import OWN_FOLDERS
 from get.experiment.text import check_files, check_options
 from get.runtime.device import pick_device
 from get.runtime.seeding import normal
+from get.storage.atomic import atomic, new_folder, write_text
 from get.storage.errors import UserError
 from get.studies import load_experiment
 
@@ -271,3 +276,82 @@ def test_a_gpu_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UserError, match="device is 'cuda:99', but the last GPU that torch sees is cuda:1"):
         pick_device("cuda:99")
+
+
+# ------------------------------------------------------------------------------------- places to write to
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file may have more than 4 kB, as after `ulimit -f 4`."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+NUMBERS_TO_WRITE = np.random.default_rng(0).random((64, 64))
+
+
+def fail_as_hdf5(path: Path) -> None:
+    """Not HDF5 itself: after such an error it crashes the process when that ends."""
+    raise RuntimeError("Can't decrement id ref count (errno = 27, error message = 'File too large')")
+
+
+def draw(path: Path) -> None:
+    figure = plt.figure()
+    figure.add_axes((0.0, 0.0, 1.0, 1.0)).imshow(NUMBERS_TO_WRITE)
+    figure.savefig(path, format=path.name.split(".")[2])
+
+
+WRITERS: dict[str, Callable[[Path], Any]] = {
+    "text": lambda path: path.write_text("x" * 10_000),
+    "weights.safetensors": lambda path: save_file({"x": torch.from_numpy(NUMBERS_TO_WRITE)}, path),
+    "weights.pth": lambda path: torch.save(torch.from_numpy(NUMBERS_TO_WRITE), path),
+    "pairs.h5": fail_as_hdf5,
+    "figure.png": draw,
+    "figure.pdf": draw,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.usefixtures("small_files")
+def test_a_file_larger_than_the_limit_is_one_line_and_leaves_nothing(name: str, tmp_path: Path) -> None:
+    message = f"{name} is larger than a file may be here; raise the limit .ulimit -f. or name another disk"
+    with pytest.raises(UserError, match=message), atomic(tmp_path / name) as temporary:
+        WRITERS[name](temporary)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("small_files")
+def test_another_error_under_a_limit_of_file_sizes_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="of the network"), atomic(tmp_path / "a"):
+        raise RuntimeError("of the network")
+
+
+@pytest.mark.parametrize("out", ["file/a.png", "file/b/a.png", "folder.png", "file/pictures"])
+def test_a_place_that_takes_no_file_is_refused_before_any_work(
+    out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(SystemExit):
+        main(["sample", "C", "--out", str(tmp_path / out)])
+    assert re.search(
+        r"file is a file, no folder$|folder.png is a folder; name a file$", capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("out", ["file/a", "file/b/a", "folder", "n" * 300, "n" * 240])
+def test_a_place_that_takes_no_file_is_one_line_of_every_writer(out: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match=r"cannot be written \(.*\); see to its folder$"):
+        write_text(tmp_path / out, "text")
+    if out != "folder":
+        with (
+            pytest.raises(UserError, match=r"cannot be written \(.*\); see to its folder$"),
+            new_folder(tmp_path / out),
+        ):
+            pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -184,6 +185,11 @@ def ending(*suffixes: str) -> Callable[[str], Path]:
         if path.suffix not in suffixes:
             named = " or ".join(suffix or "nothing (a folder)" for suffix in suffixes)
             raise argparse.ArgumentTypeError(f"{text} does not end in {named}")
+        if path.suffix and os.path.isdir(path):
+            raise argparse.ArgumentTypeError(f"{text} is a folder; name a file")
+        for folder in path.parents:
+            if os.path.isfile(folder):
+                raise argparse.ArgumentTypeError(f"{text}: {folder} is a file, no folder")
         return path
 
     return parse

@@ -4,16 +4,22 @@ import errno
 import glob
 import json
 import os
+import resource
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from get.storage.errors import UserError
 from get.storage.hashing import record_of, sha256
 
+# of a place that takes no file of that name
+UNWRITABLE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
+)
 LITTLE_SPACE = 2**20  # bytes; a file system with less is full, whatever error a library raises
 
 
@@ -52,7 +58,8 @@ def atomic(path: str | Path, recorded: bool = True) -> Iterator[Path]:
             raise
         raise UserError(f"another process writes {path} too; run the same command again") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # no folder, no such name: then there is no such file either
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -65,7 +72,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         UserError: there is something at `path` already, no room, or another process writes the same folder.
     """
     path = Path(path).resolve()  # '.' has no name, and a link is no folder
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if os.path.exists(path) and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"{path} exists already; name a new folder, or delete it first")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -94,30 +101,52 @@ def _rename(temporary: Path, path: Path) -> None:
 
 @contextmanager
 def room_for(path: Path) -> Iterator[None]:
-    """Turn the errors that a full or locked file system causes in writing `path` into `UserError`."""
+    """Turn the errors of a file system that is full, locked, or takes no such file into `UserError`."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
             raise UserError(f"{path} cannot be written ({error.strerror}); see to its folder") from None
         if _is_full(error, path.parent):
             message = f"no room to write {path}; free some and run the same command again"
+            raise UserError(message) from error
+        if _is_too_large(error, path.parent):
+            message = (
+                f"{path} is larger than a file may be here; raise the limit (ulimit -f) or name another disk"
+            )
             raise UserError(message) from error
         raise
 
 
 def _is_full(error: Exception, folder: Path) -> bool:
     """Return True if a full file system caused `error`; not all libraries pass on the code that says so."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    if "No space left" in str(error):
+    if _is_due_to(error, "No space left", errno.ENOSPC, errno.EDQUOT):
         return True
     try:
         return isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < LITTLE_SPACE
     except OSError:
         return False
+
+
+def _is_too_large(error: Exception, folder: Path) -> bool:
+    """Return True if the limit of the size of files caused `error`; torch passes on no code."""
+    if _is_due_to(error, "File too large", errno.EFBIG):
+        return True
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if not isinstance(error, RuntimeError) or limit == resource.RLIM_INFINITY:
+        return False
+    return any(file.stat().st_size >= limit for file in folder.glob(".*.tmp"))
+
+
+def _is_due_to(error: BaseException | None, text: str, *codes: int) -> bool:
+    """Return True if an error, or one that led to it, has one of the codes or the text."""
+    while error:
+        if (isinstance(error, OSError) and error.errno in codes) or text in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _record(path: Path, digest: str) -> None:
