@@ -15,11 +15,10 @@ from typing import Any
 from get.storage.errors import UserError
 from get.storage.hashing import record_of, sha256
 
-# of a place that takes no file of that name
-UNWRITABLE = (
-    *(errno.EACCES, errno.EPERM, errno.EROFS),
-    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
-)
+UNWRITABLE = (  # a place that takes no file, or none of that name
+    errno.EACCES, errno.EPERM, errno.EROFS,
+    errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
+)  # fmt: skip
 LITTLE_SPACE = 2**20  # bytes; a file system with less is full, whatever error a library raises
 
 
