@@ -139,8 +139,16 @@ def test_nothing_is_deleted_unasked(
     assert f"process {os.getpid()} on" in capsys.readouterr().err
     lock.release()
     assert sorted(experiment.rglob("*")) == before
+    for config, message in (("none.yaml", "there is no such file here"), ("list.yaml", "holds no keys and")):
+        Path("list.yaml").write_text("[1]")
+        assert main(["forget", "students/get", "--configfile", config]) == 2
+        assert f"--configfile {config}" in (error := capsys.readouterr().err)
+        assert message in error
     monkeypatch.setattr("builtins.input", lambda question: "y")
-    assert main(["forget", "students/get"]) == 0
+    assert main(["forget", "students/get", "--configfile", "config.yaml", "more.yaml"]) == 2
+    Path("more.yaml").write_text("seed: 0")
+    assert main(["forget", "students/get", "--configfile", "config.yaml", "more.yaml"]) == 0
+    assert "snakemake --cores all --configfile config.yaml more.yaml\n" in capsys.readouterr().out
     assert not Path("results/students/get").exists()
     assert Path("results/students/vit/seed0/3.pt").exists()
 
@@ -229,6 +237,20 @@ def test_a_file_that_another_process_has_open_for_writing_is_read(digits: Path) 
             h5py.File(digits, "r")
         assert len(read_split(digits, "train").labels)
     assert hdf5.open_hdf5(digits, "r")["images"].ndim == 4
+
+
+def test_locks_that_the_environment_asks_for_are_named(digits: Path, tmp_path: Path) -> None:
+    """And what the message says helps."""
+    command = [sys.executable, "-m", "get", "info", digits]
+    outcomes = {}
+    with open(digits, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for wanted in ("TRUE", "FALSE"):
+            env = {**os.environ, "HDF5_USE_FILE_LOCKING": wanted}
+            outcomes[wanted] = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert outcomes["TRUE"].returncode == 2
+    assert outcomes["TRUE"].stderr.endswith("set HDF5_USE_FILE_LOCKING=FALSE in the environment\n")
+    assert outcomes["FALSE"].returncode == 0
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 import argparse
 import os
+import shlex
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from get.storage.lock import Lock
 if TYPE_CHECKING:
     from get.experiment import Experiment
 
+DEFAULT = [Path("config.yaml")]
 Parts = dict[str, list[Path]]  # the files of each part of the results
 
 
@@ -34,10 +36,12 @@ def forget(args: argparse.Namespace) -> None:
         raise UserError("nothing was deleted; answer y, or say --yes")
     for file in files:
         file.unlink(missing_ok=True)
-    for folder in sorted({folder for file in files for folder in file.parents}, reverse=True):
-        if folder.is_relative_to(results) and folder.is_dir() and not any(folder.iterdir()):
+    folders = {folder for file in files for folder in file.parents if folder.is_relative_to(results)}
+    for folder in sorted(folders - {results}, reverse=True):  # those within others first
+        if not folder.is_symlink() and not any(folder.iterdir()):
             folder.rmdir()
-    print("deleted; make them again with: snakemake --cores all")
+    named = [] if args.configfile == DEFAULT else ["--configfile", *map(str, args.configfile)]
+    print(f"deleted; make them again with: {shlex.join(['snakemake', '--cores', 'all', *named])}")
 
 
 def choose(experiment: "Experiment", named: Iterable[str]) -> Parts:
@@ -72,17 +76,23 @@ def choose(experiment: "Experiment", named: Iterable[str]) -> Parts:
     return chosen
 
 
-def _config(paths: Iterable[Path]) -> dict[str, Any]:
+def _config(paths: Sequence[Path]) -> dict[str, Any]:
     """Return the config of these files, each laid over those before it, as Snakemake does it."""
     import yaml
     from snakemake.utils import update_config
 
+    from get.experiment.text import check_files
+
     config: dict[str, Any] = {}
     for path in paths:
-        try:
-            update_config(config, yaml.safe_load(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise UserError(f"--configfile {path}: {error}") from None
+        if not path.is_file():
+            raise UserError(f"--configfile {path}: there is no such file here")
+    check_files(paths)
+    for path in paths:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise UserError(f"--configfile {path} holds no keys and values")
+        update_config(config, content)
     return config
 
 
@@ -117,7 +127,7 @@ def add(commands: Commands) -> None:
         "--configfile",
         type=Path,
         nargs="+",
-        default=[Path("config.yaml")],
+        default=DEFAULT,
         help="of the experiment (config.yaml)",
     )
     command.add_argument("--yes", action="store_true", help="do not ask")
