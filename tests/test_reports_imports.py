@@ -379,7 +379,7 @@ def test_bright_images_in_one_file_are_no_reason_to_refuse_a_set(pair_set: Run, 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (lambda state: {"ema": state}, "does not begin as a pickle"),
+        (lambda state: {"ema": state}, "is an archive, as torch.save writes"),
         (None, "weights are not finite in float32"),
     ],
     ids=["state-dict", "double-too-large"],

@@ -6,7 +6,6 @@ torch's (`_legacy_save`); no code is from there.
 
 import io
 import math
-import pickle
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ DTYPES = {
     "torch.DoubleStorage": torch.float64,
     "torch.HalfStorage": torch.float16,
 }
+ZIP = b"PK\x03\x04"
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # how torch.save's old format begins
 
 
@@ -30,8 +30,8 @@ def read(content: bytes) -> Any:
         UserError: the file asks for what no EDM file needs; the message lacks the name of the file.
         Exception: of any other kind, if the file is damaged.
     """
-    if not content.startswith(pickle.PROTO):
-        raise ValueError("it does not begin as a pickle")
+    if content.startswith(ZIP):
+        raise ValueError("it is an archive, as torch.save writes, which does not describe its network")
     budget = Budget(len(content))
     answers: Answers = {**ANSWERS, "torch.storage._load_from_bytes": lambda saved: _values(saved, budget)}
     return unpickle(io.BytesIO(content), answers, budget)
