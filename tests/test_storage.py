@@ -212,6 +212,10 @@ def test_a_lock_names_the_job_of_a_cluster(tmp_path: Path, monkeypatch: pytest.M
     lock = Lock(tmp_path / "x.lock")
     assert lock.acquire()
     assert lock.holder().endswith("(scancel 4711 ends it)")
+    lock.release()
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "1600000000")  # in a shell whose job has ended
+    assert lock.acquire()
+    assert lock.holder().endswith(f"(kill {os.getpid()} ends it)")
 
 
 def test_a_lock_whose_file_was_just_removed_is_not_taken_for_held(

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import socket
+import time
 from pathlib import Path
 
 
@@ -68,6 +69,7 @@ class Lock:
 
 def this_process() -> str:
     """Return the words that name this process, and how to end it."""
-    job = os.environ.get("SLURM_JOB_ID")
-    end = f"scancel {job}" if job else f"kill {os.getpid()}"
+    job, until = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_JOB_END_TIME", "")
+    left_over = until.isdecimal() and int(until) < time.time()  # in a shell whose job has ended
+    end = f"scancel {job}" if job and not left_over else f"kill {os.getpid()}"
     return f"process {os.getpid()} on {socket.gethostname()} ({end} ends it)"
