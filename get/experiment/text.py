@@ -16,9 +16,7 @@ from get.experiment.loading import key_of
 
 Place = tuple[str | int, ...]
 
-LOADER = getattr(
-    yaml, "CSafeLoader", yaml.SafeLoader
-)  # the one in C is six times as fast, but not everywhere
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is faster, but not everywhere
 TAG = "tag:yaml.org,2002:"
 OCTAL = re.compile("[-+]?0[0-7_]+")
 
