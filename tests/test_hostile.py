@@ -626,7 +626,7 @@ def test_scores_that_are_missing(root: Path) -> None:
         variant = {key: value for key, value in content["scores"]["last-3"].items() if key != name}
         write_json(path, {**content, "scores": {**content["scores"], "last-3": variant}})
         assert f"no {name}" in refused(lambda: shown(root), path)
-    for change in ({"step": 0}, {"parameters": 0}, {"headline": "none"}, {"bootstrap": {}}):
+    for change in ({"step": 0}, {"step": None}, {"parameters": 0}, {"headline": "none"}, {"bootstrap": {}}):
         write_json(path, {**content, **change})
         refused(lambda: shown(root), path)
 

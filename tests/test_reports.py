@@ -219,7 +219,7 @@ def test_a_file_system_without_locks_is_no_damage(
 ) -> None:
     """Files are opened without locks; where the environment asks for them, it is named, and not the file."""
 
-    def refuse(path: Path, mode: str) -> h5py.File:
+    def refuse(path: Path) -> h5py.File:
         reason = f"Unable to synchronously open file (unable to lock file, errno = {number})"
         raise OSError(number, reason)
 
@@ -236,7 +236,7 @@ def test_a_file_that_another_process_has_open_for_writing_is_read(digits: Path) 
         with pytest.raises(BlockingIOError):
             h5py.File(digits, "r")
         assert len(read_split(digits, "train").labels)
-    assert hdf5.open_hdf5(digits, "r")["images"].ndim == 4
+    assert hdf5.open_hdf5(digits)["images"].ndim == 4
 
 
 def test_locks_that_the_environment_asks_for_are_named(digits: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import resource
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import ROOT
+from conftest import GET, ROOT, SHAPE
 from safetensors.torch import save_file
 
 from get.cli import main
@@ -25,6 +26,9 @@ from get.runtime.device import pick_device
 from get.runtime.seeding import normal
 from get.storage.atomic import atomic, new_folder, write_text
 from get.storage.errors import UserError
+from get.storage.hdf5 import new_hdf5
+from get.storage.weights import write_weights
+from get.student.models import build
 from get.studies import load_experiment
 
 Config = dict[str, Any]
@@ -293,11 +297,6 @@ def small_files() -> Iterator[None]:
 NUMBERS_TO_WRITE = np.random.default_rng(0).random((64, 64))
 
 
-def fail_as_hdf5(path: Path) -> None:
-    """Not HDF5 itself: after such an error it crashes the process when that ends."""
-    raise RuntimeError("Can't decrement id ref count (errno = 27, error message = 'File too large')")
-
-
 def draw(path: Path) -> None:
     figure = plt.figure()
     figure.add_axes((0.0, 0.0, 1.0, 1.0)).imshow(NUMBERS_TO_WRITE)
@@ -308,7 +307,7 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
     "text": lambda path: path.write_text("x" * 10_000),
     "weights.safetensors": lambda path: save_file({"x": torch.from_numpy(NUMBERS_TO_WRITE)}, path),
     "weights.pth": lambda path: torch.save(torch.from_numpy(NUMBERS_TO_WRITE), path),
-    "pairs.h5": fail_as_hdf5,
+    "pairs.h5": lambda path: new_hdf5(path, NUMBERS_TO_WRITE.nbytes),
     "figure.png": draw,
     "figure.pdf": draw,
 }
@@ -321,6 +320,20 @@ def test_a_file_larger_than_the_limit_is_one_line_and_leaves_nothing(name: str, 
     with pytest.raises(UserError, match=message), atomic(tmp_path / name) as temporary:
         WRITERS[name](temporary)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_ends_in_order_where_a_file_may_not_be_so_large(tmp_path: Path) -> None:
+    """HDF5 itself would crash the process as it ends."""
+    header = {"model": {**GET, **SHAPE}}
+    write_weights(tmp_path / "a.safetensors", "student", build(header["model"]).state_dict(), header)
+    command = f"{sys.executable} -m get sample {tmp_path}/a.safetensors --seeds 0-999 --out {tmp_path}/x.h5"
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 40; exec {command}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+    assert "x.h5 is larger than a file may be here; raise the limit (ulimit -f)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("*x*.h5*"))
 
 
 @pytest.mark.usefixtures("small_files")

@@ -508,8 +508,9 @@ def test_more_shards_train_nothing(finished: Path, edit: Callable[..., Config]) 
             "Error in the config: students.get.training.bacth: there is no such",
         ),
         ("students: {get: {training: *gett}}", "Config file is not valid JSON or YAML"),
+        ("students: {}\nseed: 1\nseed: 2", r"config.yaml, line \d+: seed is there twice"),
     ],
-    ids=["unknown-key", "undefined-anchor"],
+    ids=["unknown-key", "undefined-anchor", "key-twice"],
 )
 def test_errors_of_the_config_are_short(text: str, message: str, config: Config, tmp_path: Path) -> None:
     """tests/test_experiment.py has all that can be wrong with a config."""

@@ -69,7 +69,7 @@ def _weights(path: Path) -> Facts:
 
 def _hdf5(path: Path) -> Facts:
     """Describe an image store, a shard of pairs or a sample file."""
-    with open_hdf5(path, "r") as file:
+    with open_hdf5(path) as file:
         attributes = {key: _plain(value) for key, value in file.attrs.items()}
         if "split" in file:
             count, *shape = dataset(file, "images", np.uint8, 4).shape

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from get.storage.atomic import atomic
-from get.storage.hdf5 import dataset, open_hdf5
+from get.storage.hdf5 import dataset, new_hdf5, open_hdf5
 from get.storage.reading import reading, require_unchanged
 
 SPLITS = ("train", "test")
@@ -39,7 +39,8 @@ def write_store(
     source: str,
 ) -> None:
     """Write a store; `split` holds 0 for train and 1 for test, `source` says where the images are from."""
-    with atomic(path) as temporary, open_hdf5(temporary, "w") as file:
+    size = images.nbytes + 8 * len(labels) + split.nbytes
+    with atomic(path) as temporary, new_hdf5(temporary, size) as file:
         file["images"], file["labels"], file["split"] = images, labels.astype(np.int64), split
         file.attrs.update(name=name, classes=classes, source=source)
 
@@ -52,7 +53,7 @@ def read_split(path: str | Path, split: str) -> Images:
     """
     with reading(path, "image store"):
         require_unchanged(path)
-        with open_hdf5(path, "r") as file:
+        with open_hdf5(path) as file:
             images, labels = dataset(file, "images", np.uint8, 4)[:], dataset(file, "labels", np.int64, 1)[:]
             marks, classes = dataset(file, "split", np.uint8, 1)[:], int(file.attrs["classes"])
         if not 0 <= labels.min() <= labels.max() < classes:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from get import __version__
 from get.storage.atomic import atomic
 from get.storage.errors import UserError
-from get.storage.hdf5 import dataset, open_hdf5
+from get.storage.hdf5 import dataset, new_hdf5, open_hdf5
 from get.storage.reading import reading, require_unchanged
 
 LARGEST_PIXEL = 10.0  # a teacher's pixel beyond this is a failure, not an image (they lie in about [-1, 1])
@@ -46,7 +46,8 @@ def write_shard(
             f"{path}: the teacher's image of pair {start + bad[0]} has pixels up to {worst[bad[0]]} "
             f"({len(bad)} such pairs); train the teacher longer or check its settings"
         )
-    with atomic(path) as temporary, open_hdf5(temporary, "w") as file:
+    size = noise.nbytes + image.nbytes + label.nbytes
+    with atomic(path) as temporary, new_hdf5(temporary, size) as file:
         file.create_dataset("noise", data=noise, fillvalue=np.nan)
         file.create_dataset("image", data=image, fillvalue=np.nan)
         file.create_dataset("label", data=label, fillvalue=-1)
@@ -78,7 +79,7 @@ def open_shard(path: Path, identity: str, listed: bool = False) -> Iterator[Open
         with reading(path, "shard of pairs"):
             if not listed:
                 require_unchanged(path)
-            file = stack.enter_context(open_hdf5(path, "r"))
+            file = stack.enter_context(open_hdf5(path))
             if str(file.attrs["identity"]) != identity:
                 raise UserError(f"{path} belongs to pairs of other settings", path)
             shard = _checked(file)

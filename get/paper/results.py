@@ -103,8 +103,9 @@ class Scores(Record):
             if absent:
                 raise ValueError(f"no {absent[0]}")
         if self.model or str(self.place).startswith("students/"):
-            for name in sorted(STUDENT - self.model_fields_set):
-                raise ValueError(f"no {name}")
+            for name in sorted(STUDENT):
+                if name not in self.model_fields_set or getattr(self, name) is None:
+                    raise ValueError(f"no {name}")
         return self
 
     @property

@@ -6,6 +6,7 @@ scores. The source's headline variant comes first in info['variants'].
 """
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from get.storage.atomic import atomic
-from get.storage.hdf5 import dataset, open_hdf5
+from get.storage.hdf5 import dataset, new_hdf5, open_hdf5
 from get.storage.places import place, require_place
 from get.storage.reading import reading, require, require_unchanged
 
@@ -46,7 +47,8 @@ def new_samples(
         variants: their names, headline first.
         labels: (N,); shape: (C, H, W).
     """
-    with atomic(path) as temporary, open_hdf5(temporary, "w") as file:
+    size = len(labels) * (len(variants) * math.prod(shape) + 8)
+    with atomic(path) as temporary, new_hdf5(temporary, size) as file:
         sets = {name: file.create_dataset(f"images/{name}", (len(labels), *shape), "u1") for name in variants}
         content = SampleFile(sets, labels.numpy(), {})
         yield content
@@ -65,7 +67,7 @@ def open_samples(path: str | Path) -> Iterator[SampleFile]:
     with ExitStack() as stack:
         with reading(path, "sample file"):
             require_unchanged(path)  # HDF5 itself may crash or hang over damaged bytes
-            file = stack.enter_context(open_hdf5(path, "r"))
+            file = stack.enter_context(open_hdf5(path))
             info = json.loads(file.attrs["info"])
             require(info, INFO)
             variants = {name: dataset(file, f"images/{name}", np.uint8, 4) for name in info["variants"]}

@@ -35,7 +35,7 @@ def open_images(path: Path, choice: str | None = None) -> Iterator[Any]:
         return
     with reading(path, "image store or sample file"):
         require_unchanged(path)  # HDF5 itself may crash or hang over damaged bytes
-        with open_hdf5(path, "r") as file:
+        with open_hdf5(path) as file:
             is_store = "split" in file
     if is_store:
         _refuse(path, choice, SPLITS)

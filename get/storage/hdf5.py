@@ -1,18 +1,35 @@
 """HDF5 files: opened without locks, their datasets checked before they are read."""
 
+import errno
+import os
+import resource
 from pathlib import Path
 from typing import Any
 
 import h5py
 
+HEADERS = 2**15  # bytes of a file beside its content, at most
 
-def open_hdf5(path: str | Path, mode: str) -> h5py.File:
-    """Open an HDF5 file to read ('r') or to write it anew ('w'), without the locks of the HDF5 library.
 
-    Locks fail on some file systems (NFS, Lustre), and no file needs them here: what is read was given its
-    name when it was whole, and what is written has a name that no other process knows.
+def open_hdf5(path: str | Path) -> h5py.File:
+    """Open an HDF5 file to read it, without the locks of the HDF5 library.
+
+    They fail on some file systems (NFS, Lustre), and no file needs them here: what is read was given its name
+    when it was whole, and what is written has a name that no other process knows.
     """
-    return h5py.File(path, mode, locking=False)
+    return h5py.File(path, "r", locking=False)
+
+
+def new_hdf5(path: str | Path, content: int) -> h5py.File:
+    """Open a new HDF5 file, likewise, for about so many bytes of content.
+
+    Raises:
+        OSError: they are more than the system lets a file have, at which HDF5 itself would crash.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit != resource.RLIM_INFINITY and content + HEADERS > limit:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return h5py.File(path, "w", locking=False)
 
 
 def dataset(file: h5py.File, name: str, dtype: Any, ndim: int) -> h5py.Dataset:
