@@ -21,13 +21,14 @@ from test_workflow import Config, planned, snakemake
 
 from get.cli import main
 from get.data.store import read_split
-from get.experiment.dependents import with_dependents
+from get.experiment.dependents import is_in, with_dependents
 from get.runtime.remedies import explain
 from get.scoring.extractors.classifier import Classifier
 from get.scoring.metrics import read_moments
 from get.storage import hdf5, temporary
 from get.storage.errors import UserError
 from get.storage.lock import Lock
+from get.storage.places import part_of
 from get.storage.temporary import RowFile, temporary_folder
 from get.storage.weights import write_weights
 from get.student import checkpoint
@@ -125,20 +126,31 @@ def test_studies_and_seeds_are_forgotten_alone(config: Config) -> None:
 def test_nothing_is_deleted_unasked(
     experiment: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = sorted(experiment.rglob("*"))
+    own = ["data/mine.txt", "data.old/images.h5", "mine/images.h5", "cifar10/students/get/seed0/2.pt"]
+    own += ["students/get.bak/seed0/2.pt", "students/get/notes.txt", "students/get/seed0/2.pt.bak"]
+    for name in own:
+        (experiment / "results" / name).parent.mkdir(parents=True, exist_ok=True)
+        (experiment / "results" / name).touch()
+    before = sorted(Path("results").rglob("*"))
     for answer in ("", "n", "yes please"):
         monkeypatch.setattr("builtins.input", lambda question, answer=answer: answer)
         assert main(["forget", "students/get"]) == 2
         assert "nothing was deleted; answer y, or say --yes" in capsys.readouterr().err
-    for part in ("student", "students/gets", "../copy", "cifar10"):
+    for part in ("student", "students/gets", "students/*", "../copy", "mine", "cifar10", "settings", "."):
         assert main(["forget", part, "--yes"]) == 2
         assert f"results holds nothing called {part}; there are costs, data" in capsys.readouterr().err
+    held = Path(".snakemake/locks/0.input.lock")
+    held.parent.mkdir(parents=True, exist_ok=True)
+    held.touch()
+    assert main(["forget", "students/get", "--yes"]) == 2
+    assert "Snakemake runs here; end it first" in capsys.readouterr().err
+    held.unlink()
     lock = Lock("results/students/get/seed0/2.unfinished.lock")
     assert lock.acquire()
     assert main(["forget", "students/get", "--yes"]) == 2
     assert f"process {os.getpid()} on" in capsys.readouterr().err
     lock.release()
-    assert sorted(experiment.rglob("*")) == before
+    assert sorted(Path("results").rglob("*")) == before
     for config, message in (("none.yaml", "there is no such file here"), ("list.yaml", "holds no keys and")):
         Path("list.yaml").write_text("[1]")
         assert main(["forget", "students/get", "--configfile", config]) == 2
@@ -149,8 +161,51 @@ def test_nothing_is_deleted_unasked(
     Path("more.yaml").write_text("seed: 0")
     assert main(["forget", "students/get", "--configfile", "config.yaml", "more.yaml"]) == 0
     assert "snakemake --cores all --configfile config.yaml more.yaml\n" in capsys.readouterr().out
-    assert not Path("results/students/get").exists()
+    left = {path.name for path in Path("results/students/get").rglob("*.*")}
+    assert left == {"2.pt.bak", "notes.txt"}
     assert Path("results/students/vit/seed0/3.pt").exists()
+    assert main(["forget", "data", "--yes"]) == 0
+    assert all((experiment / "results" / name).exists() for name in own)
+
+
+def test_what_lies_behind_a_link_is_not_deleted(
+    experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("results/pairs/conditional").rename(tmp_path / "shared")
+    Path("results/pairs/conditional").symlink_to(tmp_path / "shared")
+    for part in ("pairs/conditional", "teachers", "data"):
+        assert main(["forget", part, "--yes"]) == 2
+        error = capsys.readouterr().err
+        assert f"results/pairs/conditional is a link to {tmp_path / 'shared'}" in error, error
+    assert (tmp_path / "shared/manifest.json").exists()
+    Path("results").rename(tmp_path / "elsewhere")  # all of the results may lie elsewhere
+    Path("results").symlink_to(tmp_path / "elsewhere")
+    assert main(["forget", "students/vit", "--yes"]) == 0
+    assert not (tmp_path / "elsewhere/students/vit").exists()
+    assert (tmp_path / "elsewhere/students/get/seed0/2.pt").exists()
+
+
+@pytest.mark.workflow
+def test_what_is_forgotten_is_what_snakemake_would_make_from_it(config: Config, tmp_path: Path) -> None:
+    """Of each output of each rule, but for what students take no notice of."""
+    done = snakemake(tmp_path, config, "--dry-run")
+    lines = r"^(?:local)?rule \w+:\n(?:    input: (.*)\n)?    output: (.*)$"
+    jobs = re.findall(lines, done.stdout + done.stderr, re.MULTILINE)
+    assert len(jobs) > 60
+    experiment = load_experiment(config)
+    made_from: dict[str, set[str]] = {}
+    for inputs, outputs in jobs:
+        for output in set(outputs.split(", ")) - {"results/costs.html"}:  # made with the overview
+            read = {part_of(name.removeprefix("results/")) for name in inputs.split(", ") if name}
+            made_from.setdefault(part_of(output.removeprefix("results/")), set()).update(read)
+    for part in made_from:
+        if part.startswith("settings/") or re.match("pairs/.*/(train|held-out)", part):
+            continue
+        following = {part}
+        while more := {each for each, read in made_from.items() if read & following} - following:
+            following |= more
+        found = with_dependents(experiment, [part], documents(experiment))
+        assert [each for each in following if not any(is_in(each, whole) for whole in found)] == [], part
 
 
 @pytest.mark.workflow
@@ -187,7 +242,8 @@ NEEDS_NO_CORES = ("-n", "--report", "--unlock", "--lint", "--workflow-profile")
 
 
 def test_commands_of_the_documents_say_how_many_cores() -> None:
-    texts = [*DOCUMENTS, *(ROOT / "workflow/config").glob("*.yaml"), *(ROOT / "get").rglob("*.py")]
+    texts = [*DOCUMENTS, ROOT / "Snakefile", *(ROOT / "get").rglob("*.py"), *(ROOT / "get").rglob("*.yaml")]
+    texts += [path for path in (ROOT / "workflow").rglob("*.*") if path.suffix in (".smk", ".yaml", ".rst")]
     found = 0
     for path in texts:
         for command in re.findall(
@@ -327,25 +383,16 @@ def small_folder(path: Path, size: str) -> Iterator[Path]:
         subprocess.run([*sudo, "umount", "--lazy", path], check=True)
 
 
-def test_no_room_for_temporary_files_is_said(digits: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["score", "statistics"])
+def test_no_room_for_temporary_files_is_said(command: str, digits: Path, tmp_path: Path) -> None:
     """Features are written before they are mapped: a map without room behind it ends the process (SIGBUS)."""
     weights = tmp_path / "classifier.safetensors"
     write_weights(weights, "classifier", Classifier(**CLASSIFIER).state_dict(), {"model": CLASSIFIER})
-    options = [
-        "--extractor",
-        "classifier",
-        "--weights",
-        weights,
-        "--device",
-        "cpu",
-        "--out",
-        tmp_path / "s.npz",
-    ]
+    options = {"score": ["--reference", digits], "statistics": ["--out", tmp_path / "s.npz"]}[command]
+    options += ["--extractor", "classifier", "--weights", weights, "--device", "cpu"]
     with small_folder(tmp_path / "small", "40k") as folder:
-        command = [sys.executable, "-m", "get", "statistics", digits, *options]
-        done = subprocess.run(
-            command, env={**os.environ, "TMPDIR": str(folder)}, capture_output=True, text=True
-        )
+        run = [sys.executable, "-m", "get", command, digits, *options]
+        done = subprocess.run(run, env={**os.environ, "TMPDIR": str(folder)}, capture_output=True, text=True)
         assert done.returncode == 2, done.stderr
         assert f"no room in {folder} for temporary files; free some, or name another" in done.stderr
         assert "Traceback" not in done.stderr

@@ -53,10 +53,12 @@ def scores(tmp_path: Path) -> Path:
 
 DRAW = """
     import sys
-    from get.paper import figures, style
-    figure, (axes,) = style.panels(1, ["a_b"])
-    axes.plot([1, 2], [3, 4])
-    style.save(figure, sys.argv[1:])
+    from get.runtime.log import logging_to
+    with logging_to():
+        from get.paper import figures, style
+        figure, (axes,) = style.panels(1, ["a_b"])
+        axes.plot([1, 2], [3, 4])
+        style.save(figure, sys.argv[1:])
 """
 RC = "text.usetex: True\nfont.family: serif\nsavefig.dpi: 50\naxes.facecolor: red\npdf.compression: 0\n"
 

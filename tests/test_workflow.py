@@ -23,7 +23,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from get.storage.atomic import write_json
 from get.storage.hashing import record_of, sha256
+from get.storage.reading import read_json
 
 Config = dict[str, Any]
 SHOWN = {"table", "figure", "reproduction", "summary"}
@@ -424,7 +426,7 @@ def test_other_images_reach_every_student(finished: Path, config: Config, tmp_pa
         run = [sys.executable, *command.split()]
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         subprocess.run(run, cwd=folder, input="y\n", text=True, check=True, env=env)
-    assert {command.split()[-1] for command in commands} == {"students/get", "students/vit"}
+    assert {command.split()[-1] for command in commands} == {"results/students/get", "results/students/vit"}
     done = snakemake(folder, config)
     assert done.returncode == 0, done.stdout + done.stderr
     assert planned(folder, config) == []
@@ -479,6 +481,11 @@ def test_a_copy_without_times_is_made_whole(finished: Path, config: Config, tmp_
     assert planned(folder, config) == []
     done = subprocess.run(verify, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "if it is a copy" not in done.stdout
+    scores = folder / "results/scores/students/vit/seed0/3.json"
+    write_json(scores, {**read_json(scores), "weights": 64 * "0"})  # of a student that was trained anew since
+    done = subprocess.run([*verify, "--times"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"{scores} (1 such files) is of another teacher or student than the one" in done.stderr
 
 
 def test_two_edits_at_once_leave_nothing_stale(finished: Path, edit: Callable[..., Config]) -> None:

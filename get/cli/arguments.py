@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Commands = Any  # argparse does not name the class of its subparsers
 MOST = 10_000_000  # samples of one command
-LARGEST = 2**31 - 1  # of whole numbers, but for
-LAST_SAMPLE = 2**63 - 1
+LARGEST = 2**31 - 1  # whole number
+LAST_SAMPLE = 2**63 - 1  # number of a sample
 Run = Callable[[argparse.Namespace], None]
 
 

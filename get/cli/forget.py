@@ -3,7 +3,6 @@
 import argparse
 import os
 import shlex
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from get.cli.arguments import Commands, add_command
 from get.storage.errors import UserError
 from get.storage.lock import Lock
+from get.storage.places import part_of
 
 if TYPE_CHECKING:
     from get.experiment import Experiment
 
 DEFAULT = [Path("config.yaml")]
+KEPT = ("inputs", "settings")  # downloads are checked, and settings follow the config, whenever they are read
 Parts = dict[str, list[Path]]  # the files of each part of the results
 
 
@@ -27,18 +28,17 @@ def forget(args: argparse.Namespace) -> None:
     results = Path(experiment.results)
     chosen = choose(experiment, args.part)
     files = [file for found in chosen.values() for file in found]
-    for file in files:
-        if file.name.endswith(".lock") and Lock(file).held():
-            raise UserError(f"{file}: {Lock(file).holder()} works on it; end it first")
+    _require_idle(files)
     for part, found in chosen.items():
         print(f"{results / part}: {len(found)} files, {_megabytes(found):,.1f} MB")
     if not args.yes and not _agreed(f"Delete {len(files)} files, {_megabytes(files):,.1f} MB? [y/N] "):
         raise UserError("nothing was deleted; answer y, or say --yes")
+    _require_idle(files)  # the answer may have come hours later
     for file in files:
         file.unlink(missing_ok=True)
     folders = {folder for file in files for folder in file.parents if folder.is_relative_to(results)}
     for folder in sorted(folders - {results}, reverse=True):  # those within others first
-        if not folder.is_symlink() and not any(folder.iterdir()):
+        if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
     named = [] if args.configfile == DEFAULT else ["--configfile", *map(str, args.configfile)]
     print(f"deleted; make them again with: {shlex.join(['snakemake', '--cores', 'all', *named])}")
@@ -48,32 +48,48 @@ def choose(experiment: "Experiment", named: Iterable[str]) -> Parts:
     """Return the files of the parts `named` ('students/get-16', 'results/data') and of all made from them.
 
     Raises:
-        UserError: there are no files of that name.
+        UserError: there are no files of that name, or some lie elsewhere, behind a link.
     """
-    from get.cli.inspection import files_below
-    from get.experiment.dependents import is_in, part_of, with_dependents
+    from get.cli.inspection import made_below
+    from get.experiment.dependents import is_in, with_dependents
     from get.studies import documents
 
     results = Path(experiment.results)
-    files: Parts = defaultdict(list)
-    for file in files_below(results):
-        files[part_of(file.relative_to(results))].append(file)
+    made = made_below(results)
+    files = {part: found for part, found in made.files.items() if part.partition("/")[0] not in KEPT}
+    links = {link.relative_to(results).as_posix(): link for link in made.links}
     # The parts as the folder has them
     parts = []
     for name in named:
         path = Path(os.path.normpath(name))
-        part = part_of(path.relative_to(results) if path.is_relative_to(results) else path)
-        if not any(is_in(each, part) for each in files):
+        path = path.relative_to(results) if path.is_relative_to(results) else path
+        part = part_of(path) or path.as_posix()
+        if set(part) & set("*?[") or not any(is_in(each, part) for each in (*files, *links)):
             there = ", ".join(sorted({each.partition("/")[0] for each in files})) or "no files"
             raise UserError(f"{results} holds nothing called {name}; there are {there}")
         parts.append(part)
     # Each file once, with the first part that it lies in
     chosen: Parts = {}
     for part in with_dependents(experiment, parts, documents(experiment)):
+        for place, link in links.items():
+            if is_in(place, part) or is_in(part, place):
+                raise UserError(
+                    f"{link} is a link to {link.resolve()}, whose files others may use; remove the link, or "
+                    "what it leads to, and say it again"
+                )
         inside = [each for each in files if is_in(each, part)]
         if found := [file for each in inside for file in files.pop(each)]:
             chosen[part] = found
     return chosen
+
+
+def _require_idle(files: Iterable[Path]) -> None:
+    """Raise `UserError` while Snakemake runs in this folder, or somebody trains what is to be deleted."""
+    if any(Path(".snakemake/locks").glob("*")):
+        raise UserError("Snakemake runs here; end it first (if it was killed: snakemake --unlock)")
+    for file in files:
+        if file.name.endswith(".lock") and Lock(file).held():
+            raise UserError(f"{file}: {Lock(file).holder()} works on it; end it, or delete this file, first")
 
 
 def _config(paths: Sequence[Path]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,8 +10,8 @@ from get.runtime.log import Progress
 from get.storage.errors import UserError
 from get.storage.hashing import record_of
 from get.storage.lock import Lock
-from get.storage.places import is_result
-from get.storage.reading import as_written, read_json
+from get.storage.places import is_result, part_of
+from get.storage.reading import as_written, read_json, recorded
 from get.training.journal import Line, read_journal
 
 DATA = (".csv", ".h5", ".json", ".npy", ".npz", ".pt", ".pth", ".safetensors")  # what should have a record
@@ -75,12 +76,52 @@ def out_of_order(folder: Path) -> int:
     return late
 
 
+class Made(NamedTuple):
+    """What lies in a folder of results: files by part, and links to folders, which are not followed."""
+
+    files: dict[str, list[Path]]
+    links: list[Path]
+
+
+def made_below(folder: Path) -> Made:
+    """Return what the rules of an experiment have made in `folder`, without what else lies there."""
+    made = Made(defaultdict(list), [])
+    for parent, folders, names in os.walk(folder):
+        made.links.extend(path for path in (Path(parent, name) for name in folders) if path.is_symlink())
+        for path in (Path(parent, name) for name in names):
+            if part := part_of(path.relative_to(folder)):
+                made.files[part].append(path)
+    return made
+
+
 def equal_times(folder: Path) -> None:
-    """Give all files that are made in `folder` one time: Snakemake takes none for older than another."""
+    """Give all files that are made in `folder` one time: Snakemake takes none for older than another.
+
+    Raises:
+        UserError: a file is not of the one that it should be made from, which times would hide.
+    """
+    _require_consistent(folder)
     now = time.time_ns()
-    for path in files_below(folder):
+    made = [path for paths in made_below(folder).files.values() for path in paths]
+    for path in (*made, *folder.glob("benchmarks/**/*.jsonl")):
         if not path.name.endswith(".journal.jsonl"):  # of which the newest tells how far a training is
-            os.utime(path, ns=(now, now))
+            os.utime(path, ns=(now, now), follow_symlinks=False)
+
+
+def _require_consistent(folder: Path) -> None:
+    """Raise `UserError` unless pairs are of the teachers that are there, and scores of the students."""
+    teachers = {recorded(path) for path in folder.glob("teachers/*.safetensors")}
+    manifests = folder.glob("pairs/*/manifest.json")
+    stale = [path for path in manifests if read_json(path)["teacher"] not in teachers]
+    for path in folder.glob("scores/students/*/seed*/*.json"):
+        weights = folder / path.relative_to(folder / "scores").with_suffix(".safetensors")
+        if weights.exists() and read_json(path)["weights"] != recorded(weights):
+            stale.append(path)
+    if stale:
+        raise UserError(
+            f"{stale[0]} ({len(stale)} such files) is of another teacher or student than the one that lies "
+            "there; times stay as they are: let Snakemake make it again"
+        )
 
 
 def _unrecorded(path: Path) -> bool:

@@ -88,7 +88,8 @@ def check_config(config: Config) -> None:
 def check_results(results: str) -> None:
     """Check that the folder of results is apart from the code and from what Snakemake keeps."""
     folder, repository = Path(results).resolve(), PACKAGE.parent
-    holds = any(place.is_relative_to(folder) for place in (repository, Path.cwd()))
+    here = Path.cwd()
+    holds = repository.is_relative_to(folder) or (here.is_relative_to(folder) and here != folder)
     within = any(folder.is_relative_to(repository / name) for name in OWN_FOLDERS)
     check(
         not holds and not within,

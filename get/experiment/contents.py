@@ -261,7 +261,8 @@ def documents(experiment: Experiment) -> dict[str, list[str]]:
         place = f"figures/{name}" if name in FIGURES else name
         found[place] = result_files(experiment, name) + cost_files(experiment, name)
     read = [f"{results}/{name}" for name in ("costs.json", "table1.csv", "reproduction.csv")]
-    return {**found, "overview": [*read, *found["reproduction"], *provenance_files(experiment)]}
+    read += [*found["reproduction"], *provenance_files(experiment)]
+    return {**found, "overview": read, "provenance": read}
 
 
 # ---------------------------------------------------------------------------------------- captions

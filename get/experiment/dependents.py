@@ -10,15 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 
 from get.experiment.experiment import Experiment
-
-
-def part_of(path: PurePath) -> str:
-    """Return the part of the results that a file belongs to, given its path in the folder of results.
-
-    '.500.pt.sha256', '500.journal.jsonl' and '500.safetensors' in students/get-16/seed0 are all of
-    'students/get-16/seed0/500'.
-    """
-    return "/".join(name.lstrip(".").partition(".")[0] for name in path.parts)
+from get.storage.places import part_of
 
 
 def is_in(part: str, whole: str) -> bool:
@@ -43,7 +35,7 @@ def with_dependents(
         found.extend(each for each in dependents(experiment, part) if each not in found)
     for document, files in documents.items():
         made_from = [part_of(PurePath(file).relative_to(experiment.results)) for file in files]
-        if any(is_in(each, part) for each in made_from for part in found):
+        if any(is_in(each, part) for each in made_from if each for part in found):
             found.append(document)
     return found
 
@@ -63,10 +55,12 @@ def dependents(experiment: Experiment, part: str) -> Iterator[str]:
             for name, pairs in experiment.pairs.items():
                 if names in ([], [pairs.teacher]):
                     yield f"pairs/{name}"
-        case "pairs":
+        case "pairs" if names[1:] in ([], ["manifest"]):
             for name in names[:1] or experiment.pairs:
                 yield f"samples/teachers/{name}"
                 yield from _of_students(experiment, name)
+        case "pairs":  # a shard, which is made again bit for bit
+            yield from (f"pairs/{names[0]}/manifest", f"samples/teachers/{names[0]}")
         case "students":
             yield "/".join(["samples/students", *names])
             yield "/".join(["samples/studies/*", *names[:2]])
@@ -84,8 +78,7 @@ def _of_students(experiment: Experiment, pairs: str) -> Iterator[str]:
 
 def _later_milestones(experiment: Experiment, names: list[str]) -> Iterator[str]:
     """Yield the milestones that training goes on to from the one of these `names`, if it is one."""
-    if len(names) == 3 and names[0] in experiment.all_students:
-        student, seed, step = names
-        for later in experiment.all_students[student].milestones:
-            if later > int(step):
-                yield f"students/{student}/{seed}/{later}"
+    student = experiment.all_students.get(names[0]) if len(names) == 3 else None
+    for step in student.milestones if student else ():
+        if step > int(names[2]):
+            yield "/".join(["students", *names[:2], str(step)])

@@ -31,7 +31,11 @@ def check_files(paths: Iterable[str | Path]) -> None:
         ConfigError: in one mapping a key is there twice, a key is no text, or a number is in base 8 or 60.
     """
     for path in paths:
-        check_text(Path(path).read_text(encoding="utf-8"), str(path))
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path} is not in UTF-8; save it in that encoding") from None
+        check_text(text, str(path))
 
 
 def check_options(entries: Iterable[str]) -> None:

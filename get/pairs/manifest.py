@@ -11,7 +11,7 @@ from get.runtime.log import Progress
 from get.storage.atomic import write_json
 from get.storage.errors import Stale, UserError
 from get.storage.hashing import sha256
-from get.storage.reading import read_json, reading, require
+from get.storage.reading import outdated, read_json, reading, require
 from get.storage.settings import from_settings
 
 MANIFEST = {"identity": str, "teacher": str, "shape": list, "classes": int, "shards": list}
@@ -107,9 +107,8 @@ def read_manifest(path: str | Path, identity: str | None = None) -> Manifest:
                 raise ValueError(f"it lists {shard.file!r}, which is no shard beside it")
         manifest = Manifest(**content, shards=shards, folder=Path(path).parent)
     if identity is not None and manifest.identity != identity:
-        raise UserError(
-            f"{path} lists pairs made with other settings ({manifest.identity[:16]}, wanted {identity})", path
-        )
+        found = f"lists pairs made with other settings ({manifest.identity[:16]}, wanted {identity})"
+        raise outdated(path, found)
     return manifest
 
 

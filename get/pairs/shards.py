@@ -20,7 +20,7 @@ from get import __version__
 from get.storage.atomic import atomic
 from get.storage.errors import UserError
 from get.storage.hdf5 import dataset, new_hdf5, open_hdf5
-from get.storage.reading import reading, require_unchanged
+from get.storage.reading import outdated, reading, require_unchanged
 
 LARGEST_PIXEL = 10.0  # a teacher's pixel beyond this is a failure, not an image (they lie in about [-1, 1])
 DATASETS = ("noise", "image", "label")
@@ -81,7 +81,7 @@ def open_shard(path: Path, identity: str, listed: bool = False) -> Iterator[Open
                 require_unchanged(path)
             file = stack.enter_context(open_hdf5(path))
             if str(file.attrs["identity"]) != identity:
-                raise UserError(f"{path} belongs to pairs of other settings", path)
+                raise outdated(path, "belongs to pairs of other settings")
             shard = _checked(file)
         yield shard
 

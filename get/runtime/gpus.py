@@ -34,7 +34,7 @@ def _installed() -> int:
         return len(files)
     try:  # under WSL and in some containers there are no such files
         command = ["nvidia-smi", "--list-gpus"]
-        found = subprocess.run(command, capture_output=True, timeout=60, check=True).stdout
+        found = subprocess.run(command, capture_output=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return 0
     return sum(line.startswith(b"GPU ") for line in found.splitlines())

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from get.runtime.remedies import explain
-from get.runtime.tuning import collect_seldom
+from get.runtime.tuning import collect_seldom, draw_into_files
 from get.storage.errors import UserError
 
 log = logging.getLogger("get")
@@ -24,11 +24,10 @@ def logging_to(path: str | Path | None = None) -> Iterator[None]:
     Every stage runs in such a block, its imports too.
     """
     collect_seldom()
-    handler = (
-        logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
-        if path
-        else logging.StreamHandler(sys.stderr)
-    )
+    draw_into_files()
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if path:
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)

@@ -1,10 +1,11 @@
 """Errors as people read them, with what to type where a file is missing or damaged."""
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from get.storage.errors import Stale, UserError
-from get.storage.places import is_result, stage_of
+from get.storage.places import is_result, whole_run
 
 AGAIN = "(and --configfile, if it is not the default experiment)"
 
@@ -17,23 +18,21 @@ def explain(error: UserError) -> str:
     """
     if not error.files:
         return str(error)
-    return f"{error}; {_forgetting(error.files) if isinstance(error, Stale) else _remedy(error.files)}"
-
-
-def _remedy(files: list[Path]) -> str:
-    exist = any(file.exists() for file in files)
-    made = [file for file in files if is_result(file)]
+    exist = any(file.exists() for file in error.files)
+    made = [file for file in error.files if is_result(file)]
     if not made:
-        return "name another file" if exist else "correct its name, or make it first"
+        return f"{error}; {'name another file' if exist else 'correct its name, or make it first'}"
     # a target of Snakemake's is named as its rules name it: from the folder where it runs
     here = Path.cwd()
-    names = shlex.join(str(file.relative_to(here) if file.is_relative_to(here) else file) for file in made)
-    them = "it" if len(files) == 1 else "them" if made == files else names
+    names = [file.relative_to(here) if file.is_relative_to(here) else file for file in made]
+    if isinstance(error, Stale):
+        command = f"python -m get forget {_joined(sorted({whole_run(name) for name in names}))}"
+        stale = f"if it is out of date, delete it and all that follows with: {command} {AGAIN}"
+        return f"{error}; name another file or, {stale}, and run the same command again"
+    them = "it" if len(error.files) == 1 else "them" if made == error.files else _joined(names)
     make = f"delete {them} and make {them} again" if exist else f"make {them}"
-    return f"{make} with: snakemake --cores all {names} {AGAIN}"
+    return f"{error}; {make} with: snakemake --cores all {_joined(names)} {AGAIN}"
 
 
-def _forgetting(files: list[Path]) -> str:
-    stages = sorted({stage_of(file) for file in files})
-    command = f"python -m get forget {shlex.join(stages)}"
-    return f"delete it and all that follows with: {command} {AGAIN}, then run the same command again"
+def _joined(names: Iterable[Path]) -> str:
+    return shlex.join(map(str, names))

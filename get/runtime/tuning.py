@@ -1,7 +1,8 @@
-"""Settings of Python and of the C library that save time. Imports no torch."""
+"""Settings of Python, of the C library and of matplotlib, for all jobs and commands. Imports no torch."""
 
 import ctypes
 import gc
+import os
 
 COLLECT_AFTER = (100_000, 50, 50)  # new objects, and rounds, until unreachable cycles are looked for
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as malloc.h has them
@@ -15,6 +16,14 @@ def collect_seldom() -> None:
     that does little else.
     """
     gc.set_threshold(*COLLECT_AFTER)
+
+
+def draw_into_files() -> None:
+    """Let matplotlib draw into files, before it is imported.
+
+    A notebook's backend, which its processes inherit, may not even be importable here.
+    """
+    os.environ["MPLBACKEND"] = "Agg"
 
 
 def keep_freed_memory() -> None:

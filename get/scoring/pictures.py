@@ -18,7 +18,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # what Pillow calls their content
 # Images that are not read: if they were passed over, a part of the folder would be scored for the whole
 UNREAD = (
     ".apng", ".avif", ".dib", ".exr", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jxl",
-    ".npy", ".npz", ".pbm", ".pgm", ".pnm", ".ppm", ".qoi", ".tga", ".tif", ".tiff",
+    ".pbm", ".pgm", ".pnm", ".ppm", ".qoi", ".tga", ".tif", ".tiff",
 )  # fmt: skip
 HIDDEN = ("__MACOSX", "@eaDir")  # as are names that begin with a dot: copies and thumbnails
 REMEDY = "take it out of the folder, or write it again"

@@ -2,23 +2,26 @@
 
 import re
 import reprlib
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from get.storage.errors import UserError
 
 # what is made for one milestone, teacher or baseline has the same place in each folder of the results
 _PLACE = re.compile(r"(?:^|/)(students/[^/]+/seed\d+/\d+|(?:teachers|baselines)/[^/]+)\.[a-z0-9]+$")
 
-_STAGE = re.compile(r"(?:^|/)((?:students|teachers|pairs)/[^/.]+)")
 _NAME = r"[^/.]+"
-# every output of a rule, by the folder of results that it lies in
-_MADE = re.compile(
-    r"^(.*)/(?:(?:table\d|reproduction|overview|costs|provenance|plan)\.(?:csv|md|tex|html|json)"
+# every output of a rule, by its path in the folder of results
+_OUTPUT = (
+    r"(?:table\d|reproduction|overview|costs|provenance|plan)\.(?:csv|md|tex|html|json)"
     rf"|(?:data/images|features/{_NAME}|pairs/{_NAME}/{_NAME}|teachers/{_NAME})\.(?:h5|np[yz]|pth|safetensors|json)"
     rf"|students/{_NAME}/seed\d+/\d+\.(?:pt|safetensors|json)"
     r"|(?:samples|scores)/(?:students|teachers|baselines|studies)/[^.]+\.(?:h5|png|json)"
-    rf"|inputs/[^/]+|(?:figures|studies)/{_NAME}\.(?:pdf|png|csv|md|html)|settings/[^.]+\.json)$"
+    rf"|inputs/[^/]+|(?:figures|studies)/{_NAME}\.(?:pdf|png|csv|md|html)|settings/[^.]+\.json"
 )
+_MADE = re.compile(rf"^(.*)/(?:{_OUTPUT})$")
+_RECORD = re.compile(r"(^|/)\.([^/]+)\.sha256$")
+# what a training keeps beside its weights
+_OF_TRAINING = re.compile(r"\.(?:journal\.jsonl|unfinished\.(?:pt|link|lock)|events/.*)$")
 
 
 def place(path: str | Path) -> str | None:
@@ -46,7 +49,17 @@ def is_result(path: str | Path) -> bool:
     return "results" in folder.parts or (folder / "settings").is_dir()
 
 
-def stage_of(path: str | Path) -> str:
-    """Return the part of the results that a file belongs to, as `get forget` takes it ('students/get-16')."""
-    found = _STAGE.search(Path(path).as_posix())
-    return found[1] if found else str(path)
+def whole_run(path: Path) -> Path:
+    """Return the folder of all runs of a student, or of a set of pairs, that a file lies in."""
+    stages = [parent for parent in path.parents if parent.parent.name in ("students", "pairs")]
+    return stages[-1] if stages else path
+
+
+def part_of(path: str | PurePath) -> str | None:
+    """Return the part of the results that a file belongs to, by its path in the folder of results.
+
+    '.500.pt.sha256', '500.journal.jsonl' and '500.safetensors' in students/get-16/seed0 are all of
+    'students/get-16/seed0/500'. None for what neither a rule nor a training makes.
+    """
+    output = _OF_TRAINING.sub(".safetensors", _RECORD.sub(r"\1\2", PurePath(path).as_posix()))
+    return output.rpartition(".")[0] if re.fullmatch(_OUTPUT, output) else None

@@ -60,20 +60,24 @@ def reading(path: str | Path, what: str, remedy: str = "") -> Iterator[None]:
         raise unfit(path, f"is no {what} ({reason})", f"is no {what} or is damaged ({reason})") from None
 
 
-def unfit(path: str | Path, sound: str, damaged: str) -> UserError:
-    """Return the error that a file is not what was wanted: to be made again, unless it is as it was written.
+def unfit(path: str | Path, what: str, damaged: str = "") -> UserError:
+    """Return the error that a file is of another kind: to be made again, unless it is as it was written.
 
     Args:
         path: the file.
-        sound, damaged: what is wrong with it ('is no score file'), in either case.
+        what: what it is not ('is no score file').
+        damaged: the words for a file that may be damaged; left out, the same.
     """
     if (record := _record(path)) and record == [sha256(path), Path(path).name]:
-        return UserError(f"{path} {sound}; it is as it was written: name another file")
-    return Damaged(f"{path} {damaged}", path)
+        return UserError(f"{path} {what}; it is as it was written: name another file")
+    return Damaged(f"{path} {damaged or what}", path)
 
 
 def outdated(path: str | Path, what: str) -> UserError:
-    """Return the error that a file belongs to other things than it should: stale, or put there later."""
+    """Return the error that a file belongs to another teacher or other settings than it should.
+
+    It may be the wrong one, out of date, or put there by mistake.
+    """
     return (Stale if as_written(path) else UserError)(f"{path} {what}", path)
 
 
@@ -92,8 +96,14 @@ def require(content: Any, kinds: Mapping[str, Any]) -> None:
 
 def as_written(path: str | Path) -> bool | None:
     """Return whether the hash of a file is the one that was kept beside it; None without both."""
+    digest = recorded(path)
+    return None if digest is None else digest == sha256(path)
+
+
+def recorded(path: str | Path) -> str | None:
+    """Return the hash that was kept beside a file when it was written; None without both."""
     record = _record(path)
-    return None if record is None else record[0] == sha256(path)
+    return record[0] if record else None
 
 
 def _record(path: str | Path) -> list[str] | None:

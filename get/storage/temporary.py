@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,12 +16,12 @@ from numpy.typing import NDArray
 
 from get.storage.errors import UserError
 
-PREFIX = f"get-{os.getuid()}-"
+PREFIX = f"get-distillation-{socket.gethostname()}-{os.getuid()}-"
 SETTLED = 60.0  # seconds after which a folder that is in use has long been locked
 
 
 class RowFile:
-    """Rows (N, D) float32 that are appended to a file without a name, which ends with the process.
+    """Rows (N, D) float32 in a temporary file, which has no name: a killed process leaves none behind.
 
     They are written, and mapped when they are complete: to write into a map where the disk is full would kill
     the process without a word (SIGBUS).
@@ -68,7 +69,7 @@ def temporary_folder() -> Iterator[Path]:
 
 def _remove_abandoned() -> None:
     """Remove the folders of processes that are gone, which no longer hold the lock."""
-    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}????????"):
         with suppress(OSError):  # it is in use, has just been removed, or is somebody else's
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:

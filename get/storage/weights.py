@@ -47,7 +47,7 @@ def read_header(path: str | Path, kind: str) -> Header:
             metadata = file.metadata() or {}
         if kind not in metadata:
             found = textwrap.shorten(", ".join(metadata), 100) or "something else"
-            raise unfit(path, *[f"holds no {kind}, but {found}"] * 2)
+            raise unfit(path, f"holds no {kind}, but {found}")
         header = json.loads(metadata[kind])
         require(header, {"model": dict})
     return header

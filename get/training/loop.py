@@ -120,8 +120,8 @@ def train(
             # Write the results, to the end whatever is asked for meanwhile
             if rank() == 0:
                 write(state)
+                _keep_finished(run, Path(output))
         if rank() == 0:
-            _keep_finished(run, Path(output))
             run.journal.end(state.step, "done")
 
 
@@ -302,9 +302,9 @@ def _end(run: _Run, reason: str, **facts: Any) -> None:
 def _keep_finished(run: _Run, output: Path) -> None:
     """Let the finished state be the unfinished one too, of a student by a link that takes no room.
 
-    Snakemake may not take the results: it died and does not know that this job is finished, or the clock of
-    another machine is ahead, so that inputs seem to be newer. It deletes them and starts the job again, which
-    then goes on from here, and has only to write them. Snakemake removes the state when it ends.
+    Snakemake does not always take the results: if it died, it does not know that this job is finished; if a
+    clock is ahead, inputs seem to be newer. It deletes the results and starts the job again, which goes on
+    from here and has only to write them. Snakemake removes the state when it has made everything.
     """
     if output.suffix == ".pt":
         link = run.scratch.with_suffix(".link")
@@ -313,4 +313,7 @@ def _keep_finished(run: _Run, output: Path) -> None:
             os.link(output, link)
             os.replace(link, run.scratch)
             return
-    run.state.save(run.scratch, recorded=False)
+    try:
+        run.state.save(run.scratch, recorded=False)
+    except (UserError, OSError) as error:  # the results are whole
+        log.info("%s was not kept: %s", run.scratch, error)

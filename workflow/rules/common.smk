@@ -166,11 +166,12 @@ def milestone_before(wildcards):
 
 
 def remove_finished_states():
-    """Remove the states of finished trainings, which were kept for the case that Snakemake does not take the results."""
+    """Remove the states of finished trainings, kept in case Snakemake does not take the results (`training.loop`)."""
     results = Path(experiment.results)
     for pattern in ("students/*/seed*/*", "teachers/*", "features/*"):
         for path in results.glob(f"{pattern}.unfinished.pt"):
-            if path.with_name(path.name.replace(".unfinished.pt", ".safetensors")).exists():
+            weights = path.with_name(path.name.replace(".unfinished.pt", ".safetensors"))
+            if weights.exists() and not path.with_suffix(".lock").exists():  # nobody trains it again meanwhile
                 path.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-# Studies of what the paper leaves open: `snakemake studies`. No other rule asks for them.
+# Studies of what the paper leaves open: `snakemake --cores all studies`. No other rule asks for them.
 
 
 rule studies:
