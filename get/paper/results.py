@@ -104,7 +104,7 @@ class Scores(Record):
                 raise ValueError(f"no {absent[0]}")
         if self.model or str(self.place).startswith("students/"):
             for name in sorted(STUDENT):
-                if name not in self.model_fields_set or getattr(self, name) is None:
+                if name not in self.model_fields_set or (name == "step" and not self.step):
                     raise ValueError(f"no {name}")
         return self
 

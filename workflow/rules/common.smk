@@ -171,7 +171,9 @@ def remove_finished_states():
     for pattern in ("students/*/seed*/*", "teachers/*", "features/*"):
         for path in results.glob(f"{pattern}.unfinished.pt"):
             weights = path.with_name(path.name.replace(".unfinished.pt", ".safetensors"))
-            if weights.exists() and not path.with_suffix(".lock").exists():  # nobody trains it again meanwhile
+            if (
+                weights.exists() and not path.with_suffix(".lock").exists()
+            ):  # nobody trains it again meanwhile
                 path.unlink(missing_ok=True)
 
 
