@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from get.cli.arguments import Commands, add_command
+from get.storage.atomic import room_for
 from get.storage.errors import UserError
 from get.storage.lock import Lock
 
@@ -33,7 +34,8 @@ def forget(args: argparse.Namespace) -> None:
     if not args.yes and not _agreed(f"Delete {len(files)} files, {_megabytes(files):,.1f} MB? [y/N] "):
         raise UserError("nothing was deleted; answer y, or say --yes")
     for file in files:
-        file.unlink(missing_ok=True)
+        with room_for(file):
+            file.unlink(missing_ok=True)
     for folder in sorted({folder for file in files for folder in file.parents}, reverse=True):
         if folder.is_relative_to(results) and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
@@ -77,9 +79,12 @@ def _config(paths: Iterable[Path]) -> dict[str, Any]:
     import yaml
     from snakemake.utils import update_config
 
+    from get.experiment import text
+
     config: dict[str, Any] = {}
     for path in paths:
         try:
+            text.check_files([path])
             update_config(config, yaml.safe_load(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise UserError(f"--configfile {path}: {error}") from None

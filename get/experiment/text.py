@@ -28,10 +28,12 @@ def check_files(paths: Iterable[str | Path]) -> None:
         paths: of YAML or JSON in UTF-8, which Snakemake has read.
 
     Raises:
-        ConfigError: in one mapping a key is there twice, a key is no text, or a number is in base 8 or 60.
+        ConfigError: a file holds no keys; in one mapping a key is there twice, a key is no text, or a number
+            is in base 8 or 60.
     """
     for path in paths:
-        check_text(Path(path).read_text(encoding="utf-8"), str(path))
+        found = check_text(Path(path).read_text(encoding="utf-8"), str(path))
+        check(found and isinstance(found[0][1], MappingNode), f"{path} holds no keys, as a config does")
 
 
 def check_options(entries: Iterable[str]) -> None:
