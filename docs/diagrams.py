@@ -8,6 +8,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from get.paper.style import DPI, PAGE, plt
 
+plt.rcParams["text.parse_math"] = True
 HERE = Path(__file__).parent
 INK, BLUE, ORANGE, GREEN, GREY = "0.15", "#0072B2", "#D55E00", "#009E73", "0.45"
 Point = tuple[float, float]

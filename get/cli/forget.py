@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from get.cli.arguments import Commands, add_command
+from get.storage.atomic import room_for
 from get.storage.errors import UserError
 from get.storage.lock import Lock
 from get.storage.places import part_of
@@ -35,7 +36,8 @@ def forget(args: argparse.Namespace) -> None:
         raise UserError("nothing was deleted; answer y, or say --yes")
     _require_idle(files)  # the answer may have come hours later
     for file in files:
-        file.unlink(missing_ok=True)
+        with room_for(file):
+            file.unlink(missing_ok=True)
     folders = {folder for file in files for folder in file.parents if folder.is_relative_to(results)}
     for folder in sorted(folders - {results}, reverse=True):  # those within others first
         if folder.is_dir() and not any(folder.iterdir()):
@@ -105,10 +107,7 @@ def _config(paths: Sequence[Path]) -> dict[str, Any]:
             raise UserError(f"--configfile {path}: there is no such file here")
     check_files(paths)
     for path in paths:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise UserError(f"--configfile {path} holds no keys and values")
-        update_config(config, content)
+        update_config(config, yaml.safe_load(path.read_text(encoding="utf-8")))
     return config
 
 

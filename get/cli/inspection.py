@@ -4,14 +4,15 @@ import os
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from get.runtime.log import Progress
+from get.storage.atomic import room_for
 from get.storage.errors import UserError
 from get.storage.hashing import record_of
 from get.storage.lock import Lock
 from get.storage.places import is_result, part_of
-from get.storage.reading import as_written, read_json, recorded
+from get.storage.reading import as_written, no_access, read_json, reading, recorded
 from get.training.journal import Line, read_journal
 
 DATA = (".csv", ".h5", ".json", ".npy", ".npz", ".pt", ".pth", ".safetensors")  # what should have a record
@@ -49,10 +50,11 @@ def verify_folder(folder: Path) -> Verification:
     for record in records:
         path = record.with_name(record.name.removeprefix(".").removesuffix(".sha256"))
         if path.exists():  # one that was deleted will be made again
-            if as_written(path):
-                whole += 1
-            else:
-                bad.append(path)
+            with reading(path, "file of the results"):
+                if as_written(path):
+                    whole += 1
+                else:
+                    bad.append(path)
         progress.advance()
     progress.close()
     if bad:
@@ -62,9 +64,28 @@ def verify_folder(folder: Path) -> Verification:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return all files below `folder`, in folders too that are elsewhere and linked."""
-    found = os.walk(folder, followlinks=True)
-    return sorted(Path(parent, name) for parent, _, names in found for name in names)
+    """Return all files below `folder`, in folders too that are elsewhere and linked, those once.
+
+    A link to a folder around `folder` would lead back to it, and is not followed.
+
+    Raises:
+        UserError: a folder may not be read.
+    """
+    found: list[Path] = []
+    seen = {str(around) for around in Path(os.path.realpath(folder)).parents}
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_unread):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+        else:
+            found += (Path(parent, name) for name in names)
+        seen.add(real)
+    return sorted(found)
+
+
+def _unread(error: OSError) -> NoReturn:
+    """Say that a folder cannot be read, which `os.walk` would pass over."""
+    raise no_access(error.filename, error) from None
 
 
 def out_of_order(folder: Path) -> int:
@@ -98,14 +119,16 @@ def equal_times(folder: Path) -> None:
     """Give all files that are made in `folder` one time: Snakemake takes none for older than another.
 
     Raises:
-        UserError: a file is not of the one that it should be made from, which times would hide.
+        UserError: a file is not of the one that it should be made from, which times would hide; or
+            the files belong to another user.
     """
     _require_consistent(folder)
     now = time.time_ns()
     made = [path for paths in made_below(folder).files.values() for path in paths]
     for path in (*made, *folder.glob("benchmarks/**/*.jsonl")):
         if not path.name.endswith(".journal.jsonl"):  # of which the newest tells how far a training is
-            os.utime(path, ns=(now, now), follow_symlinks=False)
+            with room_for(path):
+                os.utime(path, ns=(now, now), follow_symlinks=False)
 
 
 def _require_consistent(folder: Path) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from get.storage.atomic import atomic
+from get.storage.errors import UserError
 from get.storage.hdf5 import dataset, new_hdf5, open_hdf5
 from get.storage.reading import reading, require_unchanged
 
@@ -70,5 +71,15 @@ def to_unit(images: NDArray[np.uint8]) -> Tensor:
 
 
 def to_bytes(images: Tensor) -> Tensor:
-    """Return images in [-1, 1] as uint8: truncate(clip(127.5 x + 128, 0, 255)), as the field does for FID."""
+    """Return images in [-1, 1] as uint8: truncate(clip(127.5 x + 128, 0, 255)), as the field does for FID.
+
+    Raises:
+        UserError: a pixel is no number; it would become black.
+    """
+    bad = int((~images.isfinite()).flatten(1).any(dim=1).sum())
+    if bad:
+        raise UserError(
+            f"{bad} of {len(images)} images have pixels that are no numbers (nan or infinite): the model "
+            "that drew them has diverged; use an earlier checkpoint, or train it again with a lower lr"
+        )
     return (images * 127.5 + 128).clip(0, 255).to(torch.uint8)

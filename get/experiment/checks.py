@@ -2,6 +2,7 @@
 
 import csv
 import os
+import reprlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from get.teacher import samplers
 
 PACKAGE = Path(get.__file__).resolve().parent
 PUBLISHED_CSV = PACKAGE / "paper" / "published.csv"
+LONGEST_NAME, LONGEST_PATH = 255, 1000  # of a folder: files have the names of students after that
 OWN_FOLDERS = (  # of the repository
     ".ci", ".git", ".github", ".snakemake",
     "benchmarks", "docs", "envs", "get", "profiles", "tests", "workflow",
@@ -88,6 +90,8 @@ def check_config(config: Config) -> None:
 def check_results(results: str) -> None:
     """Check that the folder of results is apart from the code and from what Snakemake keeps."""
     folder, repository = Path(results).resolve(), PACKAGE.parent
+    short = max(map(len, folder.parts)) <= LONGEST_NAME and len(str(folder)) <= LONGEST_PATH
+    check(short, f"results: {reprlib.repr(results)} is too long for the path of a folder; choose another")
     here = Path.cwd()
     holds = repository.is_relative_to(folder) or (here.is_relative_to(folder) and here != folder)
     within = any(folder.is_relative_to(repository / name) for name in OWN_FOLDERS)

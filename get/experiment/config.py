@@ -13,12 +13,14 @@ from get.experiment.keys import (
     UNROUNDED,
     Count,
     Keys,
+    Label,
     Name,
     Natural,
     NonNegative,
     OpenKeys,
     Positive,
     Precision,
+    Seed,
     Text,
     optional,
 )
@@ -240,7 +242,7 @@ class Distillation(Optimisation):
 class Student(Keys):
     """A one-step student."""
 
-    label: Text
+    label: Label
     """What tables and figures call the student."""
     pairs: str
     """Name of the set of pairs."""
@@ -257,7 +259,7 @@ class Student(Keys):
     """Steps at which a checkpoint is kept and can be scored, increasing."""
     headline: Count | None = optional()
     """The milestone that tables and Figures 3a and 4 show; left out, the last."""
-    seeds: Annotated[list[Natural], Field(min_length=1), DISTINCT] = [0]
+    seeds: Annotated[list[Seed], Field(min_length=1), DISTINCT] = [0]
     """Seeds of initial weights, order of the pairs and initial states; one run for each."""
 
     @property
@@ -306,7 +308,7 @@ class Row(Keys):
     """Name of the student."""
     step: Count | None = None
     """The milestone; left out, the student's headline."""
-    label: Text | None = None
+    label: Label | None = None
     """What to call the row; left out, the student's label."""
     published: str | None = None
     """Name of the row in the paper's table (the column 'method' of get/paper/published.csv)."""
@@ -424,7 +426,7 @@ class Config(Keys):
 
     results: Annotated[str, StringConstraints(pattern=r"^/?[A-Za-z0-9._][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)*$")]
     """Folder of its own in which everything of this experiment is made."""
-    seed: Natural = 0
+    seed: Seed = 0
     """Seed of the data split, the features, the teachers and the pairs."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")] = "auto"
     """Of jobs with a GPU: auto (a CUDA device if there is one), cpu, cuda, or cuda:N, which jobs share."""

@@ -1,5 +1,6 @@
 """Kinds of keys and values that the config is made of."""
 
+import unicodedata
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -17,8 +18,11 @@ Positive = Annotated[float, Field(gt=0), UNROUNDED]
 NonNegative = Annotated[float, Field(ge=0), UNROUNDED]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**64)]  # as HDF5 keeps it
 Text = Annotated[str, Field(min_length=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$")]
+Name = Annotated[  # part of the names of files, of at most 255 bytes
+    str, StringConstraints(pattern=r"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$", max_length=100)
+]
 Precision = Literal["float32", "tf32", "bfloat16"]
 
 
@@ -30,6 +34,14 @@ def distinct(values: list[Any]) -> list[Any]:
     return values
 
 
+def one_line(text: str) -> str:
+    """Return a text that can stand in the cell of a table: of one line, not blank, no control signs."""
+    if not text.strip() or any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in text):
+        raise ValueError("it must be one line of text, without control signs")
+    return text
+
+
+Label = Annotated[Text, AfterValidator(one_line)]
 DISTINCT = AfterValidator(distinct)
 
 

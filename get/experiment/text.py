@@ -28,14 +28,16 @@ def check_files(paths: Iterable[str | Path]) -> None:
         paths: of YAML or JSON in UTF-8, which Snakemake has read.
 
     Raises:
-        ConfigError: in one mapping a key is there twice, a key is no text, or a number is in base 8 or 60.
+        ConfigError: a file holds no keys; in one mapping a key is there twice, a key is no text, or a number
+            is in base 8 or 60.
     """
     for path in paths:
         try:
             text = Path(path).read_text(encoding="utf-8")
         except UnicodeDecodeError:
             raise ConfigError(f"{path} is not in UTF-8; save it in that encoding") from None
-        check_text(text, str(path))
+        found = check_text(text, str(path))
+        check(found and isinstance(found[0][1], MappingNode), f"{path} holds no keys, as a config does")
 
 
 def check_options(entries: Iterable[str]) -> None:

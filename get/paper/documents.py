@@ -161,9 +161,12 @@ def latex(table: Table, caption: str, label: str) -> str:
     """Return a table environment (packages booktabs and graphicx), no wider than the text."""
     align = "".join("l" if name in table.words else "r" for name in table.cells)
     cells = table.cells.map(_escaped).rename(columns=_escaped)
+    # after the end of a line LaTeX takes [ and * for arguments of it
+    cells = cells.map(lambda text: f"{{}}{text}" if text.startswith(("[", "*")) else text)
     tabular = cells.style.hide(axis="index").to_latex(column_format=align, hrules=True)
     return _LATEX % (_escaped(caption), label, tabular.rstrip())
 
 
 def _escaped(text: str) -> str:
-    return text.translate(str.maketrans(_ESCAPES))
+    """Return the text for LaTeX, in one paragraph: a caption may have no other."""
+    return " ".join(text.splitlines()).translate(str.maketrans(_ESCAPES))

@@ -122,10 +122,10 @@ def residuals(rows: Sequence[Row], paths: Paths) -> None:
             spread = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
             last = line(axes, start + np.arange(values.shape[1]), values.mean(axis=0), spread, look)
             labels[axes].append((*last, row.label + mark_of(first.conditional), look["color"]))
-    left.set_ylabel(r"residual $\|f(z_k) - z_k\|$")
-    right.set_ylabel(r"root mean square of $x_{k+1} - x_k$")
+    left.set_ylabel(r"residual $\|f(z_k) - z_k\|$", parse_math=True)
+    right.set_ylabel(r"root mean square of $x_{k+1} - x_k$", parse_math=True)
     for axes in (left, right):
-        axes.set_xlabel("iteration $k$")
+        axes.set_xlabel("iteration $k$", parse_math=True)
         style.log_axis(axes, "y")
         style.label_lines(axes, finite_labels(labels[axes]))
     style.save(figure, paths)

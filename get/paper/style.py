@@ -32,6 +32,7 @@ TICK_GAP = 0.14  # between two labelled ticks, of the length of an axis as wide 
 plt.rcdefaults()  # whatever a matplotlibrc says, figures look the same
 plt.rcParams.update(
     {
+        "text.parse_math": False,  # a label of the config may hold a $
         "font.family": "DejaVu Sans",
         "font.size": 7,
         "axes.titlesize": 7,

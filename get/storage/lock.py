@@ -7,6 +7,8 @@ import socket
 import time
 from pathlib import Path
 
+from get.storage.atomic import room_for
+
 
 class Lock:
     """A lock that ends with its process, however that ends, and that says who holds it.
@@ -20,9 +22,14 @@ class Lock:
         self._file = -1
 
     def acquire(self) -> bool:
-        """Take the lock if no other process holds it; returns whether this one holds it now."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        """Take the lock if no other process holds it; returns whether this one holds it now.
+
+        Raises:
+            UserError: its file cannot be written.
+        """
+        with room_for(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             held = os.path.samestat(os.stat(self.path), os.fstat(file))  # or its holder has just removed it

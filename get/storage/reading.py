@@ -44,7 +44,7 @@ def reading(path: str | Path, what: str, remedy: str = "") -> Iterator[None]:
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             raise
         if isinstance(error, OSError) and error.errno in NO_ACCESS:  # the file may be whole
-            raise UserError(f"{path} cannot be read now ({error}); run the same command again") from None
+            raise no_access(path, error) from None
         if NO_LOCK in str(error):
             raise UserError(
                 f"{path} cannot be locked ({error}); set HDF5_USE_FILE_LOCKING=FALSE in the environment"
@@ -58,6 +58,13 @@ def reading(path: str | Path, what: str, remedy: str = "") -> Iterator[None]:
         if remedy:
             raise Damaged(f"{path} is no {what} or is damaged ({reason}); {remedy}") from None
         raise unfit(path, f"is no {what} ({reason})", f"is no {what} or is damaged ({reason})") from None
+
+
+def no_access(path: str | Path, error: OSError) -> UserError:
+    """Return the error that the system does not let the file or folder at `path` be read."""
+    if isinstance(error, PermissionError):
+        return UserError(f"{error.filename or path} may not be read by this user; see to its permissions")
+    return UserError(f"{path} cannot be read now ({error}); run the same command again")
 
 
 def unfit(path: str | Path, what: str, damaged: str = "") -> UserError:
@@ -145,5 +152,7 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise missing(path) from None
+    except PermissionError as error:
+        raise no_access(path, error) from None
     except (IsADirectoryError, ValueError, RecursionError) as error:  # no text, no JSON, nested without end
         raise UserError(f"{path} is no JSON ({error})", path) from None

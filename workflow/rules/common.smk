@@ -85,7 +85,9 @@ def launcher(wildcards, input, threads, resources):
     """What starts a training job: Python, or one process per GPU, on one node or, in a job of SLURM, on several."""
     nodes = resources.get("nodes", 1) if workflow.remote_exec else 1
     if nodes == 1:
-        return f"torchrun --standalone --nproc-per-node {resources.gpu}" if resources.gpu > 1 else "python"
+        # where the name of the machine does not lead to it, torchrun would wait for ten minutes, and fail
+        local = "torchrun --standalone --local-addr localhost --nproc-per-node"
+        return f"{local} {resources.gpu}" if resources.gpu > 1 else "python"
     gpus = f" --gres={resources.gres}" if resources.gpu else ""
     return (
         f"srun --nodes={nodes} --ntasks-per-node=1 --cpus-per-task={threads}{gpus} --kill-on-bad-exit=1"

@@ -59,7 +59,7 @@ def plot_beside_fid(lines: Lines, paths: Paths, x: tuple[str, str], beside: tupl
 
     Args:
         lines: of the study; paths: of the figure.
-        x, beside: the columns, and what their axes say.
+        x, beside: the columns, and what their axes say; `beside` may hold mathematics.
     """
     import pandas as pd
 
@@ -75,7 +75,7 @@ def plot_beside_fid(lines: Lines, paths: Paths, x: tuple[str, str], beside: tupl
             for axes, y, sd in ((left, beside[0], "none"), (right, "fid_train", "fid_train_sd")):
                 last = figures.line(axes, curve[x[0]], curve[y], curve[sd], look)
                 labels[axes].append((*last, name, look["color"]))
-    left.set_ylabel(beside[1])
+    left.set_ylabel(beside[1], parse_math=True)
     right.set_ylabel(FID)
     for axes in (left, right):
         axes.set_xlabel(x[1])
