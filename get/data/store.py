@@ -76,10 +76,9 @@ def to_bytes(images: Tensor) -> Tensor:
     Raises:
         UserError: a pixel is no number; it would become black.
     """
-    bad = int((~images.isfinite()).flatten(1).any(dim=1).sum())
-    if bad:
+    if bad := int((~images.isfinite()).sum()):
         raise UserError(
-            f"{bad} of {len(images)} images have pixels that are no numbers (nan or infinite): the model "
-            "that drew them has diverged; use an earlier checkpoint, or train it again with a lower lr"
+            f"{bad:,} of {images.numel():,} pixels are no numbers (nan or infinite): the model that drew the "
+            "images has diverged; use an earlier checkpoint, or train it again with a lower lr"
         )
     return (images * 127.5 + 128).clip(0, 255).to(torch.uint8)
