@@ -63,10 +63,10 @@ def score(args: argparse.Namespace) -> None:
 def statistics(args: argparse.Namespace) -> None:
     """Run `get statistics`: mean and covariance of the features of images, as .npz."""
     from get.runtime.device import pick_device
-    from get.scoring.doubts import few_images
     from get.scoring.features import Extractor
     from get.scoring.images import open_images
     from get.scoring.metrics import moments, write_moments
+    from get.scoring.sample_size import few_images
 
     extract = Extractor(args.extractor, args.weights, args.device, args.batch)
     with open_images(args.samples, args.choice) as images:
@@ -86,8 +86,8 @@ def _require_enough(path: Path, images: Sized, least: int) -> None:
 
 def fid(args: argparse.Namespace) -> None:
     """Run `get fid`: the Frechet distance of two .npz files of mu and sigma."""
-    from get.scoring.doubts import few_images_of
     from get.scoring.metrics import frechet, read_moments, square_root
+    from get.scoring.sample_size import few_images_of
 
     ours, real = (read_moments(path) for path in (args.ours, args.real))
     if ours.mu.shape != real.mu.shape:

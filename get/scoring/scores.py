@@ -21,7 +21,6 @@ from get.runtime.device import pick_device
 from get.runtime.log import log
 from get.runtime.seeding import fold_in
 from get.sampling.files import open_samples
-from get.scoring.doubts import few_images, few_images_of
 from get.scoring.features import Extractor, Features
 from get.scoring.metrics import (
     Moments,
@@ -37,6 +36,7 @@ from get.scoring.metrics import (
     square_root,
 )
 from get.scoring.reference import Reference, Source, read_reference
+from get.scoring.sample_size import few_images, few_images_of
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.storage.settings import from_settings
