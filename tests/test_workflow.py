@@ -408,6 +408,29 @@ def test_a_shard_made_again_trains_nothing(finished: Path, config: Config, tmp_p
     assert planned(folder, config) == []
 
 
+def test_a_run_does_not_end_well_while_something_is_missing(
+    finished: Path, config: Config, tmp_path: Path
+) -> None:
+    """Snakemake looks at nothing behind finished students where pairs are made again in the same run."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    shard, table = "results/pairs/unconditional/train-00000.h5", "results/table6.csv"
+    # with a student that is missing, all is made
+    for name in (shard, table, "results/students/vit/seed0/3.safetensors", "results/students/vit/seed0/3.pt"):
+        (folder / name).unlink()
+    done = snakemake(folder, config, table, shard)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / table).exists()
+    # with finished students it is said, and the same command goes on
+    for name in (shard, table):
+        (folder / name).unlink()
+    done = snakemake(folder, config, table, shard)
+    assert done.returncode == 1
+    assert f"{table} is still to be made (1 such files); run the same command again" in done.stderr
+    assert snakemake(folder, config, table, shard).returncode == 0
+    assert (folder / table).exists()
+
+
 def test_other_images_reach_every_student(finished: Path, config: Config, tmp_path: Path) -> None:
     """Where students go stale, the message has the command, as it is typed, that leaves nothing stale."""
     folder = tmp_path / "copy"

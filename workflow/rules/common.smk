@@ -154,8 +154,18 @@ def checksum(source):
     return lambda wildcards, input: source(wildcards).sha256
 
 
+def ancient_once_made(wildcards, path):
+    """A file that a milestone is made from: that it is newer re-runs nothing.
+
+    While the milestone is not there yet, it is a common input. Snakemake looks at nothing below an `ancient` one that
+    may be made again in the same run: it would not miss the milestone, nor what is made from it.
+    """
+    folder = f"{experiment.results}/students/{wildcards.student}/seed{wildcards.seed}"
+    return ancient(path) if os.path.exists(f"{folder}/{wildcards.step}.safetensors") else path
+
+
 def milestone_before(wildcards):
-    """The state that training starts from, if this is not the first milestone; that it is newer re-runs nothing.
+    """The state that training starts from, if this is not the first milestone.
 
     For a milestone that is made, only those count that are made: one put in between later comes too late for it.
     """
@@ -164,7 +174,7 @@ def milestone_before(wildcards):
     steps = [step for step in milestones if step < int(wildcards.step)]
     if os.path.exists(f"{folder}/{wildcards.step}.pt") or not workflow.is_main_process:
         steps = [step for step in steps if os.path.exists(f"{folder}/{step}.pt")]
-    return ancient(f"{folder}/{steps[-1]}.pt") if steps else []
+    return ancient_once_made(wildcards, f"{folder}/{steps[-1]}.pt") if steps else []
 
 
 def remove_finished_states():
@@ -179,6 +189,16 @@ def remove_finished_states():
                 path.unlink(missing_ok=True)
 
 
+def require_targets():
+    """Fail where a target is missing, which Snakemake does not see below an input that `ancient_once_made` returned."""
+    targets = [file for job in workflow.dag.targetjobs for file in job.output or job.input]
+    if missing := [file for file in targets if not os.path.exists(file)]:
+        raise WorkflowError(
+            f"{missing[0]} is still to be made ({len(missing)} such files); run the same command again"
+        )
+
+
 # not onerror: Snakemake may not have seen yet that a job on a cluster is finished
 onsuccess:
+    require_targets()
     remove_finished_states()

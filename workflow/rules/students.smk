@@ -8,8 +8,9 @@
 rule train_student:
     input:
         settings="<results>/settings/students/{student}.json",
-        manifest=lambda wildcards: ancient(
-            f"<results>/pairs/{experiment.all_students[wildcards.student].pairs}/manifest.json"
+        manifest=lambda wildcards: ancient_once_made(
+            wildcards,
+            f"{experiment.results}/pairs/{experiment.all_students[wildcards.student].pairs}/manifest.json",
         ),
         start=milestone_before,
     output:
