@@ -158,7 +158,8 @@ def test_what_to_type_for_a_file(
     assert f"; {remedy}" in explain(damaged.value)
 
 
-def test_what_to_type_for_several_files() -> None:
+def test_what_to_type_for_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where there are no results
     error = UserError("a and b are gone", "results/a b/costs.json", "results/table1.csv")
     command = SNAKEMAKE.format("'results/a b/costs.json' results/table1.csv")
     assert explain(error) == f"a and b are gone; make them with: {command}"
