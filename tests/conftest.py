@@ -82,6 +82,17 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The figures that are saved, before they are closed."""
+    from get.paper import style
+
+    kept: list[Any] = []
+    save = style.save
+    monkeypatch.setattr(style, "save", lambda figure, paths: (kept.append(figure), save(figure, paths)))
+    return kept
+
+
 TRAINING = {
     "batch": 16,
     "lr": 1e-3,

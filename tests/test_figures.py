@@ -29,15 +29,6 @@ def members() -> list[Row]:
     return [*rows, row("ViT-2", run(9.0, VIT, parameters=2000))]
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that are saved, before they are closed."""
-    kept: list[Figure] = []
-    save = style.save
-    monkeypatch.setattr(style, "save", lambda figure, paths: (kept.append(figure), save(figure, paths)))
-    return kept
-
-
 def texts(axes: Axes) -> list[str]:
     return [text.get_text() for text in axes.texts]
 

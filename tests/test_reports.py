@@ -20,6 +20,7 @@ from conftest import GET, ROOT, SHAPE
 from test_workflow import Config, planned, snakemake
 
 from get.cli import main
+from get.cli.inspection import equal_times
 from get.data.store import read_split
 from get.experiment.dependents import is_in, with_dependents
 from get.runtime.remedies import explain
@@ -181,6 +182,8 @@ def test_what_lies_behind_a_link_is_not_deleted(
         error = capsys.readouterr().err
         assert f"results/pairs/conditional is a link to {tmp_path / 'shared'}" in error, error
     assert (tmp_path / "shared/manifest.json").exists()
+    with pytest.raises(UserError, match="results/pairs/conditional is a link, whose files may be others'"):
+        equal_times(Path("results"))  # the others would be newer than these
     Path("results").rename(tmp_path / "elsewhere")  # all of the results may lie elsewhere
     Path("results").symlink_to(tmp_path / "elsewhere")
     assert main(["forget", "students/vit", "--yes"]) == 0

@@ -27,7 +27,7 @@ from get.data.store import read_split, to_bytes
 from get.experiment import ConfigError
 from get.experiment.loading import load
 from get.pairs.shards import write_shard
-from get.paper import documents, figures, grids, style
+from get.paper import documents, figures, grids
 from get.paper.documents import Table
 from get.runtime.seeding import EpochSampler
 from get.scoring.extractors.classifier import Classifier
@@ -63,24 +63,21 @@ def refuse(*_: Any, **__: Any) -> None:
     raise PermissionError(1, "Operation not permitted")
 
 
-def test_results_of_another_user_are_not_forgotten(
-    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("command", "change"),
+    [("forget scores --yes", (Path, "unlink")), ("verify results --times", (os, "utime"))],
+)
+def test_results_of_another_user_stay_as_they_are(
+    command: str,
+    change: tuple[Any, str],
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(Path, "unlink", refuse)
-    assert main(["forget", "scores", "--yes"]) == 2
-    assert re.search(
-        r"get: results/scores/\S+ cannot be written \(Operation not permitted\)", capsys.readouterr().err
-    )
-
-
-def test_results_of_another_user_keep_their_times(
-    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(os, "utime", refuse)
-    assert main(["verify", "results", "--times"]) == 2
-    assert re.search(
-        r"get: results/\S+ cannot be written \(Operation not permitted\)", capsys.readouterr().err
-    )
+    monkeypatch.setattr(*change, refuse)
+    assert main(command.split()) == 2
+    error = capsys.readouterr().err
+    assert re.search(r"get: results/\S+ cannot be written \(Operation not permitted\)", error), error
 
 
 def unprivileged(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -183,15 +180,6 @@ def test_a_student_that_has_diverged_writes_no_samples(
 # ------------------------------------------------------------------------------- signs in labels and captions
 
 MATHS = ["$$", "GET $x", "$x_1$", r"$\undefined{$", "_GET", "a_b^c", "100%"]
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that are saved, before they are closed."""
-    kept: list[Figure] = []
-    save = style.save
-    monkeypatch.setattr(style, "save", lambda figure, paths: (kept.append(figure), save(figure, paths)))
-    return kept
 
 
 def draw(kind: str, label: str, path: Path) -> None:

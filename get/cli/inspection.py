@@ -119,13 +119,18 @@ def equal_times(folder: Path) -> None:
     """Give all files that are made in `folder` one time: Snakemake takes none for older than another.
 
     Raises:
-        UserError: a file is not of the one that it should be made from, which times would hide; or
-            the files belong to another user.
+        UserError: a file is not of the one that it should be made from, which times would hide; some lie
+            elsewhere, behind a link, where their times stay; or they belong to another user.
     """
+    made = made_below(folder)
+    if made.links:
+        raise UserError(
+            f"{made.links[0]} is a link, whose files may be others'; copy them (cp -rL), and say it again"
+        )
     _require_consistent(folder)
     now = time.time_ns()
-    made = [path for paths in made_below(folder).files.values() for path in paths]
-    for path in (*made, *folder.glob("benchmarks/**/*.jsonl")):
+    files = [path for paths in made.files.values() for path in paths]
+    for path in (*files, *folder.glob("benchmarks/**/*.jsonl")):
         if not path.name.endswith(".journal.jsonl"):  # of which the newest tells how far a training is
             with room_for(path):
                 os.utime(path, ns=(now, now), follow_symlinks=False)
