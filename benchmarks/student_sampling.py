@@ -18,7 +18,7 @@ from common import Row, arguments, begin, finish, machine, spread, timed
 from torch.utils.flop_counter import FlopCounterMode
 
 from get.costs.measure import operations, random_inputs
-from get.networks.denoiser import Denoiser
+from get.networks.denoiser import Denoiser, load
 from get.pairs.dataset import Batch
 from get.runtime.device import autocast
 from get.runtime.log import logging_to
@@ -26,7 +26,6 @@ from get.storage.reading import read_json
 from get.student.models import Student, build
 from get.teacher.generation import sample
 from get.teacher.samplers import Sampler, evaluations
-from get.teacher.training import load
 
 SAMPLES = 50_000  # what the paper scores
 HEUN: dict[str, Any] = {"num_steps": 18, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
@@ -68,7 +67,8 @@ def measure(args: argparse.Namespace, device: torch.device) -> list[Row]:
         student = build(model).to(device).eval()
         inputs = {size: random_inputs(student, size, device) for size in (args.batch, 1)}
         for count in args.iterations if student.state_shape else [None]:
-            macs = operations(model | ({"iterations": count} if count else {}))["macs"]
+            described = model | ({"iterations": count} if count else {})
+            macs = operations(described, students[name]["training"])["macs"]
             rows.append({"model": name, "iterations": count, "flops": 2 * macs})
             for size, (pairs, state) in inputs.items():
                 calls[name, count, size] = partial(generate, student, pairs, state, count)

@@ -27,9 +27,11 @@ from get.pairs.dataset import Batch
 from get.runtime.log import logging_to
 from get.storage.reading import read_json
 from get.student.checkpoint import to_published
+from get.student.losses.l1 import L1
 from get.student.models import Student, build
-from get.student.objectives.pairs import Distillation, distillation_loss
+from get.student.objectives.pairs import decoded_states, weighted_loss
 from get.training.loop import take_step
+from get.training.optimisation import Optimisation
 from get.training.state import State
 
 LR, EMA, DECAY = 1e-4, 0.9999, 0.8  # as the published code has them
@@ -48,15 +50,17 @@ class Candidate:
 
 def ours(student: Student, batch: Batch, clip: float | None, **options: Any) -> Candidate:
     """Our step; `options` are precision, compile and checkpointing."""
-    rest: dict[str, Any] = {"warmup": 0, "weight_decay": 0.0, "ema_warmup": False, "loss_decay": DECAY}
-    settings = Distillation(batch=len(batch.noise), lr=LR, ema=EMA, clip=clip, **rest, **options)
+    rest: dict[str, Any] = {"warmup": 0, "weight_decay": 0.0, "ema_warmup": False}
+    modes = {"checkpointing": options.pop("checkpointing")}
+    settings = Optimisation(batch=len(batch.noise), lr=LR, ema=EMA, clip=clip, **rest, **options)
     state = State(student.train(), settings, "")
     forward = torch.compile(student) if settings.compile else student
     last: list[Tensor] = []
 
-    def loss(forward: Any, step: int) -> Tensor:
+    def loss(forward: Any, step: int, rows: slice) -> Tensor:
         z = initial_state(student, len(batch.noise), step, batch.noise.device)
-        last[:] = [distillation_loss(forward, batch, z, settings)]
+        images = decoded_states(forward, batch.noise, batch.label, z, **modes)
+        last[:] = [weighted_loss(images, batch.image, L1(), DECAY)]
         return last[0]
 
     def step(number: int) -> Tensor:
@@ -161,7 +165,7 @@ def measure(
             losses[text] = each.step(number)
     calls = {text: partial(each.step, 0) for text, each in candidates.items()}
     seconds = timed(calls, device, args.repeats)
-    flops = operations(model)["training_flops"] * count
+    flops = operations(model, settings["training"])["training_flops"] * count
     rows = []
     for text, each in candidates.items():
         step = spread(seconds[text])

@@ -43,9 +43,10 @@ class Argument:
         if self.annotation.startswith("Literal["):
             choices = ast.literal_eval(self.annotation.removeprefix("Literal"))
             return None if value in choices else f"it must be one of {', '.join(map(str, choices))}"
-        if self.annotation in _KINDS and type(value) not in _KINDS[self.annotation]:
-            return f"it must be of type {self.annotation}{spelling(value, self.annotation)}"
-        if self.annotation == "int" and value < 1:
+        kind = self.annotation.removesuffix(" | None")
+        if kind in _KINDS and type(value) not in _KINDS[kind]:
+            return f"it must be of type {kind}{spelling(value, kind)}"
+        if kind == "int" and value < 1:
             return "it must be at least 1"
         return None
 
@@ -124,8 +125,13 @@ def arguments(package: str, name: str, of: str) -> dict[str, Argument]:
     raise UserError(f"{_folder(package) / name}.py has no {of}; see docs/extend.md")
 
 
-def check_arguments(given: Mapping[str, Any], wanted: Mapping[str, Argument], key: str) -> None:
-    """Raise `UserError`, naming the key below `key`, unless `given` is what `wanted` says."""
+def check_arguments(
+    given: Mapping[str, Any], wanted: Mapping[str, Argument], key: str, ranges: Mapping[str, Any] = {}
+) -> None:
+    """Raise `UserError`, naming the key below `key`, unless `given` is what `wanted` says.
+
+    `ranges` holds the lowest and the highest number that some of them may be.
+    """
     for name in given.keys() - wanted.keys():
         raise UserError(f"{key}.{name}: there is no such key; there are {_listed(wanted)}")
     for name, argument in wanted.items():
@@ -134,6 +140,8 @@ def check_arguments(given: Mapping[str, Any], wanted: Mapping[str, Argument], ke
         if name not in given:
             raise UserError(f"{key}.{name} is missing; it needs {_listed(wanted)}")
         problem = argument.problem(given[name])
+        if not problem and name in ranges and not ranges[name][0] <= given[name] <= ranges[name][1]:
+            problem = "it must be from {:g} to {:g}".format(*ranges[name])
         if problem:
             raise UserError(f"{key}.{name} is {given[name]!r}; {problem}")
 

@@ -12,9 +12,9 @@ import torch
 from conftest import GET, SHAPE, VIT
 
 from get.costs import measure as costs
-from get.costs.measure import measure_costs, operations, training_step
+from get.costs.measure import measure_costs, operations, options_of, training_step
 from get.student.models import build
-from get.student.objectives.pairs import Distillation
+from get.student.objective import Distillation
 
 TRAINING = {"batch": 8, "clip": 1.0, "compile": False, "precision": "float32"}
 EVALUATION = {"batch": 4, "iterations": [1, 5], "precision": "float32"}
@@ -23,7 +23,7 @@ EVALUATION = {"batch": 4, "iterations": [1, 5], "precision": "float32"}
 def test_operations_by_hand() -> None:
     """A ViT block has 12 D^2 multiply-accumulates per token, and 2 N D in its attention."""
     D, N, depth = VIT["width"], 16, VIT["depth"]
-    found = operations({**SHAPE, **VIT})
+    found = operations({**SHAPE, **VIT}, TRAINING)
     patches = 2 * N * 4 * D  # in and out
     assert found["macs"] == depth * (12 * D * D * N + 2 * N * N * D) + patches
     # the backward pass computes two products for each of the forward's, but none for the noise
@@ -32,15 +32,14 @@ def test_operations_by_hand() -> None:
 
 
 def test_operations_grow_with_iterations() -> None:
-    few, many = (operations({**SHAPE, **GET, "iterations": count})["macs"] for count in (2, 6))
+    few, many = (operations({**SHAPE, **GET, "iterations": count}, TRAINING)["macs"] for count in (2, 6))
     D, N, blocks, expansion = GET["width"], 16, GET["equilibrium_depth"], GET["expansion"]
     block = (4 + 2 * expansion) * D * D * N + 2 * N * N * D
     assert many - few == 4 * blocks * block
 
 
 def options(**change: Any) -> Distillation:
-    rest = {"lr": 0.0, "warmup": 0, "weight_decay": 0.0, "ema": 0.9, "ema_warmup": False, "loss_decay": 0.8}
-    return Distillation(**{**TRAINING, **rest, "checkpointing": False, **change})
+    return options_of({**TRAINING, **change})
 
 
 def test_memory_holds_what_must_be_held() -> None:

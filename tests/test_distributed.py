@@ -31,7 +31,9 @@ from get.runtime.processes import process_group, rank
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.student import training
-from get.student.training import train_student
+from get.student.objective import Task
+from get.student.objectives.pairs import PairRegression
+from get.student.training import Inputs, train_student
 from get.teacher.training import train_teacher
 from get.training import loop
 
@@ -67,13 +69,14 @@ class Places:
 
     @in_float64()
     def student(self, name: str, stop: int = STEPS, start: Path | None = None, **change: Any) -> None:
-        """Train a student; `change` goes into its training, or is its 'model' or 'prefetch'."""
+        """Train a student; `change` goes into its training, or is its 'model', 'prefetch' or 'accumulate'."""
         settings = self.mine / f"{name}.{rank()}.settings.json"
         model, prefetch = change.pop("model", GET), change.pop("prefetch", 0)
+        accumulate = change.pop("accumulate", 1)
         write_json(settings, {"model": model, "training": {**DISTILLATION, **change}, "pairs": "abc"})
         train_student(
-            settings=settings, manifest=self.manifest, seed=0, stop=stop, device="cpu", start=start,
-            output=self.mine / name / f"{stop}.pt", prefetch=prefetch,
+            settings=settings, inputs=Inputs(self.manifest), seed=0, stop=stop, device="cpu", start=start,
+            output=self.mine / name / f"{stop}.pt", prefetch=prefetch, accumulate=accumulate,
         )  # fmt: skip
 
     @in_float64()
@@ -96,15 +99,15 @@ def examples(places: Places) -> None:
         seen["positions"].append(positions)
         return read(pairs, positions)
 
-    def training_state(*args: Any) -> Tensor:
+    def normal(*args: Any) -> Tensor:
         seen["states"].append(draw(*args))
         seen["dropout"].append(torch.rand(4))
         return seen["states"][-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        read, draw = Pairs.batch, training.training_state
+        read, draw = Pairs.batch, Task.normal
         patch.setattr(Pairs, "batch", batch)
-        patch.setattr(training, "training_state", training_state)
+        patch.setattr(Task, "normal", normal)
         patch.setattr(training, "mean_image_error", lambda *_: 1.0)
         places.student("plain")
     torch.save(seen, places.mine / f"seen.{rank()}.pt")
@@ -136,9 +139,9 @@ def asked_to_stop(places: Places) -> None:
 
 def diverging(places: Places) -> None:
     """Diverge in the last process."""
-    real, bad = training.distillation_loss, float("nan") if rank() == 1 else 1.0
+    real, bad = PairRegression.__call__, float("nan") if rank() == 1 else 1.0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "distillation_loss", lambda *args: bad * real(*args))
+        patch.setattr(PairRegression, "__call__", lambda *args: bad * real(*args))
         places.student("diverged", 3)
 
 

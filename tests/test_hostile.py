@@ -40,6 +40,7 @@ from get.data.store import SPLITS, read_split, write_store
 from get.imports.students import import_student
 from get.imports.teachers import import_teacher
 from get.networks import denoiser as network
+from get.networks.denoiser import load
 from get.pairs.dataset import Pairs, held_out_pairs, training_pairs
 from get.pairs.indices import HELD_OUT
 from get.pairs.manifest import read_manifest, write_manifest
@@ -68,7 +69,6 @@ from get.student import checkpoint, models
 from get.student.training import train_student
 from get.teacher.generation import write_pairs
 from get.teacher.samplers import Sampler
-from get.teacher.training import load
 
 COUNT = int(os.environ.get("GET_FUZZ", "100"))
 MEGABYTES = 400  # what reading one file may take; those here have some kilobytes

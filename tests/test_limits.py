@@ -23,7 +23,7 @@ from get.runtime import device, processes
 from get.runtime.limits import stop_time, within_memory
 from get.storage.errors import UserError
 from get.storage.lock import Lock
-from get.student.objectives.pairs import Distillation
+from get.student.objective import Distillation
 from get.teacher import generation
 from get.teacher.samplers import Sampler
 from get.training import loop
@@ -108,7 +108,7 @@ def slow(real: Any, until: int) -> Any:
 
 
 def test_a_stop_asked_for_in_the_last_step_finishes(tmp_path: Path) -> None:
-    loss = lambda forward, step: os.kill(os.getpid(), signal.SIGTERM) or forward().sum()  # noqa: E731
+    loss = lambda forward, step, rows: os.kill(os.getpid(), signal.SIGTERM) or forward().sum()  # noqa: E731
     assert fit(loss, 1, tmp_path / "x.pt").step == 1
 
 
@@ -123,7 +123,7 @@ NO_STEP = """
     path, seconds, duration = Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
     loop.stop_time = lambda: time.time() + seconds
 
-    def loss(forward, step):
+    def loss(forward, step, rows):
         time.sleep(duration)
         return forward().sum()
 
@@ -243,16 +243,21 @@ def test_sampling_goes_on_where_memory_is_really_short() -> None:
 def test_training_without_memory_names_the_settings(pairs: Path, tmp_path: Path) -> None:
     """An allocation that no machine can serve fails in the middle of a step."""
 
-    def loss(forward: Any, step: int) -> Tensor:
+    def loss(forward: Any, step: int, rows: slice) -> Tensor:
         return forward().sum() + (torch.empty(2**50).sum() if step == 2 else 0)
 
     message = r"out of memory in step 3 \(.*allocate memory.*\); give the job more GPUs"
     with pytest.raises(UserError, match=message):
         fit(loss, 5, tmp_path / "x.pt")
-    assert Distillation(**DISTILLATION).memory_advice.startswith(
-        "set training.checkpointing: true (O(1)-memory mode)"
+    plain, saving, parts = (
+        Distillation.read(DISTILLATION | change, "training").memory_advice
+        for change in ({}, {"checkpointing": True}, {"accumulate": 4})
     )
-    assert "checkpointing" not in Distillation(**{**DISTILLATION, "checkpointing": True}).memory_advice
+    assert plain.startswith(
+        "set training.accumulate: 2 (the same batch in 2 parts), or training.checkpointing: true"
+    )
+    assert "checkpointing" not in saving
+    assert parts.startswith("set training.accumulate: 8")
 
 
 # --------------------------------------------------------------------------------------- another process

@@ -28,7 +28,7 @@ from get.sampling.files import new_samples
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.storage.weights import write_weights
-from get.student.objectives.pairs import Distillation
+from get.student.objective import Distillation
 from get.training.state import State
 
 CPU = torch.device("cpu")
@@ -157,7 +157,7 @@ def test_checkpoints_are_as_large_as_planned(config: Config, tmp_path: Path) -> 
     wide = {**student, "model": {**student["model"], "width": 64}}
     experiment = load({**config, "students": {**config["students"], "get": wide}})
     network = units.student_of(experiment, "get")
-    state = State(network, Distillation(**DISTILLATION), "")
+    state = State(network, Distillation.read(DISTILLATION, "training"), "")
     for parameter in state.parameters:
         parameter.grad = torch.zeros_like(parameter)
     state.optimizer.step(0.1)

@@ -138,7 +138,7 @@ def test_three_seeds_give_mean_and_spread(project: Path) -> None:
             {"heigth": 3},
             "students.convolutional.model.heigth: there is no such key; there are conditioning, width",
         ),
-        ({"family": "convolutionel"}, "model.family: 'convolutionel' must be one of convolutional, get, vit"),
+        ({"family": "convolutionel"}, "model.family: 'convolutionel' must be one of convolutional, get, unet, vit"),
     ],
 )
 def test_a_wrong_entry_is_refused_at_once(change: dict[str, Any], message: str, project: Path) -> None:
@@ -248,7 +248,7 @@ def test_wrong_settings_of_a_sampler_are_refused(change: dict[str, Any], message
 )
 def test_a_name_leads_into_its_folder_or_nowhere(name: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"{name} was imported"))
-    with pytest.raises(UserError, match="must be one of get, vit"):
+    with pytest.raises(UserError, match="must be one of get, unet, vit"):
         plugins.load(architectures.PACKAGE, name, "model.family")
 
 

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from get.imports.students import import_student
 from get.imports.teachers import import_teacher
 from get.networks import denoiser as network
+from get.networks.denoiser import load
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.storage.hashing import sha256
 from get.storage.weights import read_header
 from get.student import checkpoint, models
-from get.teacher.training import load
 
 TEACHER = {**NETWORK, "channels": 1, "size": 8, "classes": 10}
 SMALL = {**TEACHER, "channel_mult": [1], "model_channels": 4, "attention_resolutions": []}

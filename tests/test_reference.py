@@ -5,11 +5,13 @@ import torch
 from conftest import Reference
 
 from get.networks import denoiser as network
+from get.networks.levels import noise_levels
 from get.student.checkpoint import from_published, to_published
+from get.student.losses.l1 import L1
 from get.student.models import Student, build
-from get.student.objectives.pairs import decoded_states, weighted_l1
+from get.student.objectives.pairs import decoded_states, weighted_loss
 from get.student.transformer import sincos_positions
-from get.teacher.samplers.heun import heun, noise_levels
+from get.teacher.samplers.heun import heun
 
 STUDENTS = ["get_uncond", "get_cond", "vit_uncond", "vit_cond"]
 TOLERANCE = 1e-9
@@ -39,7 +41,7 @@ def test_states_loss_and_gradients(name: str) -> None:
     model = student(name, reference)
     states = decoded_states(model, *inputs(reference))
     torch.testing.assert_close(states, reference["output/train_states"], atol=TOLERANCE, rtol=TOLERANCE)
-    loss = weighted_l1(states, reference["input/target"].double(), 0.8)
+    loss = weighted_loss(states, reference["input/target"].double(), L1(), 0.8)
     torch.testing.assert_close(loss, reference["output/loss_l1_gamma0.8"], atol=TOLERANCE, rtol=TOLERANCE)
     loss.backward()
     norms = {key: p.grad.norm() for key, p in model.named_parameters()}

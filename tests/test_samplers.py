@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from get.teacher.samplers.heun import evaluations, heun, noise_levels
+from get.networks.levels import noise_levels
+from get.teacher.samplers.heun import evaluations, heun
 from get.teacher.training import NoiseLevels, edm_loss
 
 MEAN, DEVIATION = 0.3, 0.5

@@ -24,7 +24,7 @@ from cluster import Cluster, Job, missing, running_cluster
 from conftest import ROOT
 from safetensors.torch import load_file
 
-from get.student.training import train_student
+from get.student.training import Inputs, train_student
 
 VIT = "results/students/vit/seed0"
 MANIFEST = "results/pairs/unconditional/manifest.json"
@@ -164,7 +164,7 @@ def runs(cluster: Cluster, prepared: Path, tmp_path_factory: pytest.TempPathFact
     begun, output = time.process_time(), tmp_path_factory.mktemp("rate") / "400.pt"
     train_student(
         settings=prepared / SETTINGS,
-        manifest=prepared / MANIFEST,
+        inputs=Inputs(prepared / MANIFEST),
         output=output,
         seed=0,
         stop=400,

@@ -20,12 +20,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from get.data.sets.digits import write_digits
+from get.pairs.dataset import Batch
 from get.runtime.device import autocast, tf32
 from get.scoring.extractors.classifier import train_classifier
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.student import checkpoint, training
-from get.student.training import mean_image_error, train_student
+from get.student.examples import Source
+from get.student.losses.l1 import L1
+from get.student.losses.l2 import L2
+from get.student.training import Inputs, mean_image_error, train_student
 from get.teacher.training import train_teacher
 from get.training import loop
 from get.training.interruption import Stopped
@@ -43,7 +47,13 @@ def student(
     settings = output.with_name("settings.json")
     write_json(settings, {"model": GET, "training": DISTILLATION, "pairs": "abc"} | change)
     train_student(
-        settings=settings, manifest=manifest, seed=seed, stop=stop, device="cpu", start=start, output=output
+        settings=settings,
+        inputs=Inputs(manifest),
+        seed=seed,
+        stop=stop,
+        device="cpu",
+        start=start,
+        output=output,
     )
     return load_file(output.with_suffix(".safetensors"))
 
@@ -142,7 +152,7 @@ def test_a_signal_while_results_are_written_waits_for_them(pairs: Path, tmp_path
         os.kill(os.getpid(), signal.SIGTERM)
         state.save(tmp_path / "x.pt")
 
-    fit(lambda forward, step: forward().sum(), 1, tmp_path / "x.pt", write=write)
+    fit(lambda forward, step, rows: forward().sum(), 1, tmp_path / "x.pt", write=write)
     assert (tmp_path / "x.pt").exists()
 
 
@@ -356,7 +366,7 @@ def test_optimiser_follows_adamw_with_warmup_and_ema(tmp_path: Path) -> None:
         adamw.step()
         adamw.zero_grad()
         average = 0.5 * average + 0.5 * w.item()
-    loss = lambda forward, step: forward().square().sum() / 2  # noqa: E731
+    loss = lambda forward, step, rows: forward().square().sum() / 2  # noqa: E731
     state = fit(loss, 10, tmp_path / "x.pt", lr=0.1, warmup=4, ema=0.5, weight_decay=0.1)
     assert state.model.state_dict()["w"].item() == pytest.approx(w.item(), rel=1e-6)
     assert state.ema_weights()["w"].item() == pytest.approx(average, rel=1e-5)
@@ -418,7 +428,7 @@ def test_training_does_not_import_the_compiler(pairs: Path, tmp_path: Path) -> N
 def test_clipping_bounds_the_norm(tmp_path: Path) -> None:
     """Clipped to 1, the first moment of AdamW after one step is 0.1; the history has the norm before."""
     for clip, moment in ((1.0, 0.1), (None, 800.0)):
-        loss = lambda forward, step: 1000 * forward().square().sum()  # noqa: E731
+        loss = lambda forward, step, rows: 1000 * forward().square().sum()  # noqa: E731
         state = fit(loss, 1, tmp_path / f"{clip}.pt", clip=clip)
         (moments,) = state.optimizer.moments
         assert moments["exp_avg"].item() == pytest.approx(moment, rel=1e-4)
@@ -426,7 +436,7 @@ def test_clipping_bounds_the_norm(tmp_path: Path) -> None:
 
 
 def test_the_average_takes_no_part_in_the_graph(tmp_path: Path) -> None:
-    state = fit(lambda forward, step: forward().sum(), 3, tmp_path / "x.pt")
+    state = fit(lambda forward, step, rows: forward().sum(), 3, tmp_path / "x.pt")
     assert not any(average.requires_grad for average in state.ema)
     assert not state.window.requires_grad
 
@@ -436,7 +446,7 @@ def test_divergence_stops_and_keeps_the_last_good_state(
     stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_every_step(monkeypatch)
-    loss = lambda forward, step: forward().sum() * (float("nan") if step == 60 else 1.0)  # noqa: E731
+    loss = lambda forward, step, rows: forward().sum() * (float("nan") if step == 60 else 1.0)  # noqa: E731
     message = r"step 61 the loss is nan .* gradient nan, .* \[60, 61, 62\].*x.unfinished.pt keeps"
     with pytest.raises(Diverged, match=message):
         fit(loss, stop, tmp_path / "x.pt")
@@ -445,7 +455,7 @@ def test_divergence_stops_and_keeps_the_last_good_state(
 
 def test_divergence_is_dated_though_it_is_noticed_later(tmp_path: Path) -> None:
     """Without a save in between, only the line of step 100 shows what happened in step 61."""
-    loss = lambda forward, step: forward().sum() * (float("inf") if step == 60 else 1.0)  # noqa: E731
+    loss = lambda forward, step, rows: forward().sum() * (float("inf") if step == 60 else 1.0)  # noqa: E731
     message = r"in step 61 the loss is -?inf .*the milestone before keeps the last good"
     with pytest.raises(Diverged, match=message):
         fit(loss, 100, tmp_path / "x")
@@ -510,7 +520,7 @@ def test_tf32_holds_for_the_backward_pass_and_autocast_for_the_forward_pass_alon
     def note(when: str) -> None:
         seen[when] = [all(tf32_allowed()), torch.is_autocast_enabled("cpu")]
 
-    def loss(forward: Any, step: int) -> Tensor:
+    def loss(forward: Any, step: int, rows: slice) -> Tensor:
         note("forward")
         w = forward()
         w.register_hook(lambda _: note("backward"))
@@ -553,16 +563,12 @@ def test_a_shard_that_is_cut_off_meanwhile_is_named(
 
 
 def test_mean_image_error() -> None:
-    class Two:
-        def __len__(self) -> int:
-            return 4
-
-        def batch(self, positions: Tensor) -> Any:
-            image = torch.tensor([0.0, 2.0, 10.0, 12.0])[:, None, None, None]
-            return None, image, torch.tensor([0, 0, 1, 1])
-
-    assert mean_image_error(Two(), conditional=True, count=4) == 1.0
-    assert mean_image_error(Two(), conditional=False, count=4) == 5.0
+    image = torch.tensor([0.0, 2.0, 10.0, 12.0])[:, None, None, None]
+    four = Source(lambda _: Batch(image, image, torch.tensor([0, 0, 1, 1])), 4, (1, 1, 1), 2)
+    assert mean_image_error(four, conditional=True, loss=L1()) == 1.0
+    assert mean_image_error(four, conditional=False, loss=L1()) == 5.0
+    assert mean_image_error(four, conditional=True, loss=L2()) == 1.0
+    assert mean_image_error(four, conditional=False, loss=L2()) == 26.0
 
 
 def test_under_nohup_a_closed_terminal_stops_nothing(

@@ -25,18 +25,19 @@ def train_teacher(args: argparse.Namespace) -> None:
 def train_student(args: argparse.Namespace) -> None:
     """Run `get train-student`."""
     from get.runtime.processes import process_group
-    from get.student.training import train_student
+    from get.student.training import Inputs, train_student
 
     with process_group(args.device):
         train_student(
             settings=args.settings,
-            manifest=args.manifest,
+            inputs=Inputs(args.manifest, args.images, args.teacher),
             seed=args.seed,
             stop=args.steps,
             device=args.device,
             start=args.previous,
             output=args.output,
             prefetch=args.prefetch,
+            accumulate=args.accumulate,
         )
 
 
@@ -59,12 +60,20 @@ def add(commands: Commands) -> None:
         "--manifest results/pairs/conditional/manifest.json --settings results/settings/students/get-16.json"
         " --seed 0 --steps 500 --output 500.pt",
     )
-    student.add_argument("--manifest", type=Path, required=True, help="manifest of the pairs")
-    student.add_argument("--settings", type=Path, required=True, help="JSON file: model, training, pairs")
+    student.add_argument(
+        "--settings", type=Path, required=True, help="JSON file: model, training, fingerprints"
+    )
+    # which of these are needed, the objective says
+    student.add_argument("--manifest", type=Path, help="manifest of the pairs")
+    student.add_argument("--images", type=Path, help="image store")
+    student.add_argument("--teacher", type=Path, help="weights of the teacher")
     student.add_argument("--steps", type=positive, required=True, help="the milestone")
     # not --start, which torchrun, looking at all options, takes for the beginning of one of its own
     student.add_argument("--previous", type=Path, help="state of the milestone before")
     student.add_argument("--prefetch", type=natural, default=0, help="batches that a thread prepares ahead")
+    student.add_argument(
+        "--accumulate", type=positive, default=1, help="parts that each batch is computed in, to save memory"
+    )
 
     for command in (teacher, student):
         command.add_argument("--seed", type=int, required=True, help="names every draw")

@@ -20,15 +20,15 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from get.costs.timing import wait
+from get.networks.denoiser import build as build_teacher
 from get.pairs.dataset import Batch
 from get.runtime.device import autocast, pick_device
 from get.runtime.log import Progress, log
 from get.storage.atomic import write_json
 from get.storage.settings import require_keys
 from get.storage.temporary import temporary_folder
-from get.student.initial import training_state
 from get.student.models import Description, Student, build, parameter_count
-from get.student.objectives.pairs import Distillation, distillation_loss
+from get.student.objective import Distillation, Task
 from get.training.loop import take_step
 from get.training.state import State
 
@@ -39,9 +39,7 @@ NO_CHANGE: dict[str, Any] = {  # settings of training that change no cost
     "weight_decay": 0.0,
     "ema": 0.9,
     "ema_warmup": False,
-    "loss_decay": 0.8,
 }
-ANY_TRAINING: dict[str, Any] = {"batch": 1, "clip": None, "compile": False, "precision": "float32"}
 MODES = {"plain": False, "checkpointed": True}  # of training; a student with a state has both
 
 
@@ -49,16 +47,46 @@ def random_inputs(student: Student, count: int, device: torch.device) -> tuple[B
     """Return `count` random pairs on `device`, and z_0 (B, N, D) or None for a student without a state."""
     noise, image = (torch.randn(count, *student.shape, device=device) for _ in range(2))
     label = torch.zeros(count, dtype=torch.int64, device=device)
-    # drawn on the CPU: the meta device has no generators
-    state = training_state(student.state_shape, count, 0, 0, torch.device("cpu"))
-    return Batch(noise, image, label), None if state is None else state.to(device)
+    shape = student.state_shape
+    return Batch(noise, image, label), None if shape is None else torch.randn(count, *shape, device=device)
 
 
-def operations(description: Description) -> dict[str, int]:
+class RandomTraining:
+    """A training of a student on random examples: its objective, and the loss as the training loop takes it.
+
+    Args:
+        student: on its device, which is also that of the examples.
+        options: of the training.
+        teacher: arguments of `denoiser.build`, of one with random weights; for objectives that ask one.
+    """
+
+    def __init__(self, student: Student, options: Distillation, teacher: Description | None) -> None:
+        device = next(student.parameters()).device
+        self.batch, _ = random_inputs(student, options.batch, device)
+        with device:
+            asked = build_teacher(teacher).eval().requires_grad_(False) if teacher else None
+        task = Task(student, options.build_loss(), options.batch, 0, device, asked)
+        self.objective, self.student = options.build(task), student
+        self.state = State(student.train(), options, "", self.objective.frozen)
+        self.held = [*self.state.tensors(), *(asked.state_dict().values() if asked else ())]
+
+    def loss(self, forward: Callable[..., Tensor], step: int, rows: slice) -> Tensor:
+        """Return the loss of these rows."""
+        part = Batch(*(tensor[rows] for tensor in self.batch))
+        return self.objective(forward, part, step, rows)
+
+
+def operations(
+    description: Description, training: Mapping[str, Any], teacher: Description | None = None
+) -> dict[str, int]:
     """Return the parameters, the forward multiply-accumulates and the FLOPs of training, per image.
 
     Counted as the paper counts: matrix products and convolutions, one multiply-accumulate being two FLOPs.
-    Training is forward and backward of the loss on all states, without checkpointing.
+    Training is forward and backward pass of the loss (of pairs, on all states, without checkpointing), and
+    the forward passes of targets and teacher.
+
+    Args:
+        description: of the student; training: see `training_costs`; teacher: see `RandomTraining`.
     """
     meta = torch.device("meta")
     with meta:
@@ -66,14 +94,19 @@ def operations(description: Description) -> dict[str, int]:
     batch, state = random_inputs(student, 1, meta)
     with FlopCounterMode(display=False) as sampling, torch.no_grad():
         student.generate(batch.noise, batch.label, state, rule="last")
-    options = Distillation(**ANY_TRAINING, **NO_CHANGE, checkpointing=False)
-    with FlopCounterMode(display=False) as training:
-        distillation_loss(student, batch, state, options).backward()
+    one = RandomTraining(student, options_of(training, batch=1), teacher)
+    with FlopCounterMode(display=False) as counted:
+        one.loss(student, 0, slice(0, 1)).backward()
     return {
         "parameters": parameter_count(student),
         "macs": sampling.get_total_flops() // 2,
-        "training_flops": training.get_total_flops(),
+        "training_flops": counted.get_total_flops(),
     }
+
+
+def options_of(training: Mapping[str, Any], **change: Any) -> Distillation:
+    """Return the options of a training of which only the keys are known that decide its costs."""
+    return Distillation.read({**NO_CHANGE, **training, **change}, "training")
 
 
 def sampling_time(
@@ -91,19 +124,16 @@ def sampling_time(
     return {name: spread(values / batch) for name, values in seconds.items()}
 
 
-def training_step(student: Student, options: Distillation) -> dict[str, Any]:
+def training_step(
+    student: Student, options: Distillation, teacher: Description | None = None
+) -> dict[str, Any]:
     """Return iterations per second (see `spread`) and the peak memory in bytes of a training step."""
     device = next(student.parameters()).device
-    batch, z = random_inputs(student, options.batch, device)
-    state = State(student.train(), options, "")
-
-    def loss(forward: Any, step: int) -> Tensor:
-        return distillation_loss(forward, batch, z, options)
-
+    training = RandomTraining(student, options, teacher)
     forward = torch.compile(student) if options.compile else student
-    call = partial(take_step, state, forward, loss, options, seed=0)
+    call = partial(take_step, training.state, forward, training.loss, options, seed=0)
     rates = 1 / timed({"step": call}, device)["step"]
-    peak = peak_memory(call, device, state.tensors())
+    peak = peak_memory(call, device, training.held)
     return {"iterations_per_second": spread(rates), "peak_memory_bytes": peak}
 
 
@@ -162,18 +192,19 @@ def sampling_costs(
 
 
 def training_costs(
-    description: Description, training: Mapping[str, Any], device: torch.device
+    description: Description, training: Mapping[str, Any], teacher: Description | None, device: torch.device
 ) -> dict[str, dict[str, Any]]:
     """Return `training_step` in those of `MODES` that the model has and the memory of the device allows.
 
-    `training` has 'batch', 'clip', 'compile' and 'precision'.
+    `training` has 'batch', 'clip', 'compile', 'precision', and 'objective', 'loss' and the objective's keys
+    where these are not those of the paper; `teacher`: see `RandomTraining`.
     """
     student = _built(description, device)
     costs = {}
     for mode in MODES if student.state_shape else ["plain"]:
         try:
-            options = Distillation(**training, **NO_CHANGE, checkpointing=MODES[mode])
-            costs[mode] = training_step(student, options)
+            checkpointing = {"checkpointing": True} if MODES[mode] else {}
+            costs[mode] = training_step(student, options_of(training, **checkpointing), teacher)
         except torch.OutOfMemoryError:
             log.info("not enough memory on %s for training (%s) at batch %d", device, mode, training["batch"])
     return costs
@@ -195,7 +226,8 @@ def measure_costs(
     """Measure all students and write JSON: the device, and under `students` the costs of each by name.
 
     Args:
-        students: by name, 'model' (the whole description) and 'training', as for `training_costs`.
+        students: by name, 'model' (the whole description) and 'training', as for `training_costs`, and
+            'teacher', the whole description of one that is asked while the student is trained.
         evaluation: as for `sampling_costs`; threads: of the CPU; device: see `device.pick_device`.
         output: the JSON file.
     """
@@ -211,10 +243,11 @@ def measure_costs(
 
     progress = Progress("costs", len(students))
     for name, student in students.items():
-        require_keys(student, ("model", "training"), f"settings of {name}")
-        model = student["model"]
-        costs[name] = operations(model)
-        costs[name]["training"] = once(training_costs, model, student["training"])
+        teacher = student.get("teacher")
+        require_keys(student, ("model", "training", *(["teacher"] if teacher else [])), f"settings of {name}")
+        model, training = student["model"], student["training"]
+        costs[name] = operations(model, training, teacher)
+        costs[name]["training"] = once(training_costs, model, training, teacher)
         costs[name]["sampling"] = once(sampling_costs, model, evaluation)
         progress.advance(note=name)
     progress.close()

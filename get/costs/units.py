@@ -21,14 +21,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from get.costs.measure import NO_CHANGE, peak_memory, random_inputs
+from get.costs.measure import RandomTraining, options_of, peak_memory
 from get.costs.timing import LIMIT, seconds_of, timing
 from get.experiment import Experiment
 from get.experiment.counts import INCEPTION, Unit
-from get.experiment.settings import DECISIVE, student_settings
+from get.experiment.settings import costs_of, student_settings
 from get.networks.denoiser import Denoiser
 from get.networks.denoiser import build as build_teacher
-from get.pairs.dataset import Batch
 from get.runtime.device import autocast, pick_device
 from get.runtime.limits import is_out_of_memory
 from get.runtime.log import Progress
@@ -44,21 +43,12 @@ from get.storage.temporary import temporary_folder
 from get.storage.weights import write_weights
 from get.student.models import Student, parameter_count
 from get.student.models import build as build_student
-from get.student.objectives.pairs import Distillation, distillation_loss
+from get.student.objective import Distillation
 from get.teacher.training import NoiseLevels, edm_loss
 from get.training.loop import take_step
 from get.training.optimisation import Optimisation
 from get.training.state import State
 
-PUBLISHED = {  # EDM's networks for CIFAR-10, which are imported (Karras et al. 2022)
-    "sigma_data": 0.5,
-    "model_channels": 128,
-    "channel_mult": [2, 2, 2],
-    "blocks": 4,
-    "attention_resolutions": [16],
-    "dropout": 0.13,
-    "augment_dim": 9,
-}
 INCEPTION_LOGITS = 1008
 
 
@@ -85,29 +75,29 @@ def student_step(experiment: Experiment, name: str, gpus: int, device: torch.dev
     """A step of distillation, as a process of a training takes it."""
     training = student_settings(experiment, name)["training"]
     batch = training["batch"] // processes(experiment, "student", gpus)
-    return distillation_step(experiment, name, Distillation(**{**training, "batch": batch}), device)
+    parts = experiment.students[name].training.accumulate or 1
+    options = Distillation.read({**training, "batch": batch, "accumulate": parts}, "training")
+    return distillation_step(experiment, name, options, device)
 
 
 def whole_step(experiment: Experiment, name: str, gpus: int, device: torch.device) -> Cost:
     """A step of distillation as the job costs measures it: of the whole batch, without checkpointing."""
-    training = experiment.students[name].training.settings()
-    decisive = {key: training[key] for key in DECISIVE}
-    options = Distillation(**NO_CHANGE, checkpointing=False, **decisive)
-    return distillation_step(experiment, name, options, device)
+    return distillation_step(experiment, name, options_of(costs_of(experiment, name)["training"]), device)
 
 
 def distillation_step(experiment: Experiment, name: str, options: Distillation, device: torch.device) -> Cost:
     """Return the cost of a step of a student."""
     student = student_of(experiment, name).to(device)
-    inputs, z = random_inputs(student, options.batch, device)
+    training = RandomTraining(student, options, costs_of(experiment, name).get("teacher"))
 
-    def loss(count: int, forward: Any, step: int) -> Tensor:
-        part = Batch(*(tensor[:count] for tensor in inputs))
-        return distillation_loss(forward, part, None if z is None else z[:count], options)
+    def loss(count: int, forward: Any, step: int, rows: slice) -> Tensor:
+        return training.loss(forward, step, slice(0, count))
 
     trained = sum(p.numel() for p in student.parameters())
     state = weight_bytes(student) + 3 * 4 * trained  # with their average and the optimiser's two moments
-    cost = training_step(student, loss, options, device)
+    if training.objective.frozen:
+        state += weight_bytes(training.objective.frozen)
+    cost = training_step(training.state, training.held, loss, options, device)
     return cost._replace(disk=cost.disk + state)
 
 
@@ -134,28 +124,34 @@ def teacher_step(experiment: Experiment, name: str, gpus: int, device: torch.dev
     images = torch.rand(batch, *teacher.shape, device=device)
     labels = classes_of(range(batch), teacher.classes).to(device)
 
-    def loss(count: int, denoise: Any, step: int) -> Tensor:
+    def loss(count: int, denoise: Any, step: int, rows: slice) -> Tensor:
         source = generator(0, step, device=device)
         noise = torch.randn((count, *teacher.shape), generator=source, device=device)
         label = labels[:count] if teacher.classes else None
         return edm_loss(denoise, images[:count], noise, levels.draw(count, source), label, teacher.sigma_data)
 
-    return training_step(teacher, loss, options, device)
+    state = State(teacher.train(), options, "")
+    return training_step(state, state.tensors(), loss, options, device)
 
 
 def teacher_of(experiment: Experiment, name: str) -> Denoiser:
     """Return a teacher with random weights; one that is imported is taken for EDM's."""
-    teacher = experiment.teachers[name]
-    network = teacher.network.settings() if teacher.network else PUBLISHED
     torch.manual_seed(0)
-    return build_teacher(network | experiment.shape(teacher.conditional))
+    return build_teacher(experiment.network_of(experiment.teachers[name]))
 
 
 def training_step(
-    model: nn.Module, loss: Callable[..., Tensor], options: Optimisation, device: torch.device
+    state: State,
+    held: Iterable[Tensor],
+    loss: Callable[..., Tensor],
+    options: Optimisation,
+    device: torch.device,
 ) -> Cost:
-    """Time steps of `options.batch` images, given loss(count, forward, step); and their memory, if quick."""
-    state = State(model.train(), options, "")
+    """Time steps of `options.batch` images, given loss(count, forward, step, rows).
+
+    Their memory, beside what is `held` all the time, is measured if that is quick.
+    """
+    model = state.model
     forward = torch.compile(model) if options.compile else model
 
     def call(count: int) -> None:
@@ -164,7 +160,7 @@ def training_step(
     # A compiled model is compiled again for each size
     found = timing(call, options.batch, device, least=options.batch if options.compile else 1)
     whole = found.share == 1
-    memory = peak_memory(partial(call, options.batch), device, state.tensors()) if whole else None
+    memory = peak_memory(partial(call, options.batch), device, held) if whole else None
     seconds = {"first": found.first, "step": found.seconds}
     return Cost(seconds, memory, weight_bytes(model), found.share)
 

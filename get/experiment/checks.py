@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import get
+from get import plugins
 from get.data import sets
 from get.experiment.config import (
     Config,
@@ -25,11 +26,12 @@ from get.experiment.config import (
     Teacher,
 )
 from get.storage.errors import UserError
-from get.student import architectures
+from get.student import architectures, losses, objectives
 from get.teacher import samplers
 
 PACKAGE = Path(get.__file__).resolve().parent
 PUBLISHED_CSV = PACKAGE / "paper" / "published.csv"
+OBJECTIVE_KEYS = ("loss_decay", "checkpointing", "implicit")  # that the config lists beside its own
 LONGEST_NAME, LONGEST_PATH = 255, 1000  # of a folder: files have the names of students after that
 OWN_FOLDERS = (  # of the repository
     ".ci", ".git", ".github", ".snakemake",
@@ -220,9 +222,11 @@ def check_student(student: Student, key: str, config: Config) -> None:
         (student.training.pairs or 1) <= pairs.count,
         f"{key}.training.pairs is larger than pairs.{student.pairs}.count",
     )
+    teacher = config.teachers[pairs.teacher]
+    check_training(student, f"{key}.training", teacher)
     check_implicit(student.training, f"{key}.training", student.model.family)
     check(
-        config.teachers[pairs.teacher].conditional or not student.model.conditional,
+        teacher.conditional or not student.model.conditional,
         f"{key}.model.conditioning must be none: its teacher is unconditional",
     )
     check(steps == sorted(steps), f"{key}.milestones must increase")
@@ -241,6 +245,51 @@ def check_model(student: Student, key: str, size: int) -> None:
         check(size % model["patch"] == 0, f"{key}.patch must divide the image size {size}")
         check(model["width"] % model["heads"] == 0, f"{key}.heads must divide {key}.width")
         check(model["width"] % 4 == 0, f"{key}.width must be a multiple of 4")
+    if architectures.has_form(model):
+        if student.model.network:
+            check_network(student.model.network, f"{key}.network", size)
+        levels = [model.get(name, default) for name, default in (("sigma_min", 0.002), ("sigma_max", 80.0))]
+        check(0 < levels[0] < levels[1], f"{key}: sigma_min must be above 0 and below sigma_max")
+
+
+def check_training(student: Student, key: str, teacher: Teacher) -> None:
+    """Check the objective and the loss of a student, and that its network is one for them."""
+    training, name = student.training, student.training.objective_name
+    with config_errors():
+        plugins.require_known(objectives.PACKAGE, name, f"{key}.objective")
+        given = {other: value for other, value in training.settings().items() if other in OBJECTIVE_KEYS}
+        objectives.check(name, {**given, **(training.model_extra or {})}, key)
+        if training.loss:
+            losses.check(training.loss.settings(), f"{key}.loss")
+    about, model = objectives.about(name), student.model.settings()
+    if about.get("LEVELS"):
+        check(
+            architectures.has_form(model),
+            f"{key}.objective: {name} evaluates a network at noise levels, which a {student.model.family} has"
+            " not; it wants a unet",
+        )
+    if about.get("FROM_TEACHER"):
+        check(training.init == "teacher", f"{key}.init must be teacher: {name} starts from its weights")
+    needs = objectives.needs(training.settings())
+    check(
+        training.pairs is None or "pairs" in needs, f"{key}.pairs: {name} learns from no pairs; leave it out"
+    )
+    check(
+        training.batch % (training.accumulate or 1) == 0,
+        f"{key}.accumulate must divide {key}.batch ({training.batch})",
+    )
+    if "teacher" in needs:
+        check(
+            teacher.conditional == student.model.conditional,
+            f"{key}: a student that needs its teacher ({name}, init) sees classes if the teacher does;"
+            f" change model.conditioning, or pairs",
+        )
+    if training.init:
+        check(architectures.has_form(model), f"{key}.init: only a unet has the network of a teacher")
+        check(
+            teacher.network is None or model["network"] == teacher.network.settings(),
+            f"{key}.init: model.network must be that of the teacher",
+        )
 
 
 def check_implicit(training: Distillation, key: str, family: str) -> None:

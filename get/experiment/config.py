@@ -6,8 +6,10 @@ fingerprint, while the config leaves it out. So a key can be added without train
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
+from get import plugins
 from get.experiment.keys import (
     DISTINCT,
     UNROUNDED,
@@ -24,6 +26,7 @@ from get.experiment.keys import (
     Text,
     optional,
 )
+from get.student import losses, objectives
 from get.teacher import samplers
 
 
@@ -211,11 +214,13 @@ class Model(OpenKeys):
     """The architecture; the shape of the images comes from the data."""
 
     family: str
-    """A module of get/student/architectures (get, vit); the other keys are arguments of its class."""
+    """A module of get/student/architectures (get, vit, unet); the other keys are arguments of its class."""
     conditioning: str
-    """How the class comes in: none, injection (added to q, k, v), adaln-zero (ViT only)."""
+    """How the class comes in: none, injection (added to q, k, v), adaln-zero (ViT only), embedding (unet)."""
     iterations: Count | None = optional()
     """Fixed-point iterations of a student with a state; all of them are supervised."""
+    network: Network | None = optional()
+    """The network of a unet."""
 
     @property
     def conditional(self) -> bool:
@@ -223,20 +228,75 @@ class Model(OpenKeys):
         return self.conditioning != "none"
 
 
-class Distillation(Optimisation):
-    """How a student is trained."""
+class Loss(OpenKeys):
+    """How far an image is from the one that is wanted. Other keys are arguments of the loss."""
 
-    loss_decay: Annotated[float, Field(ge=0, le=1), UNROUNDED] = 0.8
-    """State i of S has the weight loss_decay^(S - i) in the loss; at 0 the last alone counts."""
-    checkpointing: bool = False
-    """O(1)-memory mode: compute each iteration again in the backward pass."""
+    name: str
+    """A module of get/student/losses (l1, l2, pseudo_huber)."""
+
+
+class Distillation(Optimisation):
+    """How a student is trained. Other keys are arguments of the objective, with its defaults."""
+
+    model_config = ConfigDict(extra="allow")
+
+    objective: str | None = optional()
+    """A module of get/student/objectives (reflow, consistency, progressive); left out, pairs: regression on
+    the teacher's images."""
+    loss: Loss | None = optional()
+    """A module of get/student/losses by its name (l1, l2, pseudo_huber), or a mapping of its name and its
+    arguments; left out, the objective's own: l1 of pairs."""
+    init: Literal["teacher"] | None = optional()
+    """teacher: start from the teacher's weights (of a unet like the teacher's); left out, random ones."""
+    loss_decay: Annotated[float, Field(ge=0, le=1), UNROUNDED] | None = optional()
+    """Pairs: state i of S has the weight loss_decay^(S - i) in the loss (0.8); at 0 the last alone counts."""
+    checkpointing: bool | None = optional()
+    """Pairs, O(1)-memory mode: compute each iteration again in the backward pass (false)."""
     implicit: bool | None = optional()
-    """Supervise the last state alone, with the gradient of a fixed point by the implicit function theorem
-    (GET only); left out, gradients go through the iterations."""
+    """Pairs: supervise the last state alone, with the gradient of a fixed point by the implicit function
+    theorem (GET only); left out, gradients go through the iterations."""
     pairs: Count | None = optional()
     """Learn from the first so many pairs; left out, from all."""
     prefetch: Natural = 0
     """Batches of pairs that a thread prepares ahead; changes no number, and re-runs nothing."""
+    accumulate: Count | None = optional()
+    """Parts that each batch is computed in, one after the other, to save memory; changes no number but by
+    rounding, and re-runs nothing. Left out, a batch is computed at once."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, given: Any) -> Any:
+        """Fill in the defaults of objective and loss; what is the default need not be named."""
+        if not isinstance(given, dict):
+            return given
+        objective, loss = given.get("objective") or objectives.DEFAULT, given.get("loss")
+        if objective in plugins.names(objectives.PACKAGE):
+            known = [*cls.model_fields, *objectives.keys(objective)]
+            for key in given.keys() - known:
+                raise PydanticCustomError("unknown_key", "", {"key": key, "known": known})
+        found = objectives.defaults(objective) | given
+        if objective == objectives.DEFAULT:
+            found.pop("objective", None)
+        if isinstance(loss, str):
+            loss = {"name": loss}
+        if loss is None and objective in plugins.names(objectives.PACKAGE):
+            loss = {"name": objectives.about(objective)["DEFAULT_LOSS"]}
+        if isinstance(loss, dict):
+            loss = losses.defaults(loss.get("name")) | loss
+            found["loss"] = loss
+        if objective == objectives.DEFAULT and loss == {"name": "l1"}:
+            del found["loss"]
+        return found
+
+    @property
+    def objective_name(self) -> str:
+        """The name of the objective."""
+        return self.objective or objectives.DEFAULT
+
+    def decisive(self) -> dict[str, Any]:
+        """Return the settings that decide what comes out, but for rounding."""
+        found = self.settings()
+        return {key: value for key, value in found.items() if key not in ("prefetch", "accumulate")}
 
 
 class Student(Keys):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from get.experiment.checks import sources
 from get.experiment.contents import FIGURES, TABLES, figures, grids, same_noise_figures
 from get.experiment.experiment import HELD_OUT_PART, Experiment
-from get.experiment.settings import DECISIVE, sampling_settings
+from get.experiment.settings import costs_of, sampling_settings
 
 RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage run side by side
     "costs": ("costs", "costs"),
@@ -41,7 +41,7 @@ RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage
     "summary": ("light", "paper"),
 }
 INCEPTION = 2048  # features
-IN_TRAINING = ("checkpointing", "implicit")  # keys on which the time of a step depends beside `DECISIVE`
+IN_TRAINING = ("checkpointing", "implicit", "accumulate")  # keys that steps depend on, which costs leaves out
 COSTS_CALLS = 8  # of each step whose costs are measured: to warm up, timed, profiled (`costs.measure`)
 CLASSIFIER_STEP = 3  # forward passes that a step takes as long as: the backward pass counts twice
 CHECKPOINTED = 1.2  # plain steps that one in O(1) memory costs: most of its forward pass comes twice
@@ -181,7 +181,7 @@ def student_counts(experiment: Experiment) -> Iterator[Count]:
     """Yield the milestones of students, their samples and scores; milestones of a run form a chain."""
     samples, pixels = experiment.config.evaluation.samples, math.prod(experiment.config.data.shape)
     for name, student in experiment.students.items():
-        step = Unit("student_step", "student", alike(experiment, name, (*DECISIVE, *IN_TRAINING)))
+        step = Unit("student_step", "student", alike(experiment, name, True, IN_TRAINING))
         sample = Unit("sampling", "sample", alike(experiment, name))
         images = samples + experiment.pairs[student.pairs].held_out
         for before, stop in pairwise([0, *student.milestones]):
@@ -206,17 +206,18 @@ def variants(experiment: Experiment, name: str, step: int) -> list[int]:
     return [trained, trained, *(number for number in others if number != trained)]
 
 
-def alike(experiment: Experiment, name: str, keys: Iterable[str] = ()) -> str:
-    """Return the first student of this one's description and of the same values of these keys of training.
+def alike(experiment: Experiment, name: str, trained: bool = False, keys: Iterable[str] = ()) -> str:
+    """Return the first student of this one's description; if `trained`, whose training costs as much, too.
 
-    What both cost is measured once.
+    What both cost is measured once. `keys` are of training, and must have the same values.
     """
 
     def cause(other: str) -> list[Any]:
         student = experiment.students[other]
         training = student.training.settings()
         conditional = experiment.teacher_of(student).conditional
-        return [student.model, conditional, *(training.get(key) for key in keys)]
+        costs = costs_of(experiment, other) if trained else None
+        return [student.model, conditional, costs, *(training.get(key) for key in keys)]
 
     return next(other for other in experiment.students if cause(other) == cause(name))
 
@@ -228,7 +229,7 @@ def costs_count(experiment: Experiment) -> Count:
     for name, student in experiment.students.items():
         trained = student.model.iterations
         steps = 1 + CHECKPOINTED if trained else 1
-        first = alike(experiment, name, DECISIVE)
+        first = alike(experiment, name, True)
         step = Unit("whole_step" if differs(experiment, first) else "student_step", "student", first)
         work[step] = {"step": COSTS_CALLS * steps, "first": steps}
         iterations = {trained, *evaluation.iterations} if trained else {0}

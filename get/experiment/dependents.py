@@ -49,12 +49,14 @@ def dependents(experiment: Experiment, part: str) -> Iterator[str]:
             yield from (
                 f"teachers/{name}" for name, teacher in experiment.teachers.items() if not teacher.source
             )
+            yield from _learning_from(experiment, "images")
         case "features":
             yield from ("features/reference-*", "scores")
         case "teachers":
             for name, pairs in experiment.pairs.items():
                 if names in ([], [pairs.teacher]):
                     yield f"pairs/{name}"
+            yield from _learning_from(experiment, "teacher", *names)
         case "pairs" if names[1:] in ([], ["manifest"]):
             for name in names[:1] or experiment.pairs:
                 yield f"samples/teachers/{name}"
@@ -69,11 +71,20 @@ def dependents(experiment: Experiment, part: str) -> Iterator[str]:
             yield "/".join(["scores", *names])
 
 
+def _learning_from(experiment: Experiment, kind: str, teacher: str = "") -> Iterator[str]:
+    """Yield the students that learn from 'images' or a 'teacher' (that of a name, if there is one)."""
+    for name, student in experiment.all_students.items():
+        own = teacher in ("", experiment.pairs[student.pairs].teacher)
+        if own and kind in experiment.learned_from(name):
+            yield f"students/{name}"
+
+
 def _of_students(experiment: Experiment, pairs: str) -> Iterator[str]:
-    """Yield the students that learn from a set of pairs; of imported ones, what is sampled."""
+    """Yield the students that learn from a set of pairs; of others, what is sampled."""
     for name, student in experiment.all_students.items():
         if student.pairs == pairs:
-            yield f"samples/students/{name}" if student.source else f"students/{name}"
+            learns = "manifest" in experiment.learned_from(name)
+            yield f"students/{name}" if learns else f"samples/students/{name}"
 
 
 def _later_milestones(experiment: Experiment, names: list[str]) -> Iterator[str]:

@@ -8,12 +8,22 @@ from typing import Any
 
 from get.data import sets
 from get.experiment.checks import check, sources
-from get.experiment.config import Config, Pairs, Source, Student, Teacher
+from get.experiment.config import Config, Data, Pairs, Source, Student, Teacher
 from get.pairs.indices import HELD_OUT, shard_range
 from get.storage.hashing import fingerprint
+from get.student import objectives
 from get.teacher import samplers
 
 HELD_OUT_PART = "held-out"
+PUBLISHED = {  # EDM's networks for CIFAR-10, which are imported (Karras et al. 2022)
+    "sigma_data": 0.5,
+    "model_channels": 128,
+    "channel_mult": [2, 2, 2],
+    "blocks": 4,
+    "attention_resolutions": [16],
+    "dropout": 0.13,
+    "augment_dim": 9,
+}
 
 
 class Experiment:
@@ -60,6 +70,11 @@ class Experiment:
         """Return the teacher whose pairs a student learns from."""
         return self.teachers[self.pairs[student.pairs].teacher]
 
+    def network_of(self, teacher: Teacher) -> dict[str, Any]:
+        """Return the description of a teacher; one that is imported is taken for EDM's."""
+        network = teacher.network.settings() if teacher.network else PUBLISHED
+        return network | self.shape(teacher.conditional)
+
     def full_label(self, name: str) -> str:
         """Return what a student is called where those with classes and without stand together."""
         student = self.students[name]
@@ -88,20 +103,37 @@ class Experiment:
         How many files hold them does not.
         """
         pairs = self.pairs[name]
-        made = {
-            "pairs": pairs.settings(),
-            "teacher": self.teachers[pairs.teacher].settings(),
-            "data": self.config.data.settings(),
-        }
+        made = {"pairs": pairs.settings(), "teacher": self._made(self.teachers[pairs.teacher])}
         for key in ("shards", "held_out"):
             del made["pairs"][key]
-        for key, source in (
-            ("teacher", self.teachers[pairs.teacher].source),
-            ("data", self.config.data.source),
-        ):
-            if source:  # by its name, wherever it comes from: the shards name its content
-                made[key]["source"] = os.path.basename(self.local_copy(source))
-        return fingerprint({**made, "seed": self.config.seed})
+        return fingerprint({**made, "data": self._made(self.config.data), "seed": self.config.seed})
+
+    def identity(self, student: Student, need: str) -> str:
+        """Return the fingerprint of what a student learns with: its 'pairs', 'images', or 'teacher'."""
+        if need == "pairs":
+            return self.pairs_identity(student.pairs)
+        made = {"data": self._made(self.config.data), "seed": self.config.seed}
+        if need == "teacher":
+            made["teacher"] = self._made(self.teacher_of(student))
+        return fingerprint(made)
+
+    def learned_from(self, name: str) -> dict[str, str]:
+        """Return the files that a student learns from: 'manifest' of its pairs, 'images', 'teacher'."""
+        student = self.all_students[name]
+        needs = set() if student.source else objectives.needs(student.training.decisive())
+        files = {
+            "manifest": ("pairs", f"pairs/{student.pairs}/manifest.json"),
+            "images": ("images", "data/images.h5"),
+            "teacher": ("teacher", f"teachers/{self.pairs[student.pairs].teacher}.safetensors"),
+        }
+        return {kind: f"{self.results}/{path}" for kind, (need, path) in files.items() if need in needs}
+
+    def _made(self, part: Data | Teacher) -> dict[str, Any]:
+        """Return the settings of data or a teacher, with the file that it comes from by its name alone."""
+        found = part.settings()
+        if part.source:  # wherever it comes from: shards, checkpoints and headers name its content
+            found["source"] = os.path.basename(self.local_copy(part.source))
+        return found
 
     def parts(self, name: str) -> list[str]:
         """Return the names of the files of a set of pairs."""

@@ -1,7 +1,8 @@
 """Kinds of keys and values that the config is made of."""
 
+import difflib
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WrapValidator
@@ -43,6 +44,13 @@ def one_line(text: str) -> str:
 
 Label = Annotated[Text, AfterValidator(one_line)]
 DISTINCT = AfterValidator(distinct)
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return the words for the key that was meant by one that there is not, or for those that there are."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, 1)
+    return f"was {close[0]} meant?" if close else f"there are {', '.join(known)}"
 
 
 def optional(**limits: Any) -> Any:

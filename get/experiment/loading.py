@@ -1,7 +1,6 @@
 """From what YAML holds to an experiment; what is wrong is named by its key."""
 
 import datetime
-import difflib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from get import plugins
 from get.experiment.checks import ConfigError, check_config
 from get.experiment.config import Config
 from get.experiment.experiment import Experiment
+from get.experiment.keys import meant
 
 
 def load(given: Mapping[str, Any]) -> Experiment:
@@ -25,7 +25,7 @@ def load(given: Mapping[str, Any]) -> Experiment:
         config = Config.model_validate(given)
     except ValidationError as error:
         # a misspelt key comes before the key that is missing for it
-        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+        first = min(error.errors(), key=lambda each: each["type"] not in ("extra_forbidden", "unknown_key"))
         raise ConfigError(message(first)) from None
     check_config(config)
     return Experiment(config)
@@ -37,7 +37,10 @@ def message(error: Mapping[str, Any]) -> str:
     key, given = key_of(place), error["input"]
     match error["type"]:
         case "extra_forbidden":
-            return f"{key}: there is no such key; {similar(place)}"
+            return f"{key}: there is no such key; {meant(str(place[-1]), keys_at(place[:-1]))}"
+        case "unknown_key":  # of a mapping that takes the arguments of a module too
+            name, known = error["ctx"]["key"], error["ctx"]["known"]
+            return f"{key}.{name}: there is no such key; {meant(name, known)}"
         case "missing":
             return f"{key} is missing"
         case "model_type" | "model_attributes_type" | "dict_type":
@@ -69,13 +72,6 @@ def remedy(problem: str, given: Any) -> str:
         case "string_type" if isinstance(given, bool | int | float | datetime.date):
             return "; in quotes it is text"
     return ""
-
-
-def similar(place: Sequence[str | int]) -> str:
-    """Return the words for the key that was meant, or for those that there are."""
-    known = keys_at(place[:-1])
-    close = difflib.get_close_matches(str(place[-1]), known, 1)
-    return f"was {close[0]} meant?" if close else f"there are {', '.join(known)}"
 
 
 def keys_at(place: Sequence[str | int]) -> list[str]:

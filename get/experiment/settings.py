@@ -13,9 +13,19 @@ from typing import Any
 from get.experiment.contents import TABLES, content, figures
 from get.experiment.experiment import Experiment
 from get.storage.hashing import canonical_json
+from get.student import objectives
 
 Settings = dict[str, Any]
 DECISIVE = ("batch", "clip", "compile", "precision")  # keys of training on which its costs depend
+INDIFFERENT = (
+    "lr",
+    "warmup",
+    "weight_decay",
+    "ema",
+    "ema_warmup",
+    "init",
+    "pairs",
+)  # and on which they do not
 
 
 class Kind(StrEnum):
@@ -48,12 +58,11 @@ def settings_pattern(experiment: Experiment) -> str:
 
 
 def student_settings(experiment: Experiment, name: str) -> Settings:
-    """Return what decides the weights of a student; the pairs are named by their fingerprint."""
+    """Return what decides the weights of a student; what it learns from is named by its fingerprint."""
     student = experiment.all_students[name]
-    training = student.training.settings()
-    del training["prefetch"]
-    pairs = experiment.pairs_identity(student.pairs)
-    return {"model": student.model.settings(), "training": training, "pairs": pairs}
+    training = student.training.decisive()
+    found = {"model": student.model.settings(), "training": training}
+    return found | {need: experiment.identity(student, need) for need in objectives.needs(training)}
 
 
 def sampling_settings(experiment: Experiment, name: str, step: str) -> Settings:
@@ -79,15 +88,8 @@ def scoring_settings(experiment: Experiment) -> Settings:
 def costs_settings(experiment: Experiment) -> Settings:
     """Return what decides the costs of all students, which are measured side by side."""
     evaluation = experiment.config.evaluation
-    students = {}
-    for name, student in experiment.students.items():
-        training = student.training.settings()
-        students[name] = {
-            "model": student.model.settings() | experiment.shape(experiment.teacher_of(student).conditional),
-            "training": {key: training[key] for key in DECISIVE},
-        }
     return {
-        "students": students,
+        "students": {name: costs_of(experiment, name) for name in experiment.students},
         "evaluation": {
             "batch": evaluation.batch,
             "iterations": evaluation.iterations,
@@ -96,6 +98,20 @@ def costs_settings(experiment: Experiment) -> Settings:
         "threads": experiment.jobs["student"].threads,
         "device": experiment.device("costs"),
     }
+
+
+def costs_of(experiment: Experiment, name: str) -> Settings:
+    """Return what decides the costs of a student; of another objective than the paper's all that it is."""
+    student = experiment.all_students[name]
+    training, teacher = student.training.decisive(), experiment.teacher_of(student)
+    if student.training.objective:
+        decisive = {key: value for key, value in training.items() if key not in INDIFFERENT}
+    else:
+        decisive = {key: training[key] for key in (*DECISIVE, "loss") if key in training}
+    found = {"model": student.model.settings() | experiment.shape(teacher.conditional), "training": decisive}
+    if "teacher" in objectives.needs(decisive):
+        found["teacher"] = experiment.network_of(teacher)
+    return found
 
 
 def plan_settings(experiment: Experiment) -> Settings:

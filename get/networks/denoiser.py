@@ -1,12 +1,16 @@
 """A U-Net under EDM preconditioning (Karras et al. 2022)."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from get.networks.preconditioning import denoiser
 from get.networks.unet import UNet
 from get.storage.errors import UserError
+from get.storage.places import require_place
+from get.storage.weights import load_model
 
 
 class Denoiser(nn.Module):
@@ -26,14 +30,7 @@ class Denoiser(nn.Module):
 
     def forward(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         """Map noisy images (B, C, H, W) at noise levels sigma (B,) to denoised images (B, C, H, W)."""
-        # Preconditioning (Table 1): keeps inputs and targets of the network at unit variance
-        s = sigma.view(-1, 1, 1, 1)
-        total = s.square() + self.sigma_data**2
-        c_skip = self.sigma_data**2 / total
-        c_out = s * self.sigma_data / total.sqrt()
-        c_noise = sigma.log() / 4
-        # D(x; sigma) = c_skip x + c_out F(c_in x; c_noise), with c_in = 1 / sqrt(total)
-        return c_skip * x + c_out * self.model(x / total.sqrt(), c_noise, label).to(x.dtype)
+        return denoiser(sigma, self.sigma_data)(self.model, x, label)
 
 
 def build(description: Mapping[str, Any]) -> Denoiser:
@@ -52,3 +49,14 @@ def build(description: Mapping[str, Any]) -> Denoiser:
         return Denoiser(**description)
     except (TypeError, ValueError) as error:
         raise UserError(f"teacher network: {error}") from None
+
+
+def load(path: str | Path) -> Denoiser:
+    """Return the teacher stored at `path`, in evaluation mode on the CPU.
+
+    Raises:
+        UserError: the file is missing, damaged, no teacher or put in the place of another.
+    """
+    model, header = load_model(build, path, "teacher")
+    require_place(path, header.get("place"))
+    return model

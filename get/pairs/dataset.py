@@ -134,7 +134,7 @@ def training_pairs(manifest: Manifest) -> Pairs:
     return Pairs(files, manifest.classes, manifest.teacher)
 
 
-def held_out_pairs(path: str | Path, identity: str) -> Pairs:
+def held_out_pairs(path: str | Path, identity: str | None) -> Pairs:
     """Open the shard of held-out pairs at `path`; raises `UserError` as `open_shard`, or if it is another."""
     with open_shard(Path(path), identity) as shard:
         if shard.start != HELD_OUT:

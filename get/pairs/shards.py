@@ -64,11 +64,11 @@ class OpenShard(NamedTuple):
 
 
 @contextmanager
-def open_shard(path: Path, identity: str, listed: bool = False) -> Iterator[OpenShard]:
+def open_shard(path: Path, identity: str | None, listed: bool = False) -> Iterator[OpenShard]:
     """Open a shard and check that it is whole and of the pairs named `identity`; else raise `UserError`.
 
     Args:
-        path: the shard.
+        path: the shard; identity: None takes any pairs.
         identity: fingerprint of the settings of the pairs.
         listed: whether it has been compared with a manifest; if not, it is compared with the hash beside it.
             HDF5 itself may crash or hang over damaged bytes.
@@ -80,7 +80,7 @@ def open_shard(path: Path, identity: str, listed: bool = False) -> Iterator[Open
             if not listed:
                 require_unchanged(path)
             file = stack.enter_context(open_hdf5(path))
-            if str(file.attrs["identity"]) != identity:
+            if identity not in (None, str(file.attrs["identity"])):
                 raise outdated(path, "belongs to pairs of other settings")
             shard = _checked(file)
         yield shard

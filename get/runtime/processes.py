@@ -79,9 +79,11 @@ def process_count() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def own_part(batch: Tensor) -> Tensor:
-    """Return the slice of the global batch (B, ...) that is this process's: (B / processes, ...)."""
-    return batch.chunk(process_count())[rank()]
+def own_rows(batch: int, parts: int = 1) -> list[slice]:
+    """Return the rows of the global batch that are this process's, in so many equal parts."""
+    rows = batch // (process_count() * parts)
+    first = rank() * parts
+    return [slice(part * rows, (part + 1) * rows) for part in range(first, first + parts)]
 
 
 def average(tensor: Tensor) -> None:

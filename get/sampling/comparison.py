@@ -11,6 +11,7 @@ from torch import Tensor
 
 from get.data.store import to_bytes
 from get.networks.denoiser import Denoiser
+from get.networks.denoiser import load as load_teacher
 from get.runtime.device import autocast, pick_device
 from get.runtime.limits import within_memory
 from get.runtime.log import log
@@ -24,7 +25,7 @@ from get.storage.weights import Header
 from get.student import checkpoint
 from get.student.initial import held_out_state
 from get.student.models import Student
-from get.teacher import generation, training
+from get.teacher import generation
 from get.teacher.samplers import Sampler
 
 Bytes = NDArray[np.uint8]
@@ -116,7 +117,7 @@ def compare(
     Raises:
         UserError: a file is damaged, the models are not of the same images, or none has what `options` ask.
     """
-    network = training.load(teacher).to(device)
+    network = load_teacher(teacher).to(device)
     loaded = {path: checkpoint.load(path) for path in students}
     options.require_state(*(student for student, _ in loaded.values()))
     classes = _common_classes(teacher, network, loaded)

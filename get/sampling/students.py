@@ -25,7 +25,7 @@ from get.student.equilibrium import choose
 from get.student.initial import held_out_state
 from get.student.models import Student, parameter_count
 
-HEADER = {"pairs": str, "teacher": str | None, "step": int, "seed": int, "plateau": bool}
+HEADER = {"pairs": str | None, "teacher": str | None, "step": int, "seed": int, "plateau": bool}
 
 
 def sample_student(

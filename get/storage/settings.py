@@ -27,7 +27,10 @@ def from_settings(cls: type[T], settings: Mapping[str, Any], name: str) -> T:
     Raises:
         UserError: as `require_keys`, or a value is of another type than the field.
     """
-    known = {field.name: field.default is MISSING for field in fields(cls)}  # type: ignore[arg-type]
+    known = {
+        field.name: field.default is MISSING and field.default_factory is MISSING
+        for field in fields(cls)  # type: ignore[arg-type]
+    }
     require_keys(settings, (key for key, needed in known.items() if needed or key in settings), name)
     types = get_type_hints(cls)
     for key, value in settings.items():

@@ -76,7 +76,9 @@ def _require_fitting(
     build: Callable[[Header], Model], description: Header, weights: dict[str, Tensor]
 ) -> None:
     """Raise `ValueError` unless `weights` are those of the model described, whose numbers are not trusted."""
-    for key, value in description.items():  # each block has weights
+    # each block has weights
+    nested = (part for part in description.values() if isinstance(part, dict))
+    for key, value in (item for part in (description, *nested) for item in part.items()):
         if key.endswith(("depth", "blocks")) and not 0 <= value <= len(weights):
             raise ValueError(f"{len(weights)} weights are too few for {key} {value}")
     with torch.device("meta"):  # takes no memory, whatever sizes the header asks for

@@ -1,4 +1,4 @@
-"""Initial states z_0 of students that have a state, each drawn under a name of its own.
+"""Initial states z_0 of students that have a state, outside of training.
 
 All functions return None for a student without a state (`shape` is its `Student.state_shape`).
 """
@@ -8,23 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from get.runtime.processes import own_part
-from get.runtime.seeding import generator, normal
+from get.runtime.seeding import normal
 
 INITIAL = ("independent", "shared", "zeros")  # z_0 of samples: a draw for each, one draw for all, or zeros
 
 Shape = tuple[int, int] | None
-
-
-def training_state(shape: Shape, batch: int, seed: int, step: int, device: torch.device) -> Tensor | None:
-    """Return z_0 ~ N(0, I) of training step `step`, drawn on `device` for the global `batch`.
-
-    Of several processes, each gets its own part (B / processes, N, D).
-    """
-    if shape is None:
-        return None
-    source = generator(seed, "student", "state", step, device=device)
-    return own_part(torch.randn((batch, *shape), generator=source, device=device))
 
 
 def sample_state(

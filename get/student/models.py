@@ -84,7 +84,8 @@ def build(description: Description) -> Student:
         UserError: a key is missing, unknown or impossible, or the family's module is at fault.
     """
     arguments = {key: value for key, value in description.items() if key != "family"}
-    of_config = {key: value for key, value in description.items() if key not in architectures.OF_IMAGES}
+    given = (*architectures.OF_IMAGES, architectures.FORM)
+    of_config = {key: value for key, value in description.items() if key not in given}
     architectures.check(of_config)
     family = plugins.load(architectures.PACKAGE, description["family"], "model.family").STUDENT
     try:

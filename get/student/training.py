@@ -1,25 +1,30 @@
-"""Training a student on the pairs of a manifest, one milestone per job."""
+"""Training a student, one milestone per job."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from get.pairs.dataset import Batch, Pairs, training_pairs
+from get.networks.denoiser import Denoiser
+from get.networks.denoiser import load as load_teacher
+from get.pairs.dataset import training_pairs
 from get.pairs.manifest import read_manifest
-from get.runtime.device import pick_device, pin
+from get.runtime.device import pick_device
 from get.runtime.log import log
-from get.runtime.prefetch import Prefetcher
-from get.runtime.processes import own_part, process_count
-from get.runtime.seeding import EpochSampler, fold_in
+from get.runtime.processes import process_count
+from get.runtime.seeding import fold_in
 from get.storage.errors import UserError
-from get.storage.reading import read_json, reading, require
-from get.storage.settings import from_settings, require_keys
+from get.storage.hashing import sha256
+from get.storage.reading import outdated, read_json, reading, require
+from get.storage.settings import require_keys
 from get.storage.weights import write_weights
-from get.student.initial import training_state
+from get.student import architectures, objectives
+from get.student.examples import Examples, Source, from_images, from_pairs
 from get.student.models import Student, build
-from get.student.objectives.pairs import Distillation, distillation_loss, state_weights
+from get.student.objective import Distillation, Loss, Objective, Task
+from get.student.objectives.pairs import PairRegression, state_weights
 from get.training.loop import train
 from get.training.state import State
 
@@ -27,16 +32,25 @@ PLATEAU = 0.85  # a loss above this share of the mean image's says that training
 BASELINE_PAIRS = 2048  # from which the mean image's loss is computed, at most
 
 
+class Inputs(NamedTuple):
+    """The files that a training reads; which ones its objective says (`objectives.needs`)."""
+
+    manifest: str | Path | None = None
+    images: str | Path | None = None
+    teacher: str | Path | None = None
+
+
 def train_student(
     *,
     settings: str | Path,
-    manifest: str | Path,
+    inputs: Inputs,
     seed: int,
     stop: int,
     device: str,
     start: str | Path | None,
     output: str | Path,
     prefetch: int = 0,
+    accumulate: int = 1,
 ) -> None:
     """Train one student from one milestone to the next.
 
@@ -47,90 +61,138 @@ def train_student(
 
     Args:
         settings: JSON with the keys 'model' (the description but for the shape of the images, see
-            `models.build`), 'training' (keyword arguments of `Distillation`) and 'pairs' (the fingerprint
-            that the manifest must have).
-        manifest: of the pairs.
+            `models.build`), 'training' (see `Distillation.read`), and for each input that is needed the
+            fingerprint of its settings, of which that of 'pairs' the manifest must have.
+        inputs: the manifest of the pairs, the image store, the teacher's weights, as far as they are needed.
         seed: names every draw; stop: the milestone, in steps; device: see `device.pick_device`.
         start: state of the milestone before, None for the first.
         output: the state at the milestone.
-        prefetch: batches that a thread prepares ahead; changes no number.
+        prefetch, accumulate: batches that a thread prepares ahead, and parts that each is computed in; they
+            change no number but by rounding.
 
     Raises:
-        UserError: settings, pairs or `start` are wrong. Stopped, Diverged: see `training.loop.train`.
+        UserError: settings, inputs or `start` are wrong. Stopped, Diverged: see `training.loop.train`.
     """
-    wanted, options = _read_settings(settings)
-    # Data
-    pairs = training_pairs(read_manifest(manifest, wanted["pairs"]))
-    count = len(pairs) if options.pairs is None else options.pairs
-    if not 1 <= count <= len(pairs):
-        raise UserError(f"{settings}: training.pairs is {count}, but {manifest} lists {len(pairs)} pairs")
-    examples = EpochSampler(count, options.batch, fold_in(seed, "student"))
-    # Model
+    wanted, options = _read_settings(settings, accumulate)
     on = pick_device(device)
-    channels, size = pairs.shape[:2]
-    description = {**wanted["model"], "channels": channels, "size": size, "classes": pairs.classes}
+    # Data
+    source, facts = _open_source(wanted, options, inputs, settings)
+    # Model
+    description = describe(wanted["model"], options.objective, source)
     torch.manual_seed(fold_in(seed, "student", "weights"))
     student = build(description).to(on)
-    run = {**wanted, "model": description, "teacher": pairs.teacher, "seed": seed}
+    # Teacher
+    teacher = None
+    if "teacher" in wanted:
+        path = _given(inputs.teacher, "teacher", settings)
+        teacher, digest = load_teacher(path).to(on), sha256(path)
+        if facts.setdefault("teacher", digest) != digest:
+            raise outdated(path, f"is not the teacher of the pairs in {inputs.manifest}")
+        if options.init:
+            start_from(student, teacher, path)
+    run = {"pairs": None, "teacher": None, **wanted, "model": description, **facts, "seed": seed}
+    # Objective
+    task = Task(student, options.build_loss(), options.batch, seed, on, teacher)
+    objective = options.build(task)
+    examples = Examples(source, options, seed, on, prefetch)
 
-    def read(step: int) -> Batch:
-        return Batch(*(pin(tensor, on) for tensor in pairs.batch(own_part(examples(step)))))
-
-    batches = Prefetcher(read, prefetch)
-
-    def loss(forward: Any, step: int) -> Tensor:
-        state = training_state(student.state_shape, options.batch, seed, step, on)
-        return distillation_loss(forward, batches(step).on(on), state, options)
+    def loss(forward: Any, step: int, rows: slice) -> Tensor:
+        return objective(forward, examples.batch(step, rows, task), step, rows)
 
     def write(state: State) -> None:
-        stuck = on_plateau(state, pairs, options, student, count)
-        header = {**run, "step": stop, "plateau": stuck}
+        header = {**run, "step": stop, "plateau": on_plateau(state, source, objective)}
         header |= {"threads": torch.get_num_threads(), "processes": process_count()}
         write_weights(Path(output).with_suffix(".safetensors"), "student", state.ema_weights(), header)
         state.write_history(Path(output).with_suffix(".json"))
         state.save(Path(output))
 
-    with batches:
+    with examples:
         train(
             student, loss, options,
-            examples=examples, settings=run, stop=stop, output=output, start=start, write=write,
+            examples=examples.order, settings=run, stop=stop, output=output, start=start, write=write,
+            frozen=objective.frozen, prepare=objective.prepare,
         )  # fmt: skip
 
 
-def _read_settings(path: str | Path) -> tuple[dict[str, Any], Distillation]:
+def _read_settings(path: str | Path, accumulate: int) -> tuple[dict[str, Any], Distillation]:
     """Return the settings of a student, and their key 'training'; raises `UserError`."""
     with reading(path, "settings file of a student"):
         settings = read_json(path)
-        require_keys(settings, ("model", "pairs", "training"), str(path))
-        options = from_settings(Distillation, settings["training"], f"{path}: training")
-        require(settings, {"model": dict, "pairs": str})
-    if options.implicit and (options.checkpointing or options.compile):
+        require(settings, {"model": dict, "training": dict})
+        training = {**settings["training"], "accumulate": accumulate}
+        options = Distillation.read(training, f"{path}: training")
+        needed = sorted(objectives.needs(settings["training"]))
+        require_keys(settings, ("model", "training", *needed), str(path))
+        require(settings, dict.fromkeys(needed, str))
+    if options.keys.get("implicit") and (options.keys.get("checkpointing") or options.compile):
         raise UserError(f"{path}: training.implicit goes without checkpointing and compile; leave them out")
     return settings, options
 
 
-def on_plateau(state: State, pairs: Pairs, options: Distillation, student: Student, count: int) -> bool:
+def _given(path: str | Path | None, name: str, settings: str | Path) -> str | Path:
+    if path is None:
+        raise UserError(f"{settings}: its objective needs the file --{name}")
+    return path
+
+
+def _open_source(
+    wanted: Mapping[str, Any], options: Distillation, inputs: Inputs, settings: str | Path
+) -> tuple[Source, dict[str, Any]]:
+    """Return the examples, and what their files say of them: the teacher of pairs, the hash of images."""
+    if "pairs" not in wanted:
+        store = _given(inputs.images, "images", settings)
+        conditional = wanted["model"]["conditioning"] != "none"
+        return from_images(store, conditional), {"images": sha256(store)}
+    manifest = _given(inputs.manifest, "manifest", settings)
+    pairs = training_pairs(read_manifest(manifest, wanted["pairs"]))
+    count = len(pairs) if options.pairs is None else options.pairs
+    if not 1 <= count <= len(pairs):
+        raise UserError(f"{settings}: training.pairs is {count}, but {manifest} lists {len(pairs)} pairs")
+    return from_pairs(pairs, count), {"teacher": pairs.teacher}
+
+
+def describe(model: Mapping[str, Any], objective: str, source: Source) -> dict[str, Any]:
+    """Return the whole description of a student: with the shape of its images, and the form of its U-Net."""
+    channels, size = source.shape[:2]
+    images = {"channels": channels, "size": size, "classes": source.classes}
+    form = objectives.about(objective)["FORM"]
+    return {**model, **images} | ({"form": form} if architectures.has_form(model) else {})
+
+
+def start_from(student: Student, teacher: Denoiser, path: str | Path) -> None:
+    """Give a student the weights of a teacher; raises `UserError` unless their networks are the same."""
+    ours, theirs = student.state_dict(), teacher.state_dict()
+    shapes = [{name: weight.shape for name, weight in weights.items()} for weights in (ours, theirs)]
+    if shapes[0] != shapes[1] or getattr(student, "sigma_data", None) != teacher.sigma_data:
+        raise UserError(f"training.init: {path} has another network than the student (model.network)")
+    student.load_state_dict(theirs)
+
+
+def on_plateau(state: State, source: Source, objective: Objective) -> bool:
     """Return True (and say so) if the loss is still near that of the mean image (per class).
 
-    The loss is that of the last `state.RECORD_EVERY` steps; before there have been as many, False.
+    The loss is that of the last `state.RECORD_EVERY` steps; before there have been as many, False. Of
+    objectives that do not compare images with those of pairs, False.
     """
-    if not state.history:
+    if not state.history or not isinstance(objective, PairRegression):
         return False
     # The loss of a single state
-    states = 1 if options.implicit else student.iterations
-    loss = state.history[-1][1] / state_weights(states, options.loss_decay).sum().item()
-    baseline = mean_image_error(pairs, student.conditional, min(count, BASELINE_PAIRS))
+    weights = state_weights(objective.states, objective.loss_decay)
+    loss = state.history[-1][1] / weights.sum().item()
+    task = objective.task
+    baseline = mean_image_error(source, task.student.conditional, task.loss)
     stuck = loss > PLATEAU * baseline
-    log.info("L1 error %.4f; the mean image's would be %.4f", loss, baseline)
+    log.info("loss %.4g; the mean image's would be %.4g", loss, baseline)
     if stuck:
         where = "worse than the mean image" if loss > baseline else "still on the mean-image plateau"
         log.info("%s: lower training.lr or train longer", where)
     return stuck
 
 
-def mean_image_error(pairs: Pairs, conditional: bool, count: int) -> float:
-    """Return the L1 error of the mean image (of its class) in place of every image, on `count` pairs."""
-    _, image, label = pairs.batch(torch.arange(min(count, len(pairs))))
+def mean_image_error(source: Source, conditional: bool, loss: Loss) -> float:
+    """Return the loss of the mean image (of its class) in place of every image, on some of the pairs."""
+    _, image, label = source.read(torch.arange(min(source.size, BASELINE_PAIRS)))
     image = image.float()
     groups = [image[label == c] for c in label.unique()] if conditional else [image]
-    return sum((group - group.mean(dim=0)).abs().sum().item() for group in groups) / image.numel()
+    errors = (len(group) * loss(group.mean(dim=0).expand_as(group), group).mean().item() for group in groups)
+    return sum(errors) / len(image)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from get.networks.denoiser import Denoiser
+from get.networks.denoiser import Denoiser, load
 from get.pairs.shards import write_shard
 from get.runtime.device import autocast, pick_device
 from get.runtime.limits import within_memory
@@ -14,7 +14,6 @@ from get.runtime.log import Progress
 from get.runtime.seeding import classes_of, normal
 from get.storage.hashing import sha256
 from get.teacher.samplers import Sampler
-from get.teacher.training import load
 
 
 def sample(

@@ -8,14 +8,12 @@ import torch
 from torch import Tensor
 
 from get.data.store import read_split, to_unit
-from get.networks.denoiser import Denoiser, build
+from get.networks.denoiser import build
 from get.runtime.device import pick_device, send
-from get.runtime.processes import own_part
 from get.runtime.seeding import EpochSampler, fold_in, generator
 from get.storage.hashing import sha256
-from get.storage.places import require_place
 from get.storage.settings import from_settings, require_keys
-from get.storage.weights import load_model, write_weights
+from get.storage.weights import write_weights
 from get.training.loop import train
 from get.training.optimisation import Optimisation
 from get.training.state import State
@@ -97,11 +95,11 @@ def train_teacher(
     images, labels = to_unit(data.images).to(on), torch.from_numpy(data.labels).to(on)
     examples = EpochSampler(len(images), options.batch, fold_in(seed, "teacher"))
 
-    def loss(denoise: Any, step: int) -> Tensor:
-        chosen = send(own_part(examples(step)), on)
+    def loss(denoise: Any, step: int, rows: slice) -> Tensor:
+        chosen = send(examples(step)[rows], on)
         source = generator(seed, "teacher", "noise", step, device=on)
-        sigma = own_part(levels.draw(options.batch, source))
-        noise = own_part(torch.randn((options.batch, *images.shape[1:]), generator=source, device=on))
+        sigma = levels.draw(options.batch, source)[rows]
+        noise = torch.randn((options.batch, *images.shape[1:]), generator=source, device=on)[rows]
         label = labels[chosen] if conditional else None
         return edm_loss(denoise, images[chosen], noise, sigma, label, model.sigma_data)
 
@@ -113,14 +111,3 @@ def train_teacher(
     run = {"noise_levels": settings["noise_levels"], "training": settings["training"]}
     run |= {"model": description, "seed": seed, "data": sha256(store)}
     train(model, loss, options, examples=examples, settings=run, stop=steps, output=output, write=write)
-
-
-def load(path: str | Path) -> Denoiser:
-    """Return the teacher stored at `path`, in evaluation mode on the CPU.
-
-    Raises:
-        UserError: the file is missing, damaged, no teacher or put in the place of another.
-    """
-    model, header = load_model(build, path, "teacher")
-    require_place(path, header.get("place"))
-    return model

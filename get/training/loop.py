@@ -4,8 +4,8 @@ Classifier, teacher and student give it a model and a loss that is a function of
 all randomness, so the state holds no generator: a run killed anywhere and started again ends with the
 same weights as one that was left alone (on the same device with the same thread count).
 
-Started by torchrun, several processes train one model: each computes the loss of its own part of the batch
-(`processes.own_part`), DDP averages the gradients, and all take the same step. The first alone writes files.
+Started by torchrun, several processes train one model: each computes the loss of its own rows of the batch
+(`processes.own_rows`), DDP averages the gradients, and all take the same step. The first alone writes files.
 """
 
 import os
@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from get.runtime.device import autocast, tf32
 from get.runtime.limits import is_out_of_memory, stop_time
 from get.runtime.log import Progress, log
-from get.runtime.processes import average, largest, process_count, rank, wait_for_all
+from get.runtime.processes import average, largest, own_rows, process_count, rank, wait_for_all
 from get.runtime.seeding import fold_in
 from get.storage.errors import UserError
 from get.storage.hashing import fingerprint
@@ -38,7 +38,7 @@ from get.training.state import RECORD_EVERY, State
 SAVE_EVERY = 60.0  # seconds between saves of the state of an unfinished training, at least
 SAVE_COST = 0.02  # and at most this fraction of the time goes into saving
 
-Loss = Callable[[Callable[..., Tensor], int], Tensor]
+Loss = Callable[[Callable[..., Tensor], int, slice], Tensor]
 Examples = Callable[[int], Tensor]
 
 
@@ -60,6 +60,7 @@ class _Run:
     stop: int
     scratch: Path
     journal: Journal
+    prepare: Callable[[State], None]
 
 
 def train(
@@ -73,6 +74,8 @@ def train(
     output: str | Path,
     write: Callable[[State], None],
     start: str | Path | None = None,
+    frozen: nn.Module | None = None,
+    prepare: Callable[[State], None] = lambda state: None,
 ) -> None:
     """Train `model` in place up to step `stop`, and let `write` write the results.
 
@@ -83,7 +86,8 @@ def train(
 
     Args:
         model: freshly initialised, on its device.
-        loss: loss(forward, step) -> scalar, where `forward` is the (compiled) model.
+        loss: loss(forward, step, rows) -> scalar: the mean over these rows of the batch, where `forward` is
+            the (compiled) model.
         options: see `Optimisation`.
         examples: indices of the examples of a step's batch, for the message where a loss is not finite.
         settings: all that defines the run (JSON-like, key 'seed' among it); a state of other settings is
@@ -92,6 +96,8 @@ def train(
         output: the result, beside which unfinished work lives.
         write: writes the results, given the state; called in the first process, and no signal cuts it short.
         start: state of the milestone before, or None to start from `model` as it is.
+        frozen: networks beside the model that are saved with it, and that `prepare` may change.
+        prepare: called with the state before every step.
 
     Raises:
         Stopped: a signal or the end of the job asked for it; the state is saved.
@@ -99,14 +105,10 @@ def train(
         UserError: `start` is damaged, of other settings, or of a later step; the processes cannot share the
             batch; memory does not suffice; or an attempt before took no step in as much time.
     """
-    if options.batch % process_count():
-        raise UserError(
-            f"training.batch is {options.batch}, which {process_count()} processes cannot share equally; "
-            "change either"
-        )
-    state = State(model, options, fingerprint(settings))
+    _require_equal_parts(options)
+    state = State(model, options, fingerprint(settings), frozen)
     scratch = Path(output).with_suffix(".unfinished.pt")
-    run = _Run(state, loss, examples, options, settings["seed"], stop, scratch, Journal(output))
+    run = _Run(state, loss, examples, options, settings["seed"], stop, scratch, Journal(output), prepare)
     with exclusive(scratch.with_suffix(".lock"), state.window.device):
         # Resume
         _restore(run, start)
@@ -123,6 +125,16 @@ def train(
                 _keep_finished(run, Path(output))
         if rank() == 0:
             run.journal.end(state.step, "done")
+
+
+def _require_equal_parts(options: Optimisation) -> None:
+    parts, processes = options.accumulate, process_count()
+    if options.batch % (parts * processes) == 0:
+        return
+    shared, key = f"{processes} processes", "either"
+    if parts > 1:
+        shared, key = f"{shared} in {parts} parts each", "it or training.accumulate"
+    raise UserError(f"training.batch is {options.batch}, which {shared} cannot share equally; change {key}")
 
 
 def _restore(run: _Run, start: str | Path | None) -> None:
@@ -163,6 +175,7 @@ def _fit(run: _Run, requested: threading.Event) -> None:
         progress = Progress("training", run.stop, state.step)
         next_save = time.monotonic() + SAVE_EVERY
         while state.step < run.stop:
+            run.prepare(state)
             take_step(state, forward, run.loss, run.options, run.seed)
             # A line of the history
             recorded = state.step % RECORD_EVERY == 0
@@ -218,10 +231,15 @@ def take_step(
     torch.manual_seed(fold_in(seed, "dropout", state.step, *own))
     # Forward and backward: TF32 holds for both, autocast chooses types in the forward pass alone
     device = state.window.device
+    values = []
     with tf32(device, options.precision):
-        with autocast(device, options.precision):
-            value = loss(forward, state.step)
-        value.backward()
+        parts = own_rows(options.batch, options.accumulate)
+        for rows in parts:
+            with _gradients_later(forward, rows != parts[-1]):
+                with autocast(device, options.precision):
+                    value = loss(forward, state.step, rows) / len(parts)
+                value.backward()
+            values.append(value.detach())
     # Gradient clipping
     norm = nn.utils.get_total_norm([p.grad for p in state.parameters if p.grad is not None])
     if options.clip is not None:
@@ -231,8 +249,15 @@ def take_step(
     with torch.no_grad():
         # Exponential moving average of the weights
         torch._foreach_lerp_(state.ema, state.parameters, 1 - options.ema_at(state.step))
-        state.window[:, state.step % RECORD_EVERY] = torch.stack([value, norm])
+        state.window[:, state.step % RECORD_EVERY] = torch.stack([sum(values[1:], values[0]), norm])
     state.step += 1
+
+
+def _gradients_later(forward: Callable[..., Tensor], later: bool) -> AbstractContextManager[None]:
+    """In the block, gradients are not averaged over the processes yet, if that comes `later`."""
+    if later and isinstance(forward, DistributedDataParallel):
+        return forward.no_sync()
+    return nullcontext()
 
 
 def _record(run: _Run) -> None:

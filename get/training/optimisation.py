@@ -21,6 +21,7 @@ class Optimisation:
         ema_warmup: at step t the decay is at most (1 + t) / (10 + t).
         precision: 'float32', 'tf32' (on CUDA) or 'bfloat16' (autocast).
         compile: compile the model with torch.compile.
+        accumulate: parts that a batch is computed in, one after the other; their gradients are averaged.
     """
 
     batch: int
@@ -32,6 +33,7 @@ class Optimisation:
     ema_warmup: bool
     precision: str
     compile: bool
+    accumulate: int = 1
 
     @property
     def memory_advice(self) -> str:

@@ -31,10 +31,13 @@ class State:
     """A training run after `step` steps: weights, average, optimiser, and the history of the loss.
 
     `history` is a list of (step, loss, gradient norm): means over the `RECORD_EVERY` steps that end there.
+    `frozen` holds networks beside the model that no gradient changes (a target, say), if there are any.
     """
 
-    def __init__(self, model: nn.Module, options: Optimisation, identity: str) -> None:
-        self.model, self.identity, self.step = model, identity, 0
+    def __init__(
+        self, model: nn.Module, options: Optimisation, identity: str, frozen: nn.Module | None = None
+    ) -> None:
+        self.model, self.identity, self.step, self.frozen = model, identity, 0, frozen
         self.parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
         self.ema = [p.detach().clone() for p in self.parameters]
         self.optimizer = AdamW(self.parameters, options.weight_decay)
@@ -45,7 +48,8 @@ class State:
     def tensors(self) -> list[Tensor]:
         """Return what the run keeps between steps: weights, average, and the optimiser's moments."""
         moments = [t for values in self.optimizer.moments for t in values.values()]
-        return [*self.model.state_dict().values(), *self.ema, *moments]
+        frozen = self.frozen.state_dict().values() if self.frozen else ()
+        return [*self.model.state_dict().values(), *self.ema, *moments, *frozen]
 
     def ema_weights(self) -> dict[str, Tensor]:
         """Return the model's state dict with each parameter replaced by its moving average."""
@@ -66,6 +70,8 @@ class State:
             "history": self.history,
             "window": self.window,
         }
+        if self.frozen:
+            content["frozen"] = self.frozen.state_dict()
         with atomic(path, recorded) as temporary:
             torch.save(content, temporary)
 
@@ -99,6 +105,8 @@ class State:
                 for name, values in moments.items():
                     self.optimizer.moments[number][name].copy_(values)
             torch._foreach_copy_(self.ema, content["ema"])
+            if self.frozen:
+                self.frozen.load_state_dict(content["frozen"])
             self.step, self.history = content["step"], [tuple(line) for line in content["history"]]
             self.window.copy_(content["window"])
         return True
@@ -109,6 +117,8 @@ class State:
         _require_alike(content["model"], self.model.state_dict())
         _require_alike(content["ema"], self.ema)
         _require_alike(content["window"], self.window)
+        if self.frozen:
+            _require_alike(content.get("frozen"), self.frozen.state_dict())
         _require_alike(held, {number: moments[number] for number in held})
         for line in content["history"]:
             _require_alike(line, (0, 0.0, 0.0))

@@ -164,6 +164,12 @@ def ancient_once_made(wildcards, path):
     return ancient(path) if os.path.exists(f"{folder}/{wildcards.step}.safetensors") else path
 
 
+def learned_from(wildcards):
+    """The files that a student learns from, as its objective needs them; see `ancient_once_made`."""
+    files = experiment.learned_from(wildcards.student)
+    return {name: ancient_once_made(wildcards, path) for name, path in files.items()}
+
+
 def milestone_before(wildcards):
     """The state that training starts from, if this is not the first milestone.
 

@@ -1,17 +1,14 @@
 # Students: a chain of milestones, each made from the one before.
 #
-# A milestone depends on the student's settings, which name the pairs by their fingerprint; not on the list of
-# milestones, nor on when the manifest or the milestone before was written. So a new milestone, seed or student
-# re-runs nothing, and a shard that was made again re-trains nothing.
+# A milestone depends on the student's settings, which name what it learns from by its fingerprint; not on the list
+# of milestones, nor on when the pairs, the images, the teacher or the milestone before were written. So a new
+# milestone, seed or student re-runs nothing, and a shard that was made again re-trains nothing.
 
 
 rule train_student:
     input:
+        unpack(learned_from),
         settings="<results>/settings/students/{student}.json",
-        manifest=lambda wildcards: ancient_once_made(
-            wildcards,
-            f"{experiment.results}/pairs/{experiment.all_students[wildcards.student].pairs}/manifest.json",
-        ),
         start=milestone_before,
     output:
         state="<results>/students/{student}/seed{seed}/{step}.pt",
@@ -30,15 +27,19 @@ rule train_student:
     resources:
         **resources_of("student"),
     params:
+        files=lambda wildcards, input: " ".join(
+            f"--{name} {input[name]}" for name in ("manifest", "images", "teacher") if name in input.keys()
+        ),
         previous=lambda wildcards, input: (f"--previous {input.start}" if input.get("start") else ""),
         device=device_of("student"),
         launcher=launcher,
-        # it reads `input`, so that Snakemake takes it for derived: it changes no number, and re-runs nothing
+        # these read `input`, so that Snakemake takes them for derived: they re-run nothing
         prefetch=lambda wildcards, input: experiment.all_students[wildcards.student].training.prefetch,
+        accumulate=lambda wildcards, input: experiment.all_students[wildcards.student].training.accumulate or 1,
     shell:
-        "{params.launcher} -m get train-student --settings {input.settings} --manifest {input.manifest}"
+        "{params.launcher} -m get train-student --settings {input.settings} {params.files}"
         " --seed {wildcards.seed} --steps {wildcards.step} {params.previous} --device {params.device} --threads {threads}"
-        " --prefetch {params.prefetch} --output {output.state} > {log} 2>&1"
+        " --prefetch {params.prefetch} --accumulate {params.accumulate} --output {output.state} > {log} 2>&1"
 
 
 rule import_student:

@@ -84,8 +84,8 @@ def train_classifier(
     labels = torch.from_numpy(train_split.labels).to(on)
     examples = EpochSampler(len(images), options.batch, fold_in(seed, "classifier"))
 
-    def loss(forward: Any, step: int) -> Tensor:
-        chosen = send(examples(step), on)
+    def loss(forward: Any, step: int, rows: slice) -> Tensor:
+        chosen = send(examples(step)[rows], on)
         source = generator(seed, "classifier", "noise", step, device=on)
         added = torch.randn((len(chosen), *images.shape[1:]), generator=source, device=on)
         return F.cross_entropy(forward(images[chosen] + noise * added), labels[chosen])

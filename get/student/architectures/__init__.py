@@ -13,6 +13,7 @@ from get.storage.errors import UserError
 
 PACKAGE = "student.architectures"
 OF_IMAGES = ("channels", "size", "classes")  # arguments of every student, which the pairs give
+FORM = "form"  # an argument of students that can be evaluated at any noise level, which the objective gives
 COMMON = {"conditioning": Argument("str", optional=False)}
 
 
@@ -29,6 +30,12 @@ def check(model: Mapping[str, Any], key: str = "model") -> None:
     if offered is None:
         raise UserError(f"{key}.family: get/student/architectures/{family}.py assigns no class to STUDENT")
     arguments = COMMON | plugins.arguments(PACKAGE, str(family), offered)
-    keys = {name: argument for name, argument in arguments.items() if name not in OF_IMAGES}
+    keys = {name: argument for name, argument in arguments.items() if name not in (*OF_IMAGES, FORM)}
     given = {name: value for name, value in model.items() if name != "family"}
     plugins.check_arguments(given, keys, key)
+
+
+def has_form(model: Mapping[str, Any]) -> bool:
+    """Return whether the students of a description can be evaluated at any noise level."""
+    family = str(model["family"])
+    return FORM in plugins.arguments(PACKAGE, family, plugins.constants(PACKAGE, family)["STUDENT"])

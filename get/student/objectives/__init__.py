@@ -1,1 +1,58 @@
-"""What a student is trained to do, a module for each objective."""
+"""What a student is trained to do: objectives, a module each (docs/extend.md).
+
+A module assigns its class, a `get.student.objective.Objective`, to OBJECTIVE. The keyword arguments of its
+constructor are keys of `training` in the config. It also assigns what the workflow must know before anything
+runs:
+
+    NEEDS          what it learns with: 'pairs' or 'images' (real ones), and perhaps 'teacher' (to ask while
+                   training); to each the key that says whether it does, or None: always
+    DEFAULT_LOSS   the loss where the config names none
+    FORM           what it makes of a network with a noise level (`architectures.unet`)
+    LEVELS         True if it wants such a network
+    FROM_TEACHER   True if a student must start from the teacher's weights
+    RANGES         the lowest and the highest value of some of its keys
+
+Nothing here needs torch.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from get import plugins
+from get.plugins import Argument
+from get.storage.errors import UserError
+
+PACKAGE = "student.objectives"
+DEFAULT = "pairs"
+
+
+def keys(name: str) -> dict[str, Argument]:
+    """Return the keys of `training` that are an objective's own; raises `UserError` if it offers no class."""
+    offered = plugins.constants(PACKAGE, name).get("OBJECTIVE")
+    if offered is None:
+        raise UserError(f"training.objective: get/student/objectives/{name}.py assigns no class to OBJECTIVE")
+    return plugins.arguments(PACKAGE, name, offered)
+
+
+def check(name: str, given: Mapping[str, Any], key: str) -> None:
+    """Raise `UserError`, naming the key below `key`, unless `given` are keys of this objective."""
+    plugins.check_arguments(given, keys(name), key, about(name).get("RANGES", {}))
+
+
+def defaults(name: Any) -> dict[str, Any]:
+    """Return the keys that an objective has where the config says nothing; none of one that is not known."""
+    if name not in plugins.names(PACKAGE):
+        return {}
+    return {key: argument.default for key, argument in keys(name).items() if argument.default is not None}
+
+
+def about(name: str) -> Mapping[str, Any]:
+    """Return what the module of an objective assigns to names in capitals."""
+    return plugins.constants(PACKAGE, name)
+
+
+def needs(training: Mapping[str, Any]) -> set[str]:
+    """Return what a training needs ('pairs', 'images', 'teacher'), given its settings."""
+    asked = about(training.get("objective", DEFAULT))["NEEDS"].items()
+    found = {need for need, key in asked if key is None or training.get(key)}
+    return found | ({"teacher"} if training.get("init") == "teacher" else set())

@@ -1,58 +1,48 @@
-"""Distillation on pairs: a student maps the teacher's noise to the teacher's image.
+"""Regression on pairs: a student maps the teacher's noise to the teacher's image.
 
-The loss is pixel L1 on every state of the fixed-point iteration (paper, Section 4; the weights of the states
-are those of its code).
+All states of the fixed-point iteration are supervised (paper, Section 4; the weights of the states are those
+of its code). For a U-Net it is knowledge distillation (Luhman and Luhman 2021, arXiv 2101.02388).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from get.pairs.dataset import Batch
 from get.storage.errors import UserError
-from get.training.optimisation import Optimisation
+from get.student.objective import Loss, Objective, Task
 
 
-@dataclass(frozen=True)
-class Distillation(Optimisation):
-    """How a student is trained: `Optimisation`, and keys of its own.
+class PairRegression(Objective):
+    """Regression on pairs.
 
     Args:
         loss_decay: weight of state i of S is loss_decay^(S - i); at 0 the last one alone counts.
         checkpointing: O(1)-memory mode: compute each fixed-point iteration again in the backward pass.
         implicit: supervise the last state alone, with the gradient of a fixed point (`equilibrium.implicit`).
-        pairs: learn from the first so many pairs; None is all of them.
     """
 
-    loss_decay: float
-    checkpointing: bool
-    implicit: bool = False
-    pairs: int | None = None
+    def __init__(
+        self,
+        task: Task,
+        *,
+        loss_decay: float = 0.8,
+        checkpointing: bool = False,
+        implicit: bool | None = None,
+    ) -> None:
+        super().__init__(task)
+        self.loss_decay = loss_decay
+        self.modes = {"implicit": True} if implicit else {"checkpointing": checkpointing}
+        self.states = 1 if implicit else task.student.iterations  # that are supervised
 
-    @property
-    def memory_advice(self) -> str:
-        """What saves memory, in words."""
-        if self.checkpointing or self.implicit:
-            return super().memory_advice
-        return f"set training.checkpointing: true (O(1)-memory mode), {super().memory_advice}"
-
-
-def distillation_loss(
-    forward: Callable[..., Tensor], batch: Batch, state: Tensor | None, options: Distillation
-) -> Tensor:
-    """Return the loss (a scalar) of a student on one batch of pairs.
-
-    Args:
-        forward: the student, or what wraps it.
-        batch: noise and image (B, C, H, W) float32, label (B,) int64, on the student's device.
-        state: z_0 (B, N, D), or None for a student without a state.
-        options: `loss_decay`, `checkpointing` and `implicit` are read.
-    """
-    modes = {"implicit": True} if options.implicit else {"checkpointing": options.checkpointing}
-    images = decoded_states(forward, batch.noise, batch.label, state, **modes)
-    return weighted_l1(images, batch.image, options.loss_decay)
+    def __call__(self, forward: Callable[..., Tensor], batch: Batch, step: int, rows: slice) -> Tensor:
+        """Return the sum over states of their weighted mean errors; see `Objective`."""
+        shape, state = self.task.student.state_shape, None
+        if shape is not None:
+            state = self.task.normal("state", step, shape, rows)  # z_0 ~ N(0, I)
+        images = decoded_states(forward, batch.noise, batch.label, state, **self.modes)
+        return weighted_loss(images, batch.image, self.task.loss, self.loss_decay)
 
 
 def decoded_states(
@@ -61,8 +51,8 @@ def decoded_states(
     """Return the images (S, B, C, H, W) of all states that are supervised; S = 1 without a state.
 
     Args:
-        forward, state: as for `distillation_loss`.
-        noise, label: (B, C, H, W) and (B,) int64.
+        forward: the student, or what wraps it.
+        noise, label: (B, C, H, W) and (B,) int64; state: z_0 (B, N, D), or None for a student without one.
         **modes: keyword arguments of the forward pass of a student with a state.
 
     Raises:
@@ -85,13 +75,21 @@ def state_weights(
     return decay ** torch.arange(states - 1, -1, -1, dtype=dtype, device=device)
 
 
-def weighted_l1(states: Tensor, image: Tensor, decay: float) -> Tensor:
-    """Return sum_i decay^(S - i) mean |states_i - image|: a scalar.
+def weighted_loss(states: Tensor, image: Tensor, loss: Loss, decay: float) -> Tensor:
+    """Return sum_i decay^(S - i) mean loss(states_i, image): a scalar.
 
     Args:
         states: decoded states (S, B, C, H, W); S = 1 without a state.
         image: the teacher's images (B, C, H, W); the loss has at least their precision.
+        loss: see `losses`; L1 in the paper.
         decay: 0.8 in the published code; the paper's text does not say that all states are supervised.
     """
-    errors = (states - image).abs().flatten(1).mean(dim=1)
+    errors = loss(states, image).flatten(1).mean(dim=1)
     return (errors * state_weights(len(states), decay, errors.dtype, errors.device)).sum()
+
+
+OBJECTIVE = PairRegression
+NEEDS = {"pairs": None}
+DEFAULT_LOSS = "l1"
+FORM = "denoiser"
+RANGES = {"loss_decay": (0.0, 1.0)}

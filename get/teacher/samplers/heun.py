@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from get.networks.levels import noise_levels
 from get.storage.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,15 +51,6 @@ def sample(
         Images (B, C, H, W) float64: the state is kept in float64, the denoiser runs in float32.
     """
     return heun(denoise, noise, noise_levels(num_steps, sigma_min, sigma_max, rho))
-
-
-def noise_levels(num_steps: int, sigma_min: float, sigma_max: float, rho: float) -> "Tensor":
-    """Return sigma_0 = sigma_max > ... > sigma_{N-1} = sigma_min, then 0: (N + 1,) float64 (equation 5)."""
-    import torch  # takes seconds, which whoever only asks for the NFE should not wait
-
-    ramp = torch.linspace(0, 1, num_steps, dtype=torch.float64)
-    levels = (sigma_max ** (1 / rho) + ramp * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))) ** rho
-    return torch.cat([levels, levels.new_zeros(1)])
 
 
 def heun(denoise: "Denoise", noise: "Tensor", levels: "Tensor") -> "Tensor":
