@@ -138,7 +138,10 @@ def test_three_seeds_give_mean_and_spread(project: Path) -> None:
             {"heigth": 3},
             "students.convolutional.model.heigth: there is no such key; there are conditioning, width",
         ),
-        ({"family": "convolutionel"}, "model.family: 'convolutionel' must be one of convolutional, get, unet, vit"),
+        (
+            {"family": "convolutionel"},
+            "model.family: 'convolutionel' must be one of convolutional, get, unet, vit",
+        ),
     ],
 )
 def test_a_wrong_entry_is_refused_at_once(change: dict[str, Any], message: str, project: Path) -> None:

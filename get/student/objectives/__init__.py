@@ -53,6 +53,7 @@ def about(name: str) -> Mapping[str, Any]:
 
 def needs(training: Mapping[str, Any]) -> set[str]:
     """Return what a training needs ('pairs', 'images', 'teacher'), given its settings."""
-    asked = about(training.get("objective", DEFAULT))["NEEDS"].items()
-    found = {need for need, key in asked if key is None or training.get(key)}
+    objective = training.get("objective", DEFAULT)
+    given = defaults(objective) | dict(training)
+    found = {need for need, key in about(objective)["NEEDS"].items() if key is None or given[key]}
     return found | ({"teacher"} if training.get("init") == "teacher" else set())
