@@ -79,11 +79,11 @@ class RandomTraining:
 def operations(
     description: Description, training: Mapping[str, Any], teacher: Description | None = None
 ) -> dict[str, int]:
-    """Return the parameters, the forward multiply-accumulates and the FLOPs of training, per image.
+    """Return what a student costs for each image, but for time: operations, and evaluations of a teacher.
 
     Counted as the paper counts: matrix products and convolutions, one multiply-accumulate being two FLOPs.
     Training is forward and backward pass of the loss (of pairs, on all states, without checkpointing), and
-    the forward passes of targets and teacher.
+    the forward passes of targets and teacher. Parameters and networks in memory are those of all images.
 
     Args:
         description: of the student; training: see `training_costs`; teacher: see `RandomTraining`.
@@ -101,6 +101,8 @@ def operations(
         "parameters": parameter_count(student),
         "macs": sampling.get_total_flops() // 2,
         "training_flops": counted.get_total_flops(),
+        "teacher_evaluations": one.objective.teacher_evaluations,
+        "networks": one.objective.networks,
     }
 
 

@@ -26,7 +26,7 @@ FIGURES = [*OVER_MILESTONES, "figure3a", "residuals", "training-curves"]
 FIGURE4 = {"figure4a": "unconditional", "figure4b": "conditional"}  # and the key of the config for each
 WITH_FID = [*OVER_MILESTONES, "figure3a"]
 WITH_PUBLISHED_ROWS = ["table1", "table3", "table5"]  # below ours, on the paper's data
-WITH_COSTS = ["table4", "figure3a", "figure3b", "reproduction"]
+WITH_COSTS = ["table4", "table5", "figure3a", "figure3b", "reproduction"]
 SAME_NOISE = "same-noise-"  # and the name of the pairs
 
 
@@ -158,8 +158,9 @@ def ends_of_scale(experiment: Experiment) -> list[Content]:
 def teaching(experiment: Experiment, student: str) -> Content:
     """Return what Table 5 says of a student's training."""
     pairs = experiment.students[student].pairs
+    learns = "manifest" in experiment.learned_from(student) or experiment.students[student].source
     return {
-        "pairs": experiment.pairs[pairs].count,
+        "pairs": experiment.pairs[pairs].count if learns else 0,
         "nfe": experiment.evaluations(pairs),
         "teacher": "EDM",
     }

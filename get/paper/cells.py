@@ -20,8 +20,8 @@ def fixed(value: float, digits: int) -> str:
 
 
 def amount(value: float) -> str:
-    """Return a number in three or four digits: 8.64M, 28,416, 3.62."""
-    for unit, letter in ((1e9, "G"), (MEGA, "M")):
+    """Return a number in three or four digits: 2.97T, 8.64M, 28,416, 3.62."""
+    for unit, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (MEGA, "M")):
         if abs(value) >= unit:
             return f"{value / unit:.4g}{letter}"
     return fixed(value, 0 if abs(value) >= 1000 else 2)

@@ -70,6 +70,15 @@ class Model(Record):
     iterations: int | None = None  # of a student that applies itself to a state
 
 
+class Ledger(Record):
+    """What a student was given up to a step."""
+
+    images: int
+    teacher_evaluations: int  # while it was trained
+    networks: int
+    pairs: int | None  # to learn from, which were made before
+
+
 class Scores(Record):
     """A score file. `scores` and `bootstrap` (resamples) are by variant of the samples and by metric."""
 
@@ -84,6 +93,7 @@ class Scores(Record):
     model: Model | None = None
     step: PositiveInt | None = None
     seed: int | None = None
+    ledger: Ledger | None = None  # older files have none
     parameters: PositiveInt | None = None
     warnings: list[str] = []  # what is to be said beside its FIDs
     plateau: bool = False  # whether training never left the mean image
@@ -164,7 +174,9 @@ class Costs(Record):
 
     parameters: Number
     macs: Number  # of the forward pass
-    training_flops: Number  # of forward and backward pass
+    training_flops: Number  # of forward and backward pass, with those of targets and teacher
+    teacher_evaluations: Number = 0  # while it is trained
+    networks: Number = 1  # that training holds: the student, a target, a teacher
     training: dict[Mode, TrainingCosts]
     sampling: dict[int, Spread]
 

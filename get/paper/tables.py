@@ -13,6 +13,7 @@ from get.paper.cells import (
     MEGA,
     Cell,
     Line,
+    amount,
     marks,
     missing,
     number,
@@ -129,20 +130,38 @@ def table5(rows: Sequence[Row], *, cifar10: bool, training: Mapping[str, Mapping
     Args:
         rows: the students; the batch of the first counts as 1x.
         cifar10: give the scores of the published rows, which are for CIFAR-10.
-        training: by student, 'pairs', 'nfe' (teacher evaluations for each) and 'teacher'.
+        training: by student, 'pairs' (how many were made for it, if any), 'nfe' (teacher evaluations for
+            each) and 'teacher'.
     """
     found = _beside_paper(rows, "paper table 5")
-    about = [training[row.student] for row in rows if row.runs]
-    found["batch_factor"] = [row.batch / rows[0].batch for row in rows if row.runs]
+    about = [training[row.student] for row in _run(rows)]
+    found["batch_factor"] = [row.batch / rows[0].batch for row in _run(rows)]
     found["teacher"] = [student["teacher"] for student in about]
-    found["teacher_evaluations"] = [float(student["pairs"] * student["nfe"]) for student in about]
-    found = found.assign(phases="1", models=1, trajectory="no")
+    given = [_given(row, student) for row, student in zip(_run(rows), about, strict=True)]
+    found = pd.concat([found.assign(phases="1", trajectory="no"), pd.DataFrame(given)], axis=1)
     paper = published("paper table 5")
     theirs = pd.DataFrame([details(text) for text in paper["detail"]])
     theirs["method"], theirs["source"] = paper["method"], "published: " + paper["source"]
     if cifar10:
         theirs["fid_published"], theirs["is_published"] = paper["fid"], paper["is"]
     return pd.concat([found, theirs], ignore_index=True)
+
+
+def _run(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.runs]
+
+
+def _given(row: Row, about: Mapping[str, Any]) -> dict[str, float]:
+    """Return the ledger of a row: what one run of it was given, pairs included that others share."""
+    steps, costs = row.runs[0].step or 0, row.costs
+    images = row.batch * steps
+    found = {"images": images, "teacher_evaluations": float(about["pairs"] * about["nfe"]), "models": 1.0}
+    if costs:
+        found["teacher_evaluations"] += images * costs.teacher_evaluations
+        found["models"] = costs.networks
+    if costs and Mode.PLAIN in costs.training:
+        found["training_seconds"] = steps / costs.training[Mode.PLAIN].iterations_per_second.median
+    return found
 
 
 def table6(rows: Sequence[Row]) -> pd.DataFrame:
@@ -241,6 +260,11 @@ TABLES = {
             "Trajectory": text("trajectory"),
             "Teacher": text("teacher"),
             "Teacher evaluations (M)": number("teacher_evaluations", 1, MEGA),
+            "Images seen (M)": number("images", 1, MEGA),
+            "Training FLOP": lambda line: (
+                "-" if missing(line.get("training_flops")) else amount(line["training_flops"])
+            ),
+            "Training time (h)": number("training_seconds", 2, 3600),
             "FID (train)": _SCORES["FID (train)"],
             "FID (paper)": _PAPER["FID (paper)"],
             "IS (paper)": _PAPER["IS (paper)"],

@@ -66,6 +66,8 @@ def sample_student(
         file.info.update({key: header[key] for key in ("model", "step", "seed", "plateau")})
         file.info.update(nfe=1, conditional=student.conditional, parameters=parameter_count(student))
         file.info["weights"] = sha256(weights)
+        if "ledger" in header:
+            file.info["ledger"] = header["ledger"]
         file.info.update(_fill(file, student, variants, seed, options, on))
         file.info["l1_held_out"] = held_out_l1(student, pairs, variants, options, on)
 

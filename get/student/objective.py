@@ -123,6 +123,11 @@ class Objective:
     def __init__(self, task: Task) -> None:
         self.task = task
 
+    @property
+    def networks(self) -> int:
+        """How many networks training holds: the student, a target, a teacher."""
+        return 1 + (self.frozen is not None) + (self.task.teacher is not None)
+
     def prepare(self, state: State) -> None:
         """Get ready for step `state.step`; the state may be changed."""
 

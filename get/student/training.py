@@ -81,8 +81,8 @@ def train_student(
     description = describe(wanted["model"], options.objective, source)
     torch.manual_seed(fold_in(seed, "student", "weights"))
     student = build(description).to(on)
-    # Teacher
-    teacher = None
+    # Teacher, to start from or to ask
+    asked = None
     if "teacher" in wanted:
         path = _given(inputs.teacher, "teacher", settings)
         teacher, digest = load_teacher(path).to(on), sha256(path)
@@ -90,9 +90,10 @@ def train_student(
             raise outdated(path, f"is not the teacher of the pairs in {inputs.manifest}")
         if options.init:
             start_from(student, teacher, path)
+        asked = teacher if objectives.asks_teacher(wanted["training"]) else None
     run = {"pairs": None, "teacher": None, **wanted, "model": description, **facts, "seed": seed}
     # Objective
-    task = Task(student, options.build_loss(), options.batch, seed, on, teacher)
+    task = Task(student, options.build_loss(), options.batch, seed, on, asked)
     objective = options.build(task)
     examples = Examples(source, options, seed, on, prefetch)
 
@@ -102,6 +103,7 @@ def train_student(
     def write(state: State) -> None:
         header = {**run, "step": stop, "plateau": on_plateau(state, source, objective)}
         header |= {"threads": torch.get_num_threads(), "processes": process_count()}
+        header["ledger"] = ledger(objective, stop, source if "pairs" in wanted else None)
         write_weights(Path(output).with_suffix(".safetensors"), "student", state.ema_weights(), header)
         state.write_history(Path(output).with_suffix(".json"))
         state.save(Path(output))
@@ -166,6 +168,17 @@ def start_from(student: Student, teacher: Denoiser, path: str | Path) -> None:
     if shapes[0] != shapes[1] or getattr(student, "sigma_data", None) != teacher.sigma_data:
         raise UserError(f"training.init: {path} has another network than the student (model.network)")
     student.load_state_dict(theirs)
+
+
+def ledger(objective: Objective, steps: int, pairs: Source | None) -> dict[str, int | None]:
+    """Return what a student was given: images, evaluations of a teacher, networks in memory, pairs."""
+    images = steps * objective.task.batch
+    return {
+        "images": images,
+        "teacher_evaluations": images * objective.teacher_evaluations,  # while it was trained
+        "networks": objective.networks,
+        "pairs": pairs.size if pairs else None,  # to choose from, which were made before
+    }
 
 
 def on_plateau(state: State, source: Source, objective: Objective) -> bool:

@@ -53,7 +53,15 @@ def about(name: str) -> Mapping[str, Any]:
 
 def needs(training: Mapping[str, Any]) -> set[str]:
     """Return what a training needs ('pairs', 'images', 'teacher'), given its settings."""
+    return _asks(training) | ({"teacher"} if training.get("init") == "teacher" else set())
+
+
+def asks_teacher(training: Mapping[str, Any]) -> bool:
+    """Return whether a teacher is asked while a student is trained."""
+    return "teacher" in _asks(training)
+
+
+def _asks(training: Mapping[str, Any]) -> set[str]:
     objective = training.get("objective", DEFAULT)
     given = defaults(objective) | dict(training)
-    found = {need for need, key in about(objective)["NEEDS"].items() if key is None or given[key]}
-    return found | ({"teacher"} if training.get("init") == "teacher" else set())
+    return {need for need, key in about(objective)["NEEDS"].items() if key is None or given[key]}
