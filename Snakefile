@@ -5,6 +5,7 @@
 #   snakemake --cores all results/table1.csv                          one target, with what it needs
 #   snakemake --cores all results/plan.csv                            what all of it will take
 #   snakemake --cores all studies                                     what the paper lacks, about the solver and training
+#   snakemake --cores all rivals                                      other one-step methods at equal budgets
 from get.experiment import ConfigError, contents, text
 from get.studies import load_experiment
 from snakemake.exceptions import WorkflowError
@@ -40,6 +41,7 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/studies.smk"
+include: "workflow/rules/rivals.smk"
 
 
 rule all:

@@ -106,6 +106,17 @@ def operations(
     }
 
 
+def teacher_macs(description: Description) -> int:
+    """Return the multiply-accumulates of one evaluation of a teacher, for one image."""
+    meta = torch.device("meta")
+    with meta:
+        teacher = build_teacher(description)
+    noise, label = torch.randn(1, *teacher.shape, device=meta), torch.zeros(1, dtype=torch.int64, device=meta)
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        teacher(noise, torch.ones(1, device=meta), label)
+    return int(counted.get_total_flops()) // 2
+
+
 def options_of(training: Mapping[str, Any], **change: Any) -> Distillation:
     """Return the options of a training of which only the keys are known that decide its costs."""
     return Distillation.read({**NO_CHANGE, **training, **change}, "training")
@@ -224,14 +235,18 @@ def measure_costs(
     threads: int,
     device: str,
     output: str | Path,
+    teachers: Mapping[str, Description] | None = None,
 ) -> None:
     """Measure all students and write JSON: the device, and under `students` the costs of each by name.
+
+    Under `teachers` are the multiply-accumulates of one evaluation of each, for one image.
 
     Args:
         students: by name, 'model' (the whole description) and 'training', as for `training_costs`, and
             'teacher', the whole description of one that is asked while the student is trained.
         evaluation: as for `sampling_costs`; threads: of the CPU; device: see `device.pick_device`.
         output: the JSON file.
+        teachers: whole descriptions by name, if any.
     """
     torch.set_num_threads(threads)
     on, costs = pick_device(device), {}
@@ -255,4 +270,7 @@ def measure_costs(
     progress.close()
     cuda = on.type == "cuda"
     machine = torch.cuda.get_device_name(on) if cuda else f"CPU, {threads} thread{'s' * (threads > 1)}"
-    write_json(output, {"device": machine, "torch": torch.__version__, **evaluation, "students": costs})
+    found = {"device": machine, "torch": torch.__version__, **evaluation, "students": costs}
+    if teachers:
+        found["teachers"] = {name: {"macs": teacher_macs(each)} for name, each in teachers.items()}
+    write_json(output, found)

@@ -19,6 +19,7 @@ from get.experiment.config import (
     Job,
     Network,
     Pairs,
+    Rivals,
     Row,
     Source,
     Student,
@@ -80,6 +81,8 @@ def check_config(config: Config) -> None:
     check_paper(config)
     if config.studies:
         check_studies(config.studies, config)
+    if config.rivals:
+        check_rivals(config.rivals, config)
     for kind, job in config.jobs.by_kind().items():
         check_job(job, kind)
     samples, splits = config.evaluation.samples, config.evaluation.scoring.splits
@@ -381,6 +384,29 @@ def check_studies(studies: Studies, config: Config) -> None:
     )
     check(studies.lower_lr < training.lr, "studies.lower_lr must be below the student's own")
     check(studies.pairs == sorted(studies.pairs), "studies.pairs must increase")
+
+
+def check_rivals(rivals: Rivals, config: Config) -> None:
+    """Check that the methods and tasks of the rivals are there, and what they must agree on."""
+    check(rivals.reference in rivals.methods, f"rivals.reference: no method {rivals.reference!r}")
+    for key in ("budgets", "rates"):
+        values = getattr(rivals, key)
+        check(values == sorted(values), f"rivals.{key} must increase")
+    check(rivals.trial_seed not in rivals.seeds, "rivals.trial_seed is one of rivals.seeds; take another")
+    for pairs in rivals.pairs:
+        check(pairs in config.pairs, f"rivals.pairs: no pairs {pairs!r}")
+    for name, method in rivals.methods.items():
+        key = f"rivals.methods.{name}"
+        for pairs in method.pairs or ():
+            check(pairs in rivals.pairs, f"{key}.pairs: {pairs} is none of rivals.pairs")
+        counts = method.training.settings()
+        for scaled in method.scaled:
+            number = counts.get(scaled)
+            check(isinstance(number, int), f"{key}.scaled: training has no number of steps {scaled!r}")
+    check(
+        all(method.pairs is None for name, method in rivals.methods.items() if name == rivals.reference),
+        f"rivals.methods.{rivals.reference}.pairs: the reference is compared on all of rivals.pairs",
+    )
 
 
 def check_job(job: Job, kind: str) -> None:

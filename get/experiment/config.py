@@ -437,6 +437,45 @@ class Studies(Keys):
     """Numbers of pairs to learn from; more than there are are made."""
 
 
+class Method(Keys):
+    """A one-step method: a network, and how it is trained."""
+
+    label: Label
+    """What tables and figures call it."""
+    model: Model
+    """The architecture; where the teacher sees no class, conditioning counts as none."""
+    training: Distillation
+    """How it is trained; lr is the learning rate about which others are tried."""
+    steps: Count
+    """Steps that take as many operations as the reference's training (`get budget` prints them)."""
+    scaled: Annotated[list[str], DISTINCT] = []
+    """Keys of training that count the steps of a schedule, for a whole reference budget. At another budget
+    they are multiplied by it, and the method is trained for that budget alone."""
+    pairs: Annotated[list[str], Field(min_length=1), DISTINCT] | None = None
+    """Sets of pairs (tasks) that it is tried on; left out, all of rivals.pairs."""
+
+
+class Rivals(Keys):
+    """What `snakemake --cores all rivals` compares: one-step methods at equal budgets, tuned alike."""
+
+    reference: str
+    """The method that the others are compared with; its training to `steps` is the budget 1."""
+    pairs: Annotated[list[str], Field(min_length=1), DISTINCT]
+    """Sets of pairs: each is a task, with its teacher; methods without pairs have the teacher alone."""
+    budgets: Annotated[list[Positive], Field(min_length=1), DISTINCT]
+    """Shares of the reference budget at which methods are scored, increasing."""
+    seeds: Annotated[list[Seed], Field(min_length=2), DISTINCT]
+    """Seeds of every method."""
+    rates: Annotated[list[Positive], Field(min_length=1), DISTINCT]
+    """Factors of each method's learning rate that are tried."""
+    trial: Positive
+    """Share of the reference budget of a trial."""
+    trial_seed: Seed
+    """Seed of the trials, none of `seeds`."""
+    methods: Annotated[dict[Name, Method], Field(min_length=2)]
+    """The methods, by name."""
+
+
 # ------------------------------------------------------------------------------------------------------ jobs
 
 
@@ -506,5 +545,7 @@ class Config(Keys):
     """What the paper's tables and figures show."""
     studies: Studies | None = optional()
     """What `snakemake --cores all studies` looks at; left out, there are no studies."""
+    rivals: Rivals | None = optional()
+    """What `snakemake --cores all rivals` compares; left out, nothing."""
     jobs: Jobs = Jobs()
     """What each kind of job asks for."""

@@ -6,7 +6,7 @@ must run is ancient; two edits at once would leave stale results. It always look
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from enum import StrEnum
 from typing import Any
 
@@ -45,12 +45,13 @@ def settings_text(experiment: Experiment, path: str) -> str:
     return canonical_json(SETTINGS[Kind(kind)](experiment, *names))
 
 
-def settings_pattern(experiment: Experiment) -> str:
-    """Return a regular expression of the paths of settings files."""
+def settings_pattern(experiment: Experiment, chosen: Container[str] = ()) -> str:
+    """Return a regular expression of the paths of settings files, but those of students that are `chosen`."""
     students = "|".join(map(re.escape, experiment.all_students))
+    fixed = "|".join(re.escape(name) for name in experiment.all_students if name not in chosen)
     shown = [*TABLES, "reproduction", "summary", *figures(experiment)]
     patterns = {
-        Kind.STUDENT: f"/({students})",
+        Kind.STUDENT: f"/({fixed})",
         Kind.SAMPLING: rf"/({students})/[1-9]\d*",
         Kind.PAPER: f"/({'|'.join(map(re.escape, shown))})",
     }

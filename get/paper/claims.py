@@ -32,6 +32,7 @@ class Topic(StrEnum):
     LONGER = "longer"  # longer training or a larger batch lowers FID
     ITERATIONS = "iterations"  # FID improves with fixed-point iterations
     CONDITIONING = "conditioning"  # injection beats AdaLN-Zero
+    RIVAL = "rival"  # a GET beats another one-step method at an equal budget
 
 
 class Verdict(StrEnum):

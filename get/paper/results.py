@@ -181,11 +181,18 @@ class Costs(Record):
     sampling: dict[int, Spread]
 
 
+class TeacherCosts(Record):
+    """Costs of a teacher: of one evaluation, for one image."""
+
+    macs: Number
+
+
 class CostsFile(Record):
-    """The costs of every student by name, and the device that they were measured on."""
+    """The costs of every student (and teacher) by name, and the device that they were measured on."""
 
     device: str
     students: dict[str, Costs]
+    teachers: dict[str, TeacherCosts] = {}  # where methods are compared
 
 
 def read_costs(path: str | Path) -> CostsFile:

@@ -16,8 +16,8 @@ from typing import Any
 
 from get import experiment as experiments
 from get import plugins
-from get.experiment import contents, settings
-from get.experiment.checks import check
+from get.experiment import contents, rivals, settings
+from get.experiment.checks import check, check_student
 from get.experiment.config import Config, Pairs, Student, Studies
 from get.experiment.contents import Content
 from get.experiment.experiment import Experiment
@@ -84,14 +84,20 @@ def load(name: str) -> Study:
 
 
 def load_experiment(given: Mapping[str, Any]) -> Experiment:
-    """Return the experiment of a config, with what its studies add; raises `ConfigError`."""
+    """Return the experiment of a config, with what its studies and rivals add; raises `ConfigError`."""
     experiment = experiments.load(given)
-    studies = experiment.config.studies
-    if studies is None:
-        return experiment
-    students = _added(experiment, "students", [load(name).students for name in NAMES])
-    pairs = _added(experiment, "pairs", [load(name).pairs for name in NAMES])
-    return Experiment(experiment.config, students, pairs)
+    config = experiment.config
+    students: dict[str, Student] = {}
+    pairs: dict[str, Pairs] = {}
+    if config.studies:
+        students = _added(experiment, "students", [load(name).students for name in NAMES])
+        pairs = _added(experiment, "pairs", [load(name).pairs for name in NAMES])
+    if config.rivals:
+        for name, student in rivals.students(config, config.rivals).items():
+            check(name not in {**config.students, **students}, f"students.{name}: `rivals` makes one, too")
+            check_student(student, f"{name} (rivals.methods)", config)
+            students[name] = student
+    return Experiment(config, students, pairs)
 
 
 def _added(experiment: Experiment, part: str, adding: Iterable[Callable[..., Any]]) -> dict[str, Any]:
@@ -171,11 +177,15 @@ def settings_text(experiment: Experiment, path: str) -> str:
 
 def settings_pattern(experiment: Experiment) -> str:
     """Return a regular expression of the paths of settings files."""
-    others = settings.settings_pattern(experiment)
-    return f"studies/({'|'.join(NAMES)})|studies-sampling/({'|'.join(sampled())})|{others}"
+    others = settings.settings_pattern(experiment, rivals.trials_of(experiment))
+    tasks = "|".join(experiment.config.rivals.pairs if experiment.config.rivals else [])
+    studies = f"studies/({'|'.join(NAMES)})|studies-sampling/({'|'.join(sampled())})"
+    return f"{studies}|rivals/({tasks})|rivals-costs|{others}"
 
 
 SETTINGS: dict[str, Callable[[Experiment, str], Settings]] = {
     "studies": content,
     "studies-sampling": sampling,
+    "rivals": rivals.content,
+    "rivals-costs": lambda experiment, _: rivals.costs_settings(experiment),
 }

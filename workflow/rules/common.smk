@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from get import studies
+from get.experiment import rivals
 from get.storage.hashing import canonical_json, fingerprint
 
 # jobs run with the Python that runs Snakemake, activated or not, and find the package in the checkout even in a
@@ -161,7 +162,17 @@ def ancient_once_made(wildcards, path):
     may be made again in the same run: it would not miss the milestone, nor what is made from it.
     """
     folder = f"{experiment.results}/students/{wildcards.student}/seed{wildcards.seed}"
-    return ancient(path) if os.path.exists(f"{folder}/{wildcards.step}.safetensors") else path
+    return ancient_if(f"{folder}/{wildcards.step}.safetensors", path)
+
+
+def ancient_if(made, path):
+    """An input that re-runs nothing once a file is made; see `ancient_once_made`."""
+    return ancient(path) if os.path.exists(made) else path
+
+
+def settings_of(student):
+    """The settings of a student."""
+    return f"{experiment.results}/settings/students/{student}.json"
 
 
 def learned_from(wildcards):

@@ -1,0 +1,228 @@
+"""The students of `snakemake rivals`: every method at several budgets, after trials of its learning rate.
+
+A method is trained for every set of pairs (its teacher's task), with every seed. Its learning rate is the
+best of a few, each tried in a short training with a seed of its own, and so with noise that no table shows.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from get.experiment.config import Config, Method, Rivals, Student
+from get.experiment.contents import Content, about_data, captions, row
+from get.experiment.experiment import Experiment
+from get.experiment.settings import Settings, costs_of, student_settings
+from get.student import objectives
+
+
+class Run(NamedTuple):
+    """What a method has at one budget: a student at a step."""
+
+    budget: float
+    student: str
+    step: int
+
+
+class Rival(NamedTuple):
+    """A method on a set of pairs: its trials, students by their learning rate, and its runs by budget."""
+
+    method: str
+    pairs: str
+    trials: Mapping[str, float]
+    runs: list[Run]
+
+
+def rivals_in(config: Config, rivals: Rivals) -> list[Rival]:
+    """Return all methods on all sets of pairs."""
+    return [
+        _rival(rivals, name, method, pairs)
+        for pairs in rivals.pairs
+        for name, method in rivals.methods.items()
+        if method.pairs is None or pairs in method.pairs
+    ]
+
+
+def _rival(rivals: Rivals, name: str, method: Method, pairs: str) -> Rival:
+    base = f"rival-{name}-{pairs}"
+    trials = {f"{base}-try{number}": rate for number, rate in enumerate(rates(rivals, method))}
+    runs = [
+        Run(budget, f"{base}-at{number}" if method.scaled else base, steps_of(method, budget))
+        for number, budget in enumerate(rivals.budgets)
+    ]
+    return Rival(name, pairs, trials, runs)
+
+
+def rates(rivals: Rivals, method: Method) -> list[float]:
+    """Return the learning rates that are tried."""
+    return [float(f"{method.training.lr * factor:.3g}") for factor in rivals.rates]
+
+
+def steps_of(method: Method, budget: float) -> int:
+    """Return how many steps a method takes in a share of the reference budget."""
+    return max(1, round(method.steps * budget))
+
+
+def students(config: Config, rivals: Rivals) -> dict[str, Student]:
+    """Return all students by name: those of trials with their rates, the others with the method's own."""
+    found = {}
+    for rival in rivals_in(config, rivals):
+        method = rivals.methods[rival.method]
+        steps, seeds = [steps_of(method, rivals.trial)], [rivals.trial_seed]
+        for name, rate in rival.trials.items():
+            found[name] = _student(config, method, rival.pairs, rivals.trial, steps, seeds, rate)
+        for run in rival.runs:
+            alike = [other for other in rival.runs if other.student == run.student]
+            milestones = sorted({other.step for other in alike})
+            budget = run.budget if method.scaled else 1.0
+            found[run.student] = _student(config, method, rival.pairs, budget, milestones, rivals.seeds)
+    return found
+
+
+def _student(
+    config: Config,
+    method: Method,
+    pairs: str,
+    budget: float,
+    milestones: list[int],
+    seeds: list[int],
+    rate: float | None = None,
+) -> Student:
+    training, model = method.training.settings(), method.model
+    changes = {key: max(1, round(training[key] * budget)) for key in method.scaled}
+    if rate is not None:
+        changes["lr"] = rate
+    if not config.teachers[config.pairs[pairs].teacher].conditional:
+        model = model.model_copy(update={"conditioning": "none"})
+    return Student(
+        label=method.label,
+        pairs=pairs,
+        model=model,
+        training=method.training.model_copy(update=changes),
+        milestones=milestones,
+        seeds=seeds,
+    )
+
+
+def trials_of(experiment: Experiment) -> dict[str, Mapping[str, float]]:
+    """Return the trials of every student whose learning rate is chosen, and the rate of each."""
+    rivals = experiment.config.rivals
+    found = rivals_in(experiment.config, rivals) if rivals else []
+    return {run.student: rival.trials for rival in found for run in rival.runs}
+
+
+def trial_scores(experiment: Experiment, student: str) -> list[str]:
+    """Return the scores of the trials that decide the learning rate of a student."""
+    found = ((name, experiment.all_students[name]) for name in trials_of(experiment)[student])
+    return [
+        experiment.run_file(name, trial.seeds[0], trial.shown_step, "scores", "json") for name, trial in found
+    ]
+
+
+def candidates(experiment: Experiment, student: str) -> list[Content]:
+    """Return for every trial of a student the settings that it would have, and those of the trial itself."""
+    settings = student_settings(experiment, student)
+    return [
+        {
+            "settings": {**settings, "training": {**settings["training"], "lr": rate}},
+            "trial": student_settings(experiment, trial),
+        }
+        for trial, rate in trials_of(experiment)[student].items()
+    ]
+
+
+# ------------------------------------------------------------------------------------- what is shown of them
+
+
+def content(experiment: Experiment, pairs: str) -> Content:
+    """Return what the table and the figures of a set of pairs show."""
+    rivals = experiment.config.rivals
+    assert rivals
+    return {
+        "reference": rivals.reference,
+        "nfe": experiment.evaluations(pairs),
+        "teacher": experiment.pairs[pairs].teacher,
+        "rows": list(_rows(experiment, rivals, pairs)),
+    }
+
+
+def _rows(experiment: Experiment, rivals: Rivals, pairs: str) -> Iterator[Content]:
+    for rival in rivals_in(experiment.config, rivals):
+        if rival.pairs != pairs:
+            continue
+        method = rivals.methods[rival.method]
+        training = method.training.decisive()
+        learns = "pairs" in objectives.needs(training)
+        about = {
+            "method": rival.method,
+            "kind": kind_of(method),
+            "from_teacher": method.training.init == "teacher",
+            "pairs": (method.training.pairs or experiment.pairs[pairs].count) if learns else 0,
+            "rates": rates(rivals, method),
+        }
+        for run in rival.runs:
+            settings = f"{experiment.results}/settings/students/{run.student}.json"
+            samples = experiment.run_file(run.student, rivals.seeds[0], run.step, "samples", "h5")
+            found = row(experiment, run.student, run.step)
+            yield {**found, **about, "budget": run.budget, "settings": settings, "samples": samples}
+
+
+def kind_of(method: Method) -> str:
+    """Return what sort of method one is: 'get', 'vit', or for a U-Net its objective."""
+    if method.model.family != "unet":
+        return method.model.family
+    name = method.training.objective_name
+    if name == "consistency":
+        return "distillation" if method.training.settings()["distillation"] else "training"
+    return name
+
+
+def costs_settings(experiment: Experiment) -> Settings:
+    """Return what decides the costs of all methods, measured side by side, and of their teachers."""
+    evaluation, rivals = experiment.config.evaluation, experiment.config.rivals
+    assert rivals
+    names = {run.student for rival in rivals_in(experiment.config, rivals) for run in rival.runs}
+    teachers = {experiment.pairs[pairs].teacher for pairs in rivals.pairs}
+    return {
+        "students": {name: costs_of(experiment, name) for name in sorted(names)},
+        "teachers": {name: experiment.network_of(experiment.teachers[name]) for name in sorted(teachers)},
+        "evaluation": {"batch": evaluation.batch, "iterations": [], "precision": evaluation.precision},
+        "threads": experiment.jobs["student"].threads,
+        "device": experiment.device("costs"),
+    }
+
+
+def outputs(experiment: Experiment) -> list[str]:
+    """Return all that the rule `rivals` makes."""
+    rivals, results = experiment.config.rivals, experiment.results
+    names = [f"{pairs}{part}" for pairs in (rivals.pairs if rivals else []) for part in ("", "-samples")]
+    tables = [name for name in names if not name.endswith("-samples")] + ["claims"]
+    return [
+        *(f"{results}/rivals/{name}.{format}" for name in tables for format in ("csv", "md", "html")),
+        *(f"{results}/rivals/{name}.{format}" for name in names for format in ("pdf", "png")),
+    ]
+
+
+def score_files(experiment: Experiment, *pairs: str) -> list[str]:
+    """Return the scores that the tables of these sets of pairs read; without any, of all."""
+    return [path for entry in _entries(experiment, *pairs) for path in entry["scores"]]
+
+
+def settings_files(experiment: Experiment, *pairs: str) -> list[str]:
+    """Return the settings of the students of these sets of pairs; without any, of all."""
+    return list(dict.fromkeys(entry["settings"] for entry in _entries(experiment, *pairs)))
+
+
+def sample_files(experiment: Experiment, *pairs: str) -> list[str]:
+    """Return the samples that are shown of each method, at its largest budget."""
+    return list({entry["method"]: entry["samples"] for entry in _entries(experiment, *pairs)}.values())
+
+
+def _entries(experiment: Experiment, *pairs: str) -> list[Content]:
+    rivals = experiment.config.rivals
+    tasks = pairs or (rivals.pairs if rivals else [])
+    return [entry for name in tasks for entry in content(experiment, name)["rows"]]
+
+
+def caption(experiment: Experiment) -> str:
+    """Return the caption of the tables and figures, with what is particular to the data."""
+    data: dict[str, Any] = about_data(experiment)
+    return " ".join([captions()["rivals"], data["all"], data["tables"]])

@@ -1,0 +1,89 @@
+"""Figures of one-step methods at equal budgets."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from get.paper import style
+from get.paper.figures import FID, Label, finish_fid_axes, line, scale_of
+from get.paper.grids import hide_axes
+from get.paper.mosaic import GAP, tile
+from get.paper.rivals import Entry, lines_of
+from get.paper.style import plt
+from get.sampling.files import open_samples
+
+KILO = 1e3
+SHOWN = 8  # samples of each method, on the same noise
+CELL = 0.5  # inches: an image beside others
+LOOKS = {  # colour, line, whether markers are filled; Okabe and Ito's colours
+    "get": ("#0072B2", "-", True),
+    "vit": ("#D55E00", (0, (4, 2)), False),
+    "pairs": ("#009E73", (0, (1, 1)), True),
+    "reflow": ("#CC79A7", (0, (4, 1, 1, 1)), False),
+    "distillation": ("#E69F00", "-", False),
+    "training": ("#56B4E9", (0, (4, 2)), True),
+    "progressive": ("#000000", (0, (1, 2)), False),
+}
+Paths = Iterable[str | Path]
+
+
+def look(kind: str, rank: int) -> dict[str, Any]:
+    """Return colour, line and marker of the member number `rank` of a kind, as arguments of `plot`."""
+    colour, stroke, filled = LOOKS[kind]
+    face = colour if filled else "white"
+    return {"color": colour, "linestyle": stroke, "marker": style.MARKERS[rank], "markerfacecolor": face}
+
+
+def fid_over_budgets(entries: Sequence[Entry], paths: Paths) -> None:
+    """Draw FID over total compute, with that of pairs, and over teacher evaluations; a curve per method."""
+    data = pd.DataFrame(lines_of(entries))
+    figure, (left, right) = style.panels(2)
+    power, unit = scale_of(data["total_flops"])
+    _curves(left, data.assign(x=data["total_flops"] / power))
+    left.set_xlabel(f"total compute in {unit}FLOP (pairs and training)")
+    style.log_axis(left, "x", base=2)
+    left.set_ylabel(FID)
+    style.log_axis(left, "y")
+    labels = _curves(right, data.assign(x=data["teacher_evaluations"] / KILO))
+    right.set_xlabel("evaluations of the teacher in thousands (pairs and training)")
+    right.set_xscale("symlog", linthresh=1)
+    right.set_xlim(left=-0.3)
+    finish_fid_axes(right, labels)
+    style.save(figure, paths)
+
+
+def _curves(axes: Axes, data: pd.DataFrame) -> list[Label]:
+    """Draw FID over column `x`, a curve per method; return the labels of their ends."""
+    labels: list[Label] = []
+    for kind, members in data.groupby("kind", sort=False):
+        for rank, (_, curve) in enumerate(members.groupby("name", sort=False)):
+            curve = curve.sort_values("budget")
+            shown = look(str(kind), rank)
+            last = line(axes, curve["x"], curve["fid_train"], curve["fid_train_sd"], shown)
+            labels.append((*last, str(curve["method"].iloc[0]), shown["color"]))
+    return labels
+
+
+def side_by_side(entries: Sequence[Entry], paths: Paths) -> None:
+    """Draw the first samples of every method at its largest budget: a row of noise, a column of a method."""
+    last = {entry.method: entry for entry in entries}
+    columns = []
+    for entry in last.values():
+        with open_samples(entry.about["samples"]) as content:
+            headline, *_ = content.variants.values()
+            columns.append(headline[:SHOWN])
+    count, _, height, width = columns[0].shape
+    images = np.stack(columns, axis=1).reshape(-1, *columns[0].shape[1:])
+    figure, axes = plt.subplots(figsize=(CELL * len(columns) + 0.8, CELL * count + 1.2), layout="constrained")
+    axes.imshow(tile(images, len(columns)), interpolation="nearest")
+    across = [number * (width + GAP) + width / 2 - 0.5 for number in range(len(columns))]
+    axes.set_xticks(across, [entry.row.label for entry in last.values()], rotation=60, ha="left", fontsize=6)
+    axes.xaxis.tick_top()
+    down = [number * (height + GAP) + height / 2 - 0.5 for number in range(count)]
+    axes.set_yticks(down, [f"noise {number + 1}" for number in range(count)])
+    hide_axes(axes)
+    style.save(figure, paths)

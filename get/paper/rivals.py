@@ -1,0 +1,293 @@
+"""One-step methods at equal budgets: the ledger of each, what it reached, and claims about the reference."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from get.paper import documents
+from get.paper.cells import MEGA, Cell, Line, amount, marks, missing, number, plus_minus, with_warnings
+from get.paper.claims import Claim, Kind, Topic, claims_frame, claims_table
+from get.paper.documents import Block, Note, Paragraph, Table, as_text, write_texts
+from get.paper.orderings import ordering
+from get.paper.results import Costs, Mode, Row, read_costs, read_rows, read_scores
+from get.paper.statistics import advantage, row_statistics
+from get.runtime.log import log
+from get.storage.atomic import write_text
+from get.storage.hashing import canonical_json
+from get.storage.reading import read_json
+
+GIGA, KILO = 1e9, 1e3
+NO_MORE = 1.02  # a budget within this factor of another is no larger: steps are whole numbers
+KINDS = {  # what sort of method: what it is called, in the order of the table
+    "get": "regression on pairs (GET)",
+    "vit": "regression on pairs (ViT)",
+    "pairs": "regression on pairs (U-Net)",
+    "reflow": "reflow",
+    "distillation": "consistency distillation",
+    "training": "consistency training",
+    "progressive": "progressive distillation",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method at one budget: its scores, its costs, and what the config says of it (`experiment.rivals`)."""
+
+    row: Row
+    about: Mapping[str, Any]
+    teacher_macs: float
+    nfe: int
+    rate: float
+
+    @property
+    def method(self) -> str:
+        """The name of the method."""
+        return str(self.about["method"])
+
+    @property
+    def costs(self) -> Costs:
+        """What the method costs."""
+        assert self.row.costs
+        return self.row.costs
+
+    @property
+    def images(self) -> int:
+        """Images seen in training."""
+        return self.row.batch * (self.row.runs[0].step or 0)
+
+    @property
+    def evaluations(self) -> float:
+        """Evaluations of a teacher: for the pairs, which methods share, and while it was trained."""
+        return self.about["pairs"] * self.nfe + self.images * self.costs.teacher_evaluations
+
+    @property
+    def pairs_flops(self) -> float:
+        """Operations of the teacher for the pairs."""
+        return self.about["pairs"] * self.nfe * 2 * self.teacher_macs
+
+    @property
+    def total_flops(self) -> float:
+        """All operations: for the pairs, and of training."""
+        return self.pairs_flops + self.images * self.costs.training_flops
+
+
+Axis = str  # 'total_flops' or 'evaluations'
+AXES = {"total_flops": "total compute", "evaluations": "teacher evaluations"}
+
+
+def read_entries(settings: str | Path, costs: str | Path) -> list[Entry]:
+    """Return the entries of a settings file; raises `UserError` as `results.read_rows`."""
+    content, file = read_json(settings), read_costs(costs)
+    rows = read_rows(content["rows"], costs)
+    macs = file.teachers[content["teacher"]].macs
+    rates = [read_json(entry["settings"])["training"]["lr"] for entry in content["rows"]]
+    return [
+        Entry(row, about, macs, content["nfe"], rate)
+        for row, about, rate in zip(rows, content["rows"], rates, strict=True)
+    ]
+
+
+def lines_of(entries: Sequence[Entry]) -> list[Line]:
+    """Return a line for each entry: its scores, and its ledger."""
+    return [_line(entry) for entry in entries]
+
+
+def _line(entry: Entry) -> Line:
+    training = entry.costs.training.get(Mode.PLAIN)
+    speed = training.iterations_per_second.median if training else float("nan")
+    tried = entry.about["rates"]
+    return row_statistics(entry.row) | {
+        "name": entry.method,
+        "kind": entry.about["kind"],
+        "from_teacher": entry.about["from_teacher"],
+        "budget": entry.about["budget"],
+        "images": entry.images,
+        "teacher_evaluations": entry.evaluations,
+        "pairs_flops": entry.pairs_flops,
+        "total_flops": entry.total_flops,
+        "networks": entry.costs.networks,
+        "training_memory": training.peak_memory_bytes if training else float("nan"),
+        "training_seconds": (entry.row.runs[0].step or 0) / speed,
+        "lr": entry.rate,
+        "lr_at_the_edge": len(tried) > 1 and entry.rate in (min(tried), max(tried)),
+    }
+
+
+# ------------------------------------------------------------------------------------------------- claims
+
+
+def claims_of(entries: Sequence[Entry], reference: str, task: str) -> list[Claim]:
+    """Return for every other method two claims: the reference has the lower FID at equal budgets.
+
+    At equal total compute, and at equal teacher evaluations: the reference at its largest budget, and the
+    other method at the largest of its own that is no more expensive.
+
+    Args:
+        entries: of one task; reference: name of a method; task: what the claims call it.
+    """
+    ours = [entry for entry in entries if entry.method == reference and entry.row.runs]
+    claims = []
+    for name in dict.fromkeys(entry.method for entry in entries if entry.method != reference):
+        others = [entry for entry in entries if entry.method == name and entry.row.runs]
+        for axis, words in AXES.items():
+            pair = at_equal(ours, others, axis)
+            if pair:
+                mine, theirs = pair
+                share = _share(theirs, mine, axis)
+                claim = (
+                    f"{task}: {mine.row.label} has a lower FID than {theirs.row.label} at no more {words}"
+                    f" ({theirs.row.label}: {share})"
+                )
+                claims.append(ordering(Topic.RIVAL, claim, mine.row, theirs.row))
+    return claims
+
+
+def _share(entry: Entry, of: Entry, axis: Axis) -> str:
+    return f"{100 * getattr(entry, axis) / getattr(of, axis):.0f}% of it"
+
+
+def at_equal(ours: Sequence[Entry], others: Sequence[Entry], axis: Axis) -> tuple[Entry, Entry] | None:
+    """Return the largest budget of ours with one of the others that is no more expensive, and that one."""
+    for mine in sorted(ours, key=lambda entry: entry.total_flops, reverse=True):
+        fitting = [entry for entry in others if getattr(entry, axis) <= NO_MORE * getattr(mine, axis)]
+        if fitting:
+            return mine, max(fitting, key=lambda entry: entry.total_flops)
+    return None
+
+
+# -------------------------------------------------------------------------------------------------- words
+
+
+def in_words(entries: Sequence[Entry], reference: str) -> list[str]:
+    """Return what the table shows: the reference among the others, and what network and start contribute."""
+    last = {entry.method: entry for entry in entries if entry.row.runs}  # at the largest budget
+    mine = last.pop(reference)
+    found: dict[str, list[str]] = {"better": [], "worse": [], "undecided": [], "no score": []}
+    for other in last.values():
+        found[advantage(mine.row, other.row, "fid_train").verdict].append(_named(other))
+    parts = [
+        f"{words} {', '.join(found[verdict])}"
+        for verdict, words in (
+            ("better", "lower than that of"),
+            ("worse", "higher than that of"),
+            ("undecided", "not decidedly other than that of"),
+        )
+        if found[verdict]
+    ]
+    first, seeds = mine.row.runs[0], len(mine.row.runs)
+    sentences = [
+        f"All methods trained with the operations of {first.step:,} steps of {mine.row.label}, its FID"
+        f" ({_fid(mine)}; {seeds} seeds) is {'; '.join(parts)}."
+    ]
+    regressed = [entry for entry in (mine, *last.values()) if _is_control(entry)]
+    if len(regressed) > 1:
+        best = sorted(regressed, key=lambda entry: _mean(entry))
+        sentences.append(
+            "Network, not method: of those that learn the same pairs from scratch by regression, FID is "
+            + ", ".join(f"{_fid(entry)} for {entry.row.label}" for entry in best)
+            + "."
+        )
+    for entry in last.values():
+        twin = next((other for other in last.values() if _is_twin(entry, other)), None)
+        if twin:
+            start = f"Start: {entry.row.label} has {_fid(entry)}"
+            sentences.append(f"{start}, and from scratch ({twin.row.label}) {_fid(twin)}.")
+    return sentences
+
+
+def _is_control(entry: Entry) -> bool:
+    return entry.about["kind"] in ("get", "vit", "pairs") and not entry.about["from_teacher"]
+
+
+def _is_twin(entry: Entry, other: Entry) -> bool:
+    """Whether `other` is `entry` from scratch: of the same kind and size."""
+    same = entry.about["kind"] == other.about["kind"] and entry.costs.parameters == other.costs.parameters
+    return same and entry.about["from_teacher"] and not other.about["from_teacher"]
+
+
+def _mean(entry: Entry) -> float:
+    return float(row_statistics(entry.row)["fid_train"])
+
+
+def _fid(entry: Entry) -> str:
+    return plus_minus("fid_train")(row_statistics(entry.row))
+
+
+def _named(entry: Entry) -> str:
+    return f"{entry.row.label} ({_fid(entry)})"
+
+
+# -------------------------------------------------------------------------------------------------- files
+
+
+def _flops(name: str) -> Cell:
+    return lambda line: "-" if missing(line.get(name)) else amount(line[name])
+
+
+COLUMNS: dict[str, Cell] = {
+    "Method": lambda line: line["method"] + marks(line),
+    "Kind": lambda line: KINDS[line["kind"]],
+    "Starts from": lambda line: "the teacher" if line["from_teacher"] else "scratch",
+    "Budget": lambda line: f"{line['budget']:g}",
+    "Parameters": number("parameters"),
+    "Networks": number("networks"),
+    "Steps": number("steps"),
+    "Images (k)": number("images", 1, KILO),
+    "Teacher evaluations (k)": number("teacher_evaluations", 0, KILO),
+    "FLOP for pairs": _flops("pairs_flops"),
+    "FLOP of training": _flops("training_flops"),
+    "FLOP in all": _flops("total_flops"),
+    "Training time (s)": number("training_seconds", 0),
+    "Memory (MB)": number("training_memory", 1, MEGA),
+    "Learning rate": lambda line: f"{line['lr']:g}" + (" (edge)" if line["lr_at_the_edge"] else ""),
+    "FID (train)": plus_minus("fid_train"),
+    "FID (test)": plus_minus("fid_test"),
+    "Seeds": number("seeds"),
+}
+WORDS = ("Method", "Kind", "Starts from")
+
+
+def write_table(
+    entries: Sequence[Entry], reference: str, caption: str, paths: Mapping[str, str | Path]
+) -> None:
+    """Write the methods of one task: all columns as 'csv', words and table as 'md' and 'html'."""
+    lines = lines_of(entries)
+    table = Table(as_text(pd.DataFrame(lines), COLUMNS), WORDS)
+    blocks: list[Block] = [
+        *(Paragraph(sentence) for sentence in in_words(entries, reference)),
+        table,
+        Note(with_warnings(caption, lines)),
+    ]
+    texts = {
+        "csv": documents.csv(pd.DataFrame(lines)),
+        "md": documents.markdown(blocks),
+        "html": documents.html("One-step methods at equal budgets", blocks),
+    }
+    write_texts(texts, {kind: paths[kind] for kind in texts})
+
+
+def write_claims(claims: Sequence[Claim], caption: str, paths: Mapping[str, str | Path]) -> None:
+    """Write the claims of all tasks as paths['csv'] (the columns of reproduction.csv), 'md' and 'html'."""
+    blocks: list[Block] = [claims_table(claims, Kind.ORDERING), Note(caption)]
+    texts = {
+        "csv": documents.csv(claims_frame(claims)),
+        "md": documents.markdown(blocks),
+        "html": documents.html("The reference and its rivals", blocks),
+    }
+    write_texts(texts, paths)
+
+
+def choose_rate(candidates: Sequence[Mapping[str, Any]], scores: Sequence[str], output: str | Path) -> None:
+    """Write the settings of a student with the learning rate whose trial has the lowest FID (train).
+
+    Args:
+        candidates: for each trial, 'settings' with its rate; scores: of the trials; output: the settings.
+    """
+    fids = [read_scores(path).of(None)["fid_train"] for path in scores]
+    best = min(range(len(fids)), key=fids.__getitem__)
+    for candidate, fid in zip(candidates, fids, strict=True):
+        log.info("lr %g: FID (train) %.4g", candidate["settings"]["training"]["lr"], fid)
+    write_text(output, canonical_json(candidates[best]["settings"]))

@@ -1,0 +1,126 @@
+# One-step methods at equal budgets: `snakemake --cores all rivals`. No other rule asks for them.
+#
+# Trials are students like others. Their scores choose the learning rate in the settings of the students proper; once
+# chosen, it is chosen again only where the trials would be others, not where they were merely scored anew.
+
+
+rule rivals:
+    input:
+        lambda wildcards: rivals.outputs(experiment),
+
+
+rule choose_rate:
+    input:
+        lambda wildcards: [
+            ancient_if(settings_of(wildcards.student), path)
+            for path in rivals.trial_scores(experiment, wildcards.student)
+        ],
+    output:
+        "<results>/settings/students/{student}.json",
+    log:
+        "<results>/logs/choose_rate/{student}.log",
+    wildcard_constraints:
+        student=one_of(rivals.trials_of(experiment)),
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("light")
+    resources:
+        **resources_of("light"),
+    params:
+        candidates=lambda wildcards: rivals.candidates(experiment, wildcards.student),
+    script:
+        "../scripts/choose_rate.py"
+
+
+rule rival_costs:
+    input:
+        "<results>/settings/rivals-costs.json",
+    output:
+        "<results>/rivals/costs.json",
+    log:
+        "<results>/logs/rivals/costs.log",
+    priority: 1000
+    conda:
+        "../../envs/get.yaml"
+    # all cores of this machine, that nothing else runs meanwhile
+    threads: all_cores
+    resources:
+        **resources_of("costs"),
+    script:
+        "../scripts/costs.py"
+
+
+rule rival_table:
+    input:
+        settings="<results>/settings/rivals/{pairs}.json",
+        costs="<results>/rivals/costs.json",
+        scores=lambda wildcards: rivals.score_files(experiment, wildcards.pairs),
+        rates=lambda wildcards: rivals.settings_files(experiment, wildcards.pairs),
+        samples=lambda wildcards: rivals.sample_files(experiment, wildcards.pairs),
+    output:
+        csv="<results>/rivals/{pairs}.csv",
+        md="<results>/rivals/{pairs}.md",
+        html=report(
+            "<results>/rivals/{pairs}.html",
+            caption="../report/caption.rst",
+            category="9 Rivals",
+            labels={"task": "{pairs}", "shows": "table"},
+        ),
+        pdf="<results>/rivals/{pairs}.pdf",
+        png=report(
+            "<results>/rivals/{pairs}.png",
+            caption="../report/caption.rst",
+            category="9 Rivals",
+            labels={"task": "{pairs}", "shows": "FID over budgets"},
+        ),
+        samples_pdf="<results>/rivals/{pairs}-samples.pdf",
+        samples_png=report(
+            "<results>/rivals/{pairs}-samples.png",
+            caption="../report/caption.rst",
+            category="9 Rivals",
+            labels={"task": "{pairs}", "shows": "samples on the same noise"},
+        ),
+    log:
+        "<results>/logs/rivals/{pairs}.log",
+    wildcard_constraints:
+        pairs=one_of(experiment.config.rivals.pairs if experiment.config.rivals else []),
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("light")
+    resources:
+        **resources_of("light"),
+    params:
+        caption=lambda wildcards: rivals.caption(experiment),
+    script:
+        "../scripts/rival_table.py"
+
+
+rule rival_claims:
+    input:
+        settings=expand(
+            "<results>/settings/rivals/{pairs}.json",
+            pairs=experiment.config.rivals.pairs if experiment.config.rivals else [],
+        ),
+        costs="<results>/rivals/costs.json",
+        scores=lambda wildcards: rivals.score_files(experiment),
+        rates=lambda wildcards: rivals.settings_files(experiment),
+    output:
+        csv="<results>/rivals/claims.csv",
+        md="<results>/rivals/claims.md",
+        html=report(
+            "<results>/rivals/claims.html",
+            caption="../report/caption.rst",
+            category="9 Rivals",
+            labels={"task": "all", "shows": "claims"},
+        ),
+    log:
+        "<results>/logs/rivals/claims.log",
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("light")
+    resources:
+        **resources_of("light"),
+    params:
+        caption=lambda wildcards: rivals.caption(experiment),
+    script:
+        "../scripts/rival_claims.py"

@@ -1,0 +1,15 @@
+"""Judge whether the reference is better than the other one-step methods, on all tasks."""
+
+from pathlib import Path
+
+from get.runtime.log import logging_to
+
+with logging_to(snakemake.log[0]):
+    from get.paper.rivals import claims_of, read_entries, write_claims
+    from get.storage.reading import read_json
+
+    claims = []
+    for settings in snakemake.input.settings:
+        entries = read_entries(settings, snakemake.input.costs)
+        claims += claims_of(entries, read_json(settings)["reference"], Path(settings).stem)
+    write_claims(claims, snakemake.params.caption, dict(snakemake.output.items()))
