@@ -1,6 +1,6 @@
 """`python -m get` is the command `get`."""
 
-from get.cli import main
+from get.cli import run
 
 if __name__ == "__main__":  # not in the processes that it starts
-    raise SystemExit(main())
+    run()

@@ -170,3 +170,15 @@ def test_torchrun_leaves_the_options_of_training_alone(command: str) -> None:
     for option in options:
         arguments = ["-m", "get", command, option, "value"]
         assert get_args_parser().parse_args(arguments).training_script_args == arguments[2:]
+
+
+def test_the_exit_code_is_that_of_the_command_whatever_happens_at_exit(student: Path) -> None:
+    """A thread of a library that aborts while the interpreter ends, say."""
+    code = (
+        "import atexit, os, sys; atexit.register(os.abort); from get.cli import run; sys.argv[1:] = {}; run()"
+    )
+    for path, wanted in ((student, 0), (student.with_name("nowhere"), 2)):
+        command = [sys.executable, "-c", code.format(["info", str(path)])]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == wanted
+        assert done.stderr if wanted else "parameters" in done.stdout

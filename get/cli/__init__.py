@@ -13,6 +13,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from get.cli import compare, export, forget, imports, info, plan, sample, scores, status, training
 from get.cli.streams import checked_streams
@@ -36,6 +37,15 @@ def parser() -> argparse.ArgumentParser:
     for module in (sample, compare, scores, info, status, forget, plan, export, imports, training):
         module.add(commands)
     return top
+
+
+def run() -> NoReturn:
+    """Run the command line, and end the process with its exit code, at once.
+
+    While an interpreter ends, threads of libraries can abort it (seen once in some hundred trainings under
+    load): a training that had stopped as it was asked to would then count as one that failed.
+    """
+    os._exit(main())  # all output is flushed by then
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

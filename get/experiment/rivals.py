@@ -7,6 +7,7 @@ best of a few, each tried in a short training with a seed of its own, and so wit
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from get.experiment.checks import check
 from get.experiment.config import Config, Method, Rivals, Student
 from get.experiment.contents import Content, about_data, captions, row
 from get.experiment.experiment import Experiment
@@ -193,6 +194,7 @@ def costs_settings(experiment: Experiment) -> Settings:
 def outputs(experiment: Experiment) -> list[str]:
     """Return all that the rule `rivals` makes."""
     rivals, results = experiment.config.rivals, experiment.results
+    check(rivals, "there is no key rivals; config.yaml has one to start from")
     names = [f"{pairs}{part}" for pairs in (rivals.pairs if rivals else []) for part in ("", "-samples")]
     tables = [name for name in names if not name.endswith("-samples")] + ["claims"]
     return [

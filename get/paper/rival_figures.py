@@ -50,10 +50,18 @@ def fid_over_budgets(entries: Sequence[Entry], paths: Paths) -> None:
     style.log_axis(left, "y")
     labels = _curves(right, data.assign(x=data["teacher_evaluations"] / KILO))
     right.set_xlabel("evaluations of the teacher in thousands (pairs and training)")
-    right.set_xscale("symlog", linthresh=1)
-    right.set_xlim(left=-0.3)
+    _axis_with_zero(right)
     finish_fid_axes(right, labels)
     style.save(figure, paths)
+
+
+def _axis_with_zero(axes: Axes) -> None:
+    """Make the x axis logarithmic from 1 on, and linear down to 0, where methods without a teacher are."""
+    highest = axes.get_xlim()[1]
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_xlim(-0.3, 1.5 * max(highest, 1))
+    ticks = [0, *(10.0**power for power in range(7) if 10.0**power <= highest)]
+    axes.set_xticks(ticks, [style.compact(tick) for tick in ticks])
 
 
 def _curves(axes: Axes, data: pd.DataFrame) -> list[Label]:
