@@ -103,7 +103,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("evaluation.scoring.splits", 30, "evaluation.scoring.splits is larger than evaluation.samples"),
     ("pairs.conditional.shards", 5, "pairs.conditional.shards: there are only 4 batches"),
     ("data.classes", 9, "data.classes: digits has 10 classes"),
-    ("data.name", "cifar11", "data.name: 'cifar11' must be one of cifar10, digits"),
+    ("data.name", "cifar11", "data.name: 'cifar11' must be one of cifar10, digits, photos"),
     ("teachers.conditional.network.channel_mult", [1] * 5, "cannot be halved 4 times"),
     ("teachers.conditional.network.attention_resolutions", [3], "3 is none of"),
     ("teachers.conditional.source", {"path": "x.pkl"}, "teachers.conditional.source.path: there is no x.pkl"),

@@ -73,7 +73,7 @@ class Data(Keys):
     """The real images."""
 
     name: str
-    """A module of get/data/sets (digits, cifar10)."""
+    """A module of get/data/sets (digits, photos, cifar10)."""
     shape: Annotated[list[Count], Field(min_length=3, max_length=3)]
     """Channels, height and width of an image; height and width are equal."""
     classes: Annotated[int, Field(ge=2)]
