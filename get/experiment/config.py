@@ -272,8 +272,9 @@ class Distillation(Optimisation):
         objective, loss = given.get("objective") or objectives.DEFAULT, given.get("loss")
         if objective in plugins.names(objectives.PACKAGE):
             known = [*cls.model_fields, *objectives.keys(objective)]
-            for key in given.keys() - known:
-                raise PydanticCustomError("unknown_key", "", {"key": key, "known": known})
+            unknown = [key for key in given if key not in known]  # in the order of the config
+            if unknown:
+                raise PydanticCustomError("unknown_key", "", {"key": unknown[0], "known": known})
         found = objectives.defaults(objective) | given
         if objective == objectives.DEFAULT:
             found.pop("objective", None)
