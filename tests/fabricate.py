@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from get.networks.denoiser import build
@@ -204,3 +205,18 @@ def published_student(path: Path, student: Student, extra: Mapping[str, Any] | N
     }
     torch.save(content, path)
     return path
+
+
+# ------------------------------------------------------------------------------------------------------- VGG
+
+
+def vgg16(seed: int = 0) -> nn.Module:
+    """Return torchvision's VGG-16 with random weights, without the layers that only its classes need."""
+    with torch.device("meta"):
+        network = torchvision.models.vgg16()
+    network.classifier = nn.Sequential()
+    source = torch.Generator().manual_seed(seed)
+    for weight in network.to_empty(device="cpu").parameters():
+        scale = (2 / weight[0].numel()) ** 0.5 if weight.dim() > 1 else 0.1
+        nn.init.normal_(weight, std=scale, generator=source)
+    return network

@@ -169,6 +169,12 @@ def test_the_schema_takes_the_configs(path: str) -> None:
     jsonschema.validate(json.loads(json.dumps(read(path))), json.loads(SCHEMA.read_text()))
 
 
+def test_the_schema_takes_a_loss_by_its_name(edit: Callable[..., Config]) -> None:
+    for loss in ("l2", {"name": "pseudo_huber", "c": 0.01}):
+        config = edit({**LEARNING, "loss": loss}, *GET_TRAINING.split("."))
+        jsonschema.validate(config, json.loads(SCHEMA.read_text()))
+
+
 def test_the_schema_is_that_of_the_typed_config() -> None:
     assert SCHEMA.read_text() == schema_text(), f"write it again: python -m get.experiment.schema {SCHEMA}"
 
@@ -222,6 +228,40 @@ def test_the_fingerprints_are_those_of_version_0_1_0() -> None:
         '{"batch":500,"iterations":[],"precision":"float32","samples":5000}'
     )
     assert paper.pairs_identity("unconditional") == "03fdde81b7d8cdf1"
+
+
+def test_training_curves_are_told_the_loss_where_it_is_not_the_papers(edit: Callable[..., Config]) -> None:
+    """Those of the paper's loss, named or not, have the settings of version 0.1.0."""
+
+    def entry(**change: Any) -> dict[str, Any]:
+        config = edit({**LEARNING, **change}, *GET_TRAINING.split("."))
+        found = json.loads(settings_text(load(config), "paper/training-curves"))["histories"]
+        assert found[1].keys() == {"label", "family", "conditional", "histories"}
+        return {key: value for key, value in found[0].items() if key not in found[1]}
+
+    assert entry() == entry(loss="l1") == entry(loss={"name": "l1"}, objective="pairs") == {}
+    assert entry(loss={"name": "pseudo_huber", "c": 0.01}) == {"loss": "pseudo-Huber"}
+
+
+def test_training_curves_are_told_the_objective_where_it_is_not_the_papers(cifar_config: Config) -> None:
+    config = json.loads(json.dumps(cifar_config))
+    network = {"sigma_data": 0.5, "model_channels": 4, "channel_mult": [1], "blocks": 1, "dropout": 0.0}
+    config["students"]["flow"] = {
+        "label": "flow",
+        "pairs": "unconditional",
+        "model": {
+            "family": "unet",
+            "conditioning": "none",
+            "network": {**network, "attention_resolutions": []},
+        },
+        "training": {"batch": 2, "lr": 1e-3, "ema": 0.9, "objective": "reflow"},
+        "milestones": [1],
+    }
+    found = json.loads(settings_text(load(config), "paper/training-curves"))["histories"]
+    assert {key: found[-1][key] for key in ("label", "loss", "objective")} == {
+        "label": "flow", "loss": "L2", "objective": "reflow",
+    }  # fmt: skip
+    assert not any({"loss", "objective"} & entry.keys() for entry in found[:-1])
 
 
 def test_numbers_stay_as_they_are_written(edit: Callable[..., Config]) -> None:

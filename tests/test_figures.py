@@ -1,5 +1,6 @@
 """Figures: plots, and grids of images."""
 
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -128,6 +129,43 @@ def test_training_curves_are_means_over_seeds(drawn: list[Figure], tmp_path: Pat
     assert {50, 100} <= set(get.get_xticks())
     assert min(get.get_xlim()) > 30  # ticks stay in the plot
     figures.training_curves([], [tmp_path / "f.png"])
+
+
+def histories(last: float = 1.0) -> list[History]:
+    return [History(columns=("step", "loss", "gradient norm"), rows=[(50, 2 * last, 1.0), (100, last, 1.0)])]
+
+
+def test_training_curves_say_their_loss(drawn: list[Figure], tmp_path: Path) -> None:
+    """One loss stands on the axis; of several, those other than L1 stand beside their curves, once."""
+    usual, lpips = Curve("GET", "get", True, histories()), Curve("GET", "get", False, histories(), "LPIPS")
+    named = replace(lpips, label="GET, LPIPS")
+    for curves in ([usual], [lpips, lpips], [usual, lpips, named]):
+        figures.training_curves(curves, [tmp_path / "f.png"])
+    found = [(figure.axes[0].get_ylabel(), texts(figure.axes[0])) for figure in drawn]
+    assert found == [
+        ("L1 loss (pixels in [-1, 1])", ["GET"]),
+        ("LPIPS loss (pixels in [-1, 1])", ["GET*", "GET*"]),
+        ("loss (pixels in [-1, 1])", ["GET", "GET (LPIPS)*", "GET, LPIPS*"]),
+    ]
+
+
+def test_training_curves_of_other_objectives_have_panels_of_their_own(
+    drawn: list[Figure], tmp_path: Path
+) -> None:
+    kinds = [("L1", "pairs"), ("L2", "reflow"), ("pseudo-Huber", "consistency"), ("L2", "progressive")]
+    curves = [Curve(name, "unet", True, histories(), loss, name) for loss, name in kinds]
+    figures.training_curves([Curve("GET", "get", True, histories()), *curves], [tmp_path / "f.png"])
+    assert [(axes.get_title(), axes.get_ylabel(), texts(axes)) for axes in drawn[0].axes] == [
+        ("GET: weighted sum over all states", "L1 loss (pixels in [-1, 1])", ["GET"]),
+        ("U-Net", "L1 loss (pixels in [-1, 1])", ["pairs"]),
+        ("U-Net: reflow", "L2 loss", ["reflow"]),
+        ("U-Net: consistency", "pseudo-Huber loss", ["consistency"]),
+        ("U-Net: progressive", "L2 loss", ["progressive"]),
+    ]
+    # Two side by side, three rows
+    places = [axes.get_position() for axes in drawn[0].axes]
+    assert len({round(place.x0, 2) for place in places}) == 2
+    assert len({round(place.y0, 2) for place in places}) == 3
 
 
 def test_labels_do_not_touch(tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from conftest import ROOT
+from fabricate import vgg16
 from miniature import CONFIGS, merged, mini_config, write_inputs
 
 from get.storage.hashing import sha256
@@ -26,7 +28,7 @@ from get.storage.weights import read_header
 
 RESULTS = "results/cifar10-mini"
 FILES = f"{RESULTS}/fabricated"
-ARCHIVE = "cifar-10-python.tar.gz"
+ARCHIVE, VGG = "cifar-10-python.tar.gz", "vgg16-random.pth"
 Config = dict[str, Any]
 
 
@@ -47,16 +49,21 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mini")
     write_inputs(folder / FILES)
+    torch.save(vgg16().state_dict(), folder / FILES / VGG)
     return folder
 
 
 @pytest.fixture(scope="module")
 def web(folder: Path) -> Iterator[Config]:
-    """An overlay that takes CIFAR-10 from a server, whose checksum is not known."""
+    """An overlay that takes CIFAR-10 and VGG-16 from a server; the checksum of the first is not known."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder / FILES)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_address[1]}/{ARCHIVE}"
-    yield {"data": {"source": {"url": url, "path": None}}}
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    vgg = {"url": f"{address}/{VGG}", "sha256": sha256(folder / FILES / VGG)}
+    yield {
+        "data": {"source": {"url": f"{address}/{ARCHIVE}", "path": None}},
+        "students": {"vit-base": {"training": {"loss": {"name": "lpips", "source": vgg}}}},
+    }
     server.shutdown()
 
 
@@ -83,6 +90,7 @@ def test_downloads_are_whole_and_recorded(finished: Path) -> None:
     assert [path.name for path in sorted((finished / "inputs").glob("[!.]*"))] == [
         ARCHIVE,
         f"{ARCHIVE}.sha256",
+        VGG,
     ]
     digest = sha256(finished / "inputs" / ARCHIVE)
     assert (finished / "inputs" / f"{ARCHIVE}.sha256").read_text().startswith(digest)
@@ -98,6 +106,18 @@ def test_the_teachers_are_the_published_ones(finished: Path, folder: Path) -> No
         assert header["source"]["sha256"] == sha256(folder / FILES / f"edm-cifar10-32x32-{kind}-vp.pkl")
         manifest = json.loads((finished / f"pairs/{name}/manifest.json").read_text())
         assert manifest["teacher"] == sha256(finished / f"teachers/{name}.safetensors")
+
+
+def test_a_student_is_trained_with_the_weights_of_lpips(finished: Path, folder: Path) -> None:
+    header = read_header(finished / "students/vit-base/seed0/2.safetensors", "student")
+    assert header["loss"] == sha256(folder / FILES / VGG)
+    costs, plain = (
+        json.loads((finished / "costs.json").read_text())["students"][name]["training_flops"]
+        for name in ("vit-base", "get-mini")
+    )
+    assert costs > 50 * plain  # as VGG-16 is far larger than they are
+    curves = json.loads((finished / "settings/paper/training-curves.json").read_text())["histories"]
+    assert {curve["label"]: curve.get("loss") for curve in curves}["ViT-B"] == "LPIPS"
 
 
 def test_scores_are_in_inceptions_features(finished: Path) -> None:

@@ -1,4 +1,4 @@
-"""docs/extend.md does what it says: its student, its data set and a foreign teacher, through the workflow."""
+"""docs/extend.md does what it says: its student, loss, data set and foreign teacher, through the workflow."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from fabricate import edm_pickle
 
 from get import plugins
 from get.data import sets
+from get.experiment.config import Source
 from get.plugins import Argument
 from get.sampling.files import open_samples
 from get.storage.errors import UserError
-from get.student import architectures
+from get.storage.weights import read_header
+from get.student import architectures, losses
 from get.student.objectives.pairs import decoded_states
 from get.teacher import samplers
 
@@ -42,16 +45,21 @@ TEACHER = {
 }
 
 
-def blocks(language: str) -> list[str]:
-    """Return the blocks of code in the document."""
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "docs/extend.md").read_text(), re.M | re.S)
+def section(title: str) -> str:
+    """Return what the document says under a heading."""
+    return (ROOT / "docs/extend.md").read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def entries(title: str) -> list[Any]:
+    """Return the entries of the config under a heading."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", section(title), re.M | re.S)
+    return [yaml.safe_load(block) for block in blocks]
 
 
 def module(title: str) -> tuple[Path, str]:
     """Return where the module under a heading goes, and what it says."""
-    section = (ROOT / "docs/extend.md").read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
-    where = re.search(r"goes to\s+`(\S+\.py)`", section)
-    code = re.search(r"^```python\n(.*?)^```", section, re.M | re.S)
+    where = re.search(r"goes to\s+`(\S+\.py)`", section(title))
+    code = re.search(r"^```python\n(.*?)^```", section(title), re.M | re.S)
     assert where
     assert code
     return Path(where[1]), code[1]
@@ -60,13 +68,15 @@ def module(title: str) -> tuple[Path, str]:
 def extended_config(folder: Path) -> dict[str, Any]:
     """Return the small config with the entries of the document, trained for two steps."""
     config = yaml.safe_load((ROOT / "tests/config.yaml").read_text())
-    student, data, _, teachers = (yaml.safe_load(block) for block in blocks("yaml"))
+    titles = ("A student", "A loss", "A data set", "Another teacher")
+    student, loss, data, teachers = (entries(title)[0] for title in titles)
     config |= data | {
         "students": student,
         "paper": {},
         "pairs": {"conditional": config["pairs"]["conditional"]},
     }
     student["convolutional"]["milestones"] = [2]
+    student["convolutional"]["training"] |= loss
     config.pop("studies")  # of a GET
     config["pairs"]["conditional"]["shards"] = 1
     (entry,) = teachers["teachers"].values()
@@ -83,11 +93,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("Snakefile", "get", "workflow", "profiles", "envs"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
-    for title in ("A student", "A data set"):
+    for title in ("A student", "A loss", "A data set"):
         path, code = module(title)
         (folder / path).write_text(code)
     (folder / "config.yaml").write_text(yaml.safe_dump(extended_config(folder)))
-    done = snakemake(folder, "results/table1.csv", "results/costs.json")
+    targets = ("results/table1.csv", "results/costs.json", "results/figures/training-curves.png")
+    done = snakemake(folder, *targets)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -108,6 +119,33 @@ def test_the_student_of_the_document_is_in_table_1(project: Path) -> None:
     costs = json.loads((project / "results/costs.json").read_text())["students"]["convolutional"]
     assert list(costs["training"]) == ["plain"]
     assert list(costs["sampling"]) == ["1"]
+
+
+def test_the_loss_of_the_document_is_trained_with_and_named(project: Path) -> None:
+    header = read_header(project / "results/students/convolutional/seed0/2.safetensors", "student")
+    assert header["training"]["loss"] == {"name": "charbonnier", "c": 0.001}
+    curves = json.loads((project / "results/settings/paper/training-curves.json").read_text())["histories"]
+    assert [curve["loss"] for curve in curves] == ["Charbonnier"]
+    names: dict[str, Any] = {}
+    exec((project / module("A loss")[0]).read_text(), names)
+    errors = names["LOSS"](c=3.0)(torch.tensor([4.0, 1.0, -3.0]), torch.tensor([0.0, 1.0, 1.0]))
+    assert errors.tolist() == [2.0, 0.0, 2.0]
+
+
+def test_the_document_names_the_weights_of_lpips() -> None:
+    lpips = entries("A loss")[1]["loss"]
+    losses.check(lpips, "loss")
+    assert Source.model_validate(lpips["source"]).file == "vgg16-397923af.pth"
+
+
+def test_a_wrong_argument_of_the_loss_is_refused_at_once(project: Path) -> None:
+    config = yaml.safe_load((project / "config.yaml").read_text())
+    config["students"]["convolutional"]["training"]["loss"]["c"] = 0.0
+    (project / "wrong.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake(project, "--dry-run", "--configfile", "wrong.yaml")
+    assert done.returncode != 0
+    message = "students.convolutional.training.loss.c is 0.0; it must be from 1e-06 to 1"
+    assert message in done.stdout + done.stderr
 
 
 def test_three_seeds_give_mean_and_spread(project: Path) -> None:
@@ -203,7 +241,7 @@ def test_the_sampler_of_the_document_draws_pairs_and_counts_its_evaluations(
     """Its settings are checked and its NFE is known without torch; its name is in the shards."""
     path, code = module("A teacher's sampler")
     (project / path).write_text(code)
-    entry = yaml.safe_load(blocks("yaml")[2])["sampler"] | {"batch": 10}
+    entry = entries("A teacher's sampler")[0]["sampler"] | {"batch": 10}
     script = textwrap.dedent(SAMPLER).format(entry=entry, model=TEACHER)
     command = [sys.executable, "-c", script, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(project)}
@@ -298,6 +336,16 @@ def test_a_module_that_lacks_something(
     plugins.constants.cache_clear()
     with pytest.raises(UserError, match=message):
         sets.describe("incomplete")
+
+
+def test_a_loss_that_lacks_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "ROOT", tmp_path)
+    (tmp_path / "student/losses").mkdir(parents=True)
+    (tmp_path / "student/losses/incomplete.py").write_text("LABEL = 'none'")
+    assert losses.defaults("incomplete") == {}
+    for refused in (partial(losses.check, key="training.loss"), losses.build):
+        with pytest.raises(UserError, match=r"incomplete.py assigns no LOSS, or no LABEL"):
+            refused({"name": "incomplete"})
 
 
 @pytest.mark.parametrize("name", ["digits", "photos", "cifar10"])

@@ -30,7 +30,7 @@ def train_student(args: argparse.Namespace) -> None:
     with process_group(args.device):
         train_student(
             settings=args.settings,
-            inputs=Inputs(args.manifest, args.images, args.teacher),
+            inputs=Inputs(args.manifest, args.images, args.teacher, args.loss),
             seed=args.seed,
             stop=args.steps,
             device=args.device,
@@ -63,10 +63,11 @@ def add(commands: Commands) -> None:
     student.add_argument(
         "--settings", type=Path, required=True, help="JSON file: model, training, fingerprints"
     )
-    # which of these are needed, the objective says
+    # which of these are needed, objective and loss say
     student.add_argument("--manifest", type=Path, help="manifest of the pairs")
     student.add_argument("--images", type=Path, help="image store")
     student.add_argument("--teacher", type=Path, help="weights of the teacher")
+    student.add_argument("--loss", type=Path, help="weights of the network that the loss looks through")
     student.add_argument("--steps", type=positive, required=True, help="the milestone")
     # not --start, which torchrun, looking at all options, takes for the beginning of one of its own
     student.add_argument("--previous", type=Path, help="state of the milestone before")

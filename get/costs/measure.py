@@ -65,10 +65,13 @@ class RandomTraining:
         self.batch, _ = random_inputs(student, options.batch, device)
         with device:
             asked = build_teacher(teacher).eval().requires_grad_(False) if teacher else None
-        task = Task(student, options.build_loss(), options.batch, 0, device, asked)
+        loss = options.build_loss()
+        task = Task(student, loss, options.batch, 0, device, asked)
         self.objective, self.student = options.build(task), student
         self.state = State(student.train(), options, "", self.objective.frozen)
-        self.held = [*self.state.tensors(), *(asked.state_dict().values() if asked else ())]
+        beside = [module for module in (asked, getattr(loss, "network", None)) if module is not None]
+        held = (each for module in beside for each in module.state_dict().values())
+        self.held = [*self.state.tensors(), *held]
 
     def loss(self, forward: Callable[..., Tensor], step: int, rows: slice) -> Tensor:
         """Return the loss of these rows."""

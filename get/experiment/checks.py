@@ -143,6 +143,11 @@ def sources(config: Config) -> dict[str, Source]:
     found |= {f"teachers.{name}.source": teacher.source for name, teacher in config.teachers.items()}
     enabled = {name: student for name, student in config.students.items() if not student.disabled}
     found |= {f"students.{name}.import": student.source for name, student in enabled.items()}
+    trained = {name: student for name, student in enabled.items() if not student.source}
+    found |= {
+        f"students.{name}.training.loss.source": student.training.loss_source
+        for name, student in trained.items()
+    }
     return {key: source for key, source in found.items() if source}
 
 
@@ -227,6 +232,7 @@ def check_student(student: Student, key: str, config: Config) -> None:
     )
     teacher = config.teachers[pairs.teacher]
     check_training(student, f"{key}.training", teacher)
+    check_loss(student.training, f"{key}.training.loss", config.data)
     check_implicit(student.training, f"{key}.training", student.model.family)
     check(
         teacher.conditional or not student.model.conditional,
@@ -256,14 +262,12 @@ def check_model(student: Student, key: str, size: int) -> None:
 
 
 def check_training(student: Student, key: str, teacher: Teacher) -> None:
-    """Check the objective and the loss of a student, and that its network is one for them."""
+    """Check the objective of a student, and that its network is one for it."""
     training, name = student.training, student.training.objective_name
     with config_errors():
         plugins.require_known(objectives.PACKAGE, name, f"{key}.objective")
         given = {other: value for other, value in training.settings().items() if other in OBJECTIVE_KEYS}
         objectives.check(name, {**given, **(training.model_extra or {})}, key)
-        if training.loss:
-            losses.check(training.loss.settings(), f"{key}.loss")
     about, model = objectives.about(name), student.model.settings()
     if about.get("LEVELS"):
         check(
@@ -293,6 +297,14 @@ def check_training(student: Student, key: str, teacher: Teacher) -> None:
             teacher.network is None or model["network"] == teacher.network.settings(),
             f"{key}.init: model.network must be that of the teacher",
         )
+
+
+def check_loss(training: Distillation, key: str, data: Data) -> None:
+    """Check the loss of a student, and that it takes the images."""
+    if training.loss:
+        with config_errors():
+            losses.check(training.loss.settings(), key)
+            losses.check_fit(training.loss.name, data.shape, training.objective_name, key)
 
 
 def check_implicit(training: Distillation, key: str, family: str) -> None:

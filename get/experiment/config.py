@@ -4,6 +4,7 @@
 fingerprint, while the config leaves it out. So a key can be added without training anything again.
 """
 
+import os
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
@@ -41,6 +42,11 @@ class Source(Keys):
     """A local copy, for machines without internet."""
     sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")] | None = None
     """The file's SHA-256; left out, that of the first download is recorded and checked ever after."""
+
+    @property
+    def file(self) -> str:
+        """The name of the file, without where it lies."""
+        return os.path.basename(self.path or self.url or "")
 
 
 class Optimisation(Keys):
@@ -232,7 +238,14 @@ class Loss(OpenKeys):
     """How far an image is from the one that is wanted. Other keys are arguments of the loss."""
 
     name: str
-    """A module of get/student/losses (l1, l2, pseudo_huber)."""
+    """A module of get/student/losses (l1, l2, pseudo_huber, lpips)."""
+    source: Source | None = optional()
+    """The weights of a network that the loss looks through (lpips: torchvision's vgg16-397923af.pth)."""
+
+
+def _or_its_name(schema: dict[str, Any]) -> None:
+    """Let the JSON schema of a mapping take its name alone."""
+    schema["anyOf"].append({"type": "string"})
 
 
 class Distillation(Optimisation):
@@ -243,9 +256,9 @@ class Distillation(Optimisation):
     objective: str | None = optional()
     """A module of get/student/objectives (reflow, consistency, progressive); left out, pairs: regression on
     the teacher's images."""
-    loss: Loss | None = optional()
-    """A module of get/student/losses by its name (l1, l2, pseudo_huber), or a mapping of its name and its
-    arguments; left out, the objective's own: l1 of pairs."""
+    loss: Loss | None = optional(json_schema_extra=_or_its_name)
+    """A module of get/student/losses by its name (l1, l2, pseudo_huber, lpips), or a mapping of its
+    name and its arguments; left out, the objective's own: l1 of pairs."""
     init: Literal["teacher"] | None = optional()
     """teacher: start from the teacher's weights (of a unet like the teacher's); left out, random ones."""
     loss_decay: Annotated[float, Field(ge=0, le=1), UNROUNDED] | None = optional()
@@ -272,8 +285,9 @@ class Distillation(Optimisation):
         objective, loss = given.get("objective") or objectives.DEFAULT, given.get("loss")
         if objective in plugins.names(objectives.PACKAGE):
             known = [*cls.model_fields, *objectives.keys(objective)]
-            for key in given.keys() - known:
-                raise PydanticCustomError("unknown_key", "", {"key": key, "known": known})
+            unknown = [key for key in given if key not in known]  # in the order of the config
+            if unknown:
+                raise PydanticCustomError("unknown_key", "", {"key": unknown[0], "known": known})
         found = objectives.defaults(objective) | given
         if objective == objectives.DEFAULT:
             found.pop("objective", None)
@@ -293,9 +307,17 @@ class Distillation(Optimisation):
         """The name of the objective."""
         return self.objective or objectives.DEFAULT
 
+    @property
+    def loss_source(self) -> Source | None:
+        """The weights of the loss's network, if it has one."""
+        return self.loss.source if self.loss else None
+
     def decisive(self) -> dict[str, Any]:
-        """Return the settings that decide what comes out, but for rounding."""
+        """Return the settings that decide what comes out, but for rounding; files by what they are."""
         found = self.settings()
+        if source := self.loss_source:
+            hashed = {"sha256": source.sha256} if source.sha256 else {}
+            found["loss"]["source"] = {"file": source.file, **hashed}
         return {key: value for key, value in found.items() if key not in ("prefetch", "accumulate")}
 
 

@@ -17,6 +17,7 @@ from get.experiment.checks import PUBLISHED_CSV, check
 from get.experiment.config import Row
 from get.experiment.experiment import Experiment
 from get.storage.hashing import sha256
+from get.student import losses
 
 Content = dict[str, Any]
 
@@ -167,14 +168,20 @@ def teaching(experiment: Experiment, student: str) -> Content:
 
 
 def histories(experiment: Experiment, name: str) -> Content:
-    """Return the histories of a student's seeds, at its last milestone."""
+    """Return the histories of a student's seeds, at its last milestone; and of what, if not as in the paper.
+
+    That is 'loss', what its loss is called, and 'objective'.
+    """
     student = experiment.students[name]
-    step = student.milestones[-1]
+    step, training = student.milestones[-1], student.training
+    other = {"loss": losses.label(training.loss.name)} if training.loss else {}
+    other |= {"objective": training.objective} if training.objective else {}
     return {
         "label": student.label,
         "family": student.model.family,
         "conditional": student.model.conditional,
         "histories": [experiment.run_file(name, seed, step, kind="json") for seed in student.seeds],
+        **other,
     }
 
 

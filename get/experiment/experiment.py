@@ -118,7 +118,10 @@ class Experiment:
         return fingerprint(made)
 
     def learned_from(self, name: str) -> dict[str, str]:
-        """Return the files that a student learns from: 'manifest' of its pairs, 'images', 'teacher'."""
+        """Return the files that a student learns from, by the options of `get train-student`.
+
+        They are the 'manifest' of its pairs, the 'images', the 'teacher', and the weights of the 'loss'.
+        """
         student = self.all_students[name]
         needs = set() if student.source else objectives.needs(student.training.decisive())
         files = {
@@ -126,13 +129,15 @@ class Experiment:
             "images": ("images", "data/images.h5"),
             "teacher": ("teacher", f"teachers/{self.pairs[student.pairs].teacher}.safetensors"),
         }
-        return {kind: f"{self.results}/{path}" for kind, (need, path) in files.items() if need in needs}
+        found = {kind: f"{self.results}/{path}" for kind, (need, path) in files.items() if need in needs}
+        source = student.training.loss_source
+        return found | ({"loss": self.local_copy(source)} if source and not student.source else {})
 
     def _made(self, part: Data | Teacher) -> dict[str, Any]:
         """Return the settings of data or a teacher, with the file that it comes from by its name alone."""
         found = part.settings()
         if part.source:  # wherever it comes from: shards, checkpoints and headers name its content
-            found["source"] = os.path.basename(self.local_copy(part.source))
+            found["source"] = part.source.file
         return found
 
     def parts(self, name: str) -> list[str]:
@@ -189,11 +194,11 @@ class Experiment:
     def downloads(self) -> dict[str, Source]:
         """The files from outside that are downloaded, by name."""
         wanted = [source for source in sources(self.config).values() if not source.path]
-        return {os.path.basename(source.url or ""): source for source in wanted}
+        return {source.file: source for source in wanted}
 
     def local_copy(self, source: Source) -> str:
         """Return where a file from outside lies: where the config says, or where it is downloaded to."""
-        return source.path or f"{self.results}/inputs/{os.path.basename(source.url or '')}"
+        return source.path or f"{self.results}/inputs/{source.file}"
 
     def device(self, kind: str) -> str:
         """Return where a job of this kind computes: without a GPU of its own, on the CPU."""

@@ -109,6 +109,8 @@ def costs_of(experiment: Experiment, name: str) -> Settings:
         decisive = {key: value for key, value in training.items() if key not in INDIFFERENT}
     else:
         decisive = {key: training[key] for key in (*DECISIVE, "loss") if key in training}
+    if student.training.loss_source:  # which weights they are changes no cost
+        decisive["loss"].pop("source")
     found = {"model": student.model.settings() | experiment.shape(teacher.conditional), "training": decisive}
     if "teacher" in objectives.needs(decisive):
         found["teacher"] = experiment.network_of(teacher)

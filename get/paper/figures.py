@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
 from get.paper import style
-from get.paper.results import Curve, Row
+from get.paper.results import USUAL_LOSS, USUAL_OBJECTIVE, Curve, Row
 from get.paper.statistics import frame, over_iterations
 
 SMALLEST, AREA = 10, 90  # of circles, in square points: of no parameters, and what the most add
@@ -132,32 +132,55 @@ def residuals(rows: Sequence[Row], paths: Paths) -> None:
 
 
 def training_curves(curves: Sequence[Curve], paths: Paths) -> None:
-    """Draw the loss over training iterations, a curve per student: the mean over seeds, and their spread."""
-    families = list(dict.fromkeys(curve.family for curve in curves))
-    titles = {"get": "GET: weighted sum over all states", "vit": "ViT: one state"}
-    figure, panels = style.panels(max(1, len(families)), [titles.get(name, name) for name in families])
-    for axes, family in zip(panels, families, strict=False):
-        labels: list[Label] = []
-        for rank, curve in enumerate(curve for curve in curves if curve.family == family):
-            look = style.look(family, rank) | {"markevery": 0.2, "markersize": 3}
-            # mean and spread over seeds
-            tables = [pd.DataFrame(run.rows, columns=list(run.columns)) for run in curve.runs]
-            losses = pd.concat(tables).groupby("step")["loss"]
-            mean, sd = losses.mean(), losses.std()
-            if mean.empty:
-                continue
-            axes.plot(mean.index, mean, **look)
-            axes.fill_between(mean.index, mean - sd, mean + sd, color=look["color"], alpha=0.2, linewidth=0)
-            label = curve.label + mark_of(curve.conditional)
-            labels.append((mean.index[-1], mean.iloc[-1], label, look["color"]))
-        axes.set_xlabel("training iterations")
-        axes.set_ylabel("L1 loss (pixels in [-1, 1])")
-        for which in "xy":
-            style.log_axis(axes, which)
-        usual = axes.get_xticks()
-        style.ticks_at(axes, [*sorted({x for x, *_ in labels}, reverse=True), *usual])
-        style.label_lines(axes, finite_labels(labels))
+    """Draw the loss over training iterations, a curve per student: the mean over seeds, and their spread.
+
+    There is a panel for each family and objective, for they have losses of other things.
+    """
+    panels: dict[tuple[str, str], list[Curve]] = {}
+    for curve in curves:
+        panels.setdefault((curve.family, curve.objective), []).append(curve)
+    figure, all_axes = style.panels(max(1, len(panels)), [title_of_losses(*kind) for kind in panels])
+    for axes, members in zip(all_axes, panels.values(), strict=False):
+        draw_losses(axes, members)
     style.save(figure, paths)
+
+
+def title_of_losses(family: str, objective: str) -> str:
+    """Return the title of the training curves of a family and an objective."""
+    if objective != USUAL_OBJECTIVE:
+        return f"{name_of(family)}: {objective}"
+    titles = {"get": "GET: weighted sum over all states", "vit": "ViT: one state"}
+    return titles.get(family, name_of(family))
+
+
+def draw_losses(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Draw the training curves of one family and objective; where they have several losses, each is named."""
+    labels: list[Label] = []
+    losses = {curve.loss for curve in curves}
+    for rank, curve in enumerate(curves):
+        look = style.look(curve.family, rank) | {"markevery": 0.2, "markersize": 3}
+        # mean and spread over seeds
+        tables = [pd.DataFrame(run.rows, columns=list(run.columns)) for run in curve.runs]
+        values = pd.concat(tables).groupby("step")["loss"]
+        mean, sd = values.mean(), values.std()
+        if mean.empty:
+            continue
+        axes.plot(mean.index, mean, **look)
+        axes.fill_between(mean.index, mean - sd, mean + sd, color=look["color"], alpha=0.2, linewidth=0)
+        label = curve.label
+        if len(losses) > 1 and curve.loss != USUAL_LOSS and curve.loss not in label:
+            label += f" ({curve.loss})"
+        label += mark_of(curve.conditional)
+        labels.append((mean.index[-1], mean.iloc[-1], label, look["color"]))
+    axes.set_xlabel("training iterations")
+    of_images = curves[0].objective == USUAL_OBJECTIVE
+    name = f"{losses.pop()} loss" if len(losses) == 1 else "loss"
+    axes.set_ylabel(name + " (pixels in [-1, 1])" * of_images)
+    for which in "xy":
+        style.log_axis(axes, which)
+    usual = axes.get_xticks()
+    style.ticks_at(axes, [*sorted({x for x, *_ in labels}, reverse=True), *usual])
+    style.label_lines(axes, finite_labels(labels))
 
 
 FIGURES: dict[str, Callable[[Sequence[Row], Paths], None]] = {  # those that show rows
@@ -219,7 +242,7 @@ def mark_of(conditional: bool | None) -> str:
 
 def name_of(family: str) -> str:
     """Return what a family is called."""
-    return {"get": "GET", "vit": "ViT"}.get(family, family)
+    return {"get": "GET", "vit": "ViT", "unet": "U-Net"}.get(family, family)
 
 
 def scale_of(flops: pd.Series) -> tuple[float, str]:

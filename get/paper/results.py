@@ -203,6 +203,8 @@ def read_costs(path: str | Path) -> CostsFile:
 
 # ---------- histories
 
+USUAL_LOSS, USUAL_OBJECTIVE = "L1", "pairs"  # the paper's, which settings files do not name
+
 
 class History(Record):
     """What a training wrote down as it ran."""
@@ -213,12 +215,14 @@ class History(Record):
 
 @dataclass(frozen=True)
 class Curve:
-    """The histories of a student's seeds, and what the student is."""
+    """The histories of a student's seeds, what the student is, and what was trained with."""
 
     label: str
     family: str
     conditional: bool
     runs: Sequence[History]
+    loss: str = USUAL_LOSS
+    objective: str = USUAL_OBJECTIVE
 
 
 def read_history(path: str | Path) -> History:
@@ -235,6 +239,8 @@ def read_curves(entries: Iterable[Mapping[str, Any]]) -> list[Curve]:
             family=entry["family"],
             conditional=entry["conditional"],
             runs=[read_history(path) for path in entry["histories"]],
+            loss=entry.get("loss", USUAL_LOSS),
+            objective=entry.get("objective", USUAL_OBJECTIVE),
         )
         for entry in entries
     ]

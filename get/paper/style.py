@@ -71,12 +71,16 @@ def look(family: str, rank: int) -> dict[str, Any]:
 
 
 def panels(count: int, titles: Sequence[str] = ()) -> tuple[Figure, Sequence[Axes]]:
-    """Return a figure with `count` plots side by side: one as wide as a column, more as wide as the page."""
-    width = COLUMN if count == 1 else PAGE
-    figure, axes = plt.subplots(1, count, figsize=(width, HEIGHT), squeeze=False, layout="constrained")
-    for axis, title in zip(axes[0], titles, strict=False):
+    """Return a figure with `count` plots: one as wide as a column, of more two side by side on the page."""
+    rows, columns = -(-count // 2), min(count, 2)
+    size = (COLUMN if count == 1 else PAGE, rows * HEIGHT)
+    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    axes = [*grid.flat]
+    for empty in axes[count:]:
+        empty.remove()
+    for axis, title in zip(axes[:count], titles, strict=False):
         axis.set_title(title)
-    return figure, axes[0]
+    return figure, axes[:count]
 
 
 def log_axis(axes: Axes, which: str, base: int = 10) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -65,9 +66,15 @@ class Distillation(Optimisation):
         objective: Objective = module.OBJECTIVE(task, **self.keys)
         return objective
 
-    def build_loss(self) -> "Loss":
-        """Return the loss."""
-        loss: Loss = losses.build(self.loss or {"name": objectives.about(self.objective)["DEFAULT_LOSS"]})
+    @property
+    def loss_name(self) -> str:
+        """The name of the loss."""
+        name: str = self.loss["name"] if self.loss else objectives.about(self.objective)["DEFAULT_LOSS"]
+        return name
+
+    def build_loss(self, source: str | Path | None = None) -> "Loss":
+        """Return the loss; if it looks through a network, with the weights at `source`, or random ones."""
+        loss: Loss = losses.build(self.loss or {"name": self.loss_name}, source)
         return loss
 
 

@@ -16,11 +16,11 @@ from get.runtime.log import log
 from get.runtime.processes import process_count
 from get.runtime.seeding import fold_in
 from get.storage.errors import UserError
-from get.storage.hashing import sha256
+from get.storage.hashing import sha256, verified_sha256
 from get.storage.reading import outdated, read_json, reading, require
 from get.storage.settings import require_keys
 from get.storage.weights import write_weights
-from get.student import architectures, objectives
+from get.student import architectures, losses, objectives
 from get.student.examples import Examples, Source, from_images, from_pairs
 from get.student.models import Student, build
 from get.student.objective import Distillation, Loss, Objective, Task
@@ -30,14 +30,16 @@ from get.training.state import State
 
 PLATEAU = 0.85  # a loss above this share of the mean image's says that training has not left the plateau
 BASELINE_PAIRS = 2048  # from which the mean image's loss is computed, at most
+BASELINE_PART = 256  # of which at a time: a loss may need much memory
 
 
 class Inputs(NamedTuple):
-    """The files that a training reads; which ones its objective says (`objectives.needs`)."""
+    """The files that a training reads; which ones its objective (`objectives.needs`) and its loss say."""
 
     manifest: str | Path | None = None
     images: str | Path | None = None
     teacher: str | Path | None = None
+    loss: str | Path | None = None
 
 
 def train_student(
@@ -63,7 +65,8 @@ def train_student(
         settings: JSON with the keys 'model' (the description but for the shape of the images, see
             `models.build`), 'training' (see `Distillation.read`), and for each input that is needed the
             fingerprint of its settings, of which that of 'pairs' the manifest must have.
-        inputs: the manifest of the pairs, the image store, the teacher's weights, as far as they are needed.
+        inputs: the manifest of the pairs, the image store, the teacher's weights, those of the loss's
+            network, as far as they are needed.
         seed: names every draw; stop: the milestone, in steps; device: see `device.pick_device`.
         start: state of the milestone before, None for the first.
         output: the state at the milestone.
@@ -91,11 +94,12 @@ def train_student(
         if options.init:
             start_from(student, teacher, path)
         asked = teacher if objectives.asks_teacher(wanted["training"]) else None
-    run = {"pairs": None, "teacher": None, **wanted, "model": description, **facts, "seed": seed}
-    # Objective
-    task = Task(student, options.build_loss(), options.batch, seed, on, asked)
+    # Loss and objective
+    loss_of_images, weights = _open_loss(options, source, inputs, settings)
+    task = Task(student, loss_of_images, options.batch, seed, on, asked)
     objective = options.build(task)
     examples = Examples(source, options, seed, on, prefetch)
+    run = {"pairs": None, "teacher": None, **wanted, "model": description, **facts, **weights, "seed": seed}
 
     def loss(forward: Any, step: int, rows: slice) -> Tensor:
         return objective(forward, examples.batch(step, rows, task), step, rows)
@@ -133,7 +137,7 @@ def _read_settings(path: str | Path, accumulate: int) -> tuple[dict[str, Any], D
 
 def _given(path: str | Path | None, name: str, settings: str | Path) -> str | Path:
     if path is None:
-        raise UserError(f"{settings}: its objective needs the file --{name}")
+        raise UserError(f"{settings}: its training needs the file --{name}")
     return path
 
 
@@ -151,6 +155,19 @@ def _open_source(
     if not 1 <= count <= len(pairs):
         raise UserError(f"{settings}: training.pairs is {count}, but {manifest} lists {len(pairs)} pairs")
     return from_pairs(pairs, count), {"teacher": pairs.teacher}
+
+
+def _open_loss(
+    options: Distillation, source: Source, inputs: Inputs, settings: str | Path
+) -> tuple[Loss, dict[str, str]]:
+    """Return the loss and, of one that looks through a network, the hash of its weights."""
+    losses.check_fit(options.loss_name, source.shape, options.objective, "training.loss")
+    if not losses.has_source(options.loss_name):
+        return options.build_loss(), {}
+    path = _given(inputs.loss, "loss", settings)
+    known = (options.loss or {}).get("source") or {}
+    digest = verified_sha256(path, known.get("sha256"))
+    return options.build_loss(path), {"loss": digest}
 
 
 def describe(model: Mapping[str, Any], objective: str, source: Source) -> dict[str, Any]:
@@ -193,7 +210,7 @@ def on_plateau(state: State, source: Source, objective: Objective) -> bool:
     weights = state_weights(objective.states, objective.loss_decay)
     loss = state.history[-1][1] / weights.sum().item()
     task = objective.task
-    baseline = mean_image_error(source, task.student.conditional, task.loss)
+    baseline = mean_image_error(source, task.student.conditional, task.loss, task.device)
     stuck = loss > PLATEAU * baseline
     log.info("loss %.4g; the mean image's would be %.4g", loss, baseline)
     if stuck:
@@ -202,10 +219,17 @@ def on_plateau(state: State, source: Source, objective: Objective) -> bool:
     return stuck
 
 
-def mean_image_error(source: Source, conditional: bool, loss: Loss) -> float:
+def mean_image_error(
+    source: Source, conditional: bool, loss: Loss, device: str | torch.device = "cpu"
+) -> float:
     """Return the loss of the mean image (of its class) in place of every image, on some of the pairs."""
     _, image, label = source.read(torch.arange(min(source.size, BASELINE_PAIRS)))
     image = image.float()
     groups = [image[label == c] for c in label.unique()] if conditional else [image]
-    errors = (len(group) * loss(group.mean(dim=0).expand_as(group), group).mean().item() for group in groups)
-    return sum(errors) / len(image)
+    total = 0.0
+    for group in groups:
+        mean = group.mean(dim=0).to(device)
+        for part in group.split(BASELINE_PART):
+            images = part.to(device)
+            total += len(part) * loss(mean.expand_as(images), images).mean().item()
+    return total / len(image)

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -176,7 +177,7 @@ def settings_of(student):
 
 
 def learned_from(wildcards):
-    """The files that a student learns from, as its objective needs them; see `ancient_once_made`."""
+    """The files that a student learns from, as objective and loss need them; see `ancient_once_made`."""
     files = experiment.learned_from(wildcards.student)
     return {name: ancient_once_made(wildcards, path) for name, path in files.items()}
 

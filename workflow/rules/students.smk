@@ -28,14 +28,17 @@ rule train_student:
         **resources_of("student"),
     params:
         files=lambda wildcards, input: " ".join(
-            f"--{name} {input[name]}" for name in ("manifest", "images", "teacher") if name in input.keys()
+            f"--{name} {shlex.quote(input[name])}"
+            for name in ("manifest", "images", "teacher", "loss")
+            if name in input.keys()
         ),
         previous=lambda wildcards, input: (f"--previous {input.start}" if input.get("start") else ""),
         device=device_of("student"),
         launcher=launcher,
         # these read `input`, so that Snakemake takes them for derived: they re-run nothing
         prefetch=lambda wildcards, input: experiment.all_students[wildcards.student].training.prefetch,
-        accumulate=lambda wildcards, input: experiment.all_students[wildcards.student].training.accumulate or 1,
+        accumulate=lambda wildcards, input: experiment.all_students[wildcards.student].training.accumulate
+        or 1,
     shell:
         "{params.launcher} -m get train-student --settings {input.settings} {params.files}"
         " --seed {wildcards.seed} --steps {wildcards.step} {params.previous} --device {params.device} --threads {threads}"
