@@ -16,7 +16,7 @@ from test_workflow import finished, planned, snakemake  # noqa: F401 (a fixture)
 from get.experiment import ConfigError, rivals
 from get.paper.claims import Verdict
 from get.paper.rival_figures import fid_over_budgets
-from get.paper.rivals import Entry, at_equal, choose_rate, claims_of, in_words, lines_of
+from get.paper.rivals import Entry, at_equal, best_trial, claims_of, in_words, lines_of
 from get.studies import load_experiment, settings_text
 
 Config = dict[str, Any]
@@ -115,14 +115,12 @@ def test_the_figure_shows_every_method(tmp_path: Path, drawn: list[Any]) -> None
     assert all("mathdefault" not in text.get_text() for text in right.get_xticklabels())
 
 
-def test_the_best_trial_decides(tmp_path: Path) -> None:
-    paths = []
-    for number, fid in enumerate((7.0, 4.0, 5.0)):
-        paths.append(tmp_path / f"{number}.json")
-        write_scores(paths[-1], run_content(fid, VIT, seed=0))
-    candidates = [{"settings": {"training": {"lr": rate}, "model": {}}} for rate in (0.1, 0.2, 0.3)]
-    choose_rate(candidates, [str(path) for path in paths], tmp_path / "settings.json")
-    assert json.loads((tmp_path / "settings.json").read_text()) == candidates[1]["settings"]
+def test_the_best_trial(tmp_path: Path) -> None:
+    paths = [
+        write_scores(tmp_path / f"{number}.json", run_content(fid, VIT, seed=0))
+        for number, fid in enumerate((7.0, 4.0, 5.0))
+    ]
+    assert best_trial(paths) == 1
 
 
 # ----------------------------------------------------------------------------------------------- students

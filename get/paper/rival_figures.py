@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from get.paper import style
 from get.paper.figures import FID, Label, finish_fid_axes, line, scale_of
@@ -14,10 +15,8 @@ from get.paper.grids import hide_axes
 from get.paper.mosaic import GAP, tile
 from get.paper.rivals import Entry, lines_of
 from get.paper.style import plt
-from get.sampling.files import open_samples
 
 KILO = 1e3
-SHOWN = 8  # samples of each method, on the same noise
 CELL = 0.5  # inches: an image beside others
 LOOKS = {  # colour, line, whether markers are filled; Okabe and Ito's colours
     "get": ("#0072B2", "-", True),
@@ -76,20 +75,20 @@ def _curves(axes: Axes, data: pd.DataFrame) -> list[Label]:
     return labels
 
 
-def side_by_side(entries: Sequence[Entry], paths: Paths) -> None:
-    """Draw the first samples of every method at its largest budget: a row of noise, a column of a method."""
-    last = {entry.method: entry for entry in entries}
-    columns = []
-    for entry in last.values():
-        with open_samples(entry.about["samples"]) as content:
-            headline, *_ = content.variants.values()
-            columns.append(headline[:SHOWN])
-    count, _, height, width = columns[0].shape
-    images = np.stack(columns, axis=1).reshape(-1, *columns[0].shape[1:])
-    figure, axes = plt.subplots(figsize=(CELL * len(columns) + 0.8, CELL * count + 1.2), layout="constrained")
+def side_by_side(columns: Sequence[tuple[str, NDArray[np.uint8]]], paths: Paths) -> None:
+    """Draw samples of several methods on the same noise: a row of noise, a column of a method.
+
+    Args:
+        columns: what each method is called, and its images (N, C, H, W).
+        paths: of the figure.
+    """
+    (count, _, height, width), pixels = columns[0][1].shape, columns[0][1].shape[1:]
+    images = np.stack([each for _, each in columns], axis=1).reshape(-1, *pixels)
+    size = CELL * len(columns) + 0.8, CELL * count + 1.2
+    figure, axes = plt.subplots(figsize=size, layout="constrained")
     axes.imshow(tile(images, len(columns)), interpolation="nearest")
     across = [number * (width + GAP) + width / 2 - 0.5 for number in range(len(columns))]
-    axes.set_xticks(across, [entry.row.label for entry in last.values()], rotation=60, ha="left", fontsize=6)
+    axes.set_xticks(across, [name for name, _ in columns], rotation=60, ha="left", fontsize=6)
     axes.xaxis.tick_top()
     down = [number * (height + GAP) + height / 2 - 0.5 for number in range(count)]
     axes.set_yticks(down, [f"noise {number + 1}" for number in range(count)])

@@ -14,9 +14,6 @@ from get.paper.documents import Block, Note, Paragraph, Table, as_text, write_te
 from get.paper.orderings import ordering
 from get.paper.results import Costs, Mode, Row, read_costs, read_rows, read_scores
 from get.paper.statistics import advantage, row_statistics
-from get.runtime.log import log
-from get.storage.atomic import write_text
-from get.storage.hashing import canonical_json
 from get.storage.reading import read_json
 
 GIGA, KILO = 1e9, 1e3
@@ -280,14 +277,7 @@ def write_claims(claims: Sequence[Claim], caption: str, paths: Mapping[str, str 
     write_texts(texts, paths)
 
 
-def choose_rate(candidates: Sequence[Mapping[str, Any]], scores: Sequence[str], output: str | Path) -> None:
-    """Write the settings of a student with the learning rate whose trial has the lowest FID (train).
-
-    Args:
-        candidates: for each trial, 'settings' with its rate; scores: of the trials; output: the settings.
-    """
+def best_trial(scores: Sequence[str | Path]) -> int:
+    """Return the number of the trial with the lowest FID (train), by its score file."""
     fids = [read_scores(path).of(None)["fid_train"] for path in scores]
-    best = min(range(len(fids)), key=fids.__getitem__)
-    for candidate, fid in zip(candidates, fids, strict=True):
-        log.info("lr %g: FID (train) %.4g", candidate["settings"]["training"]["lr"], fid)
-    write_text(output, canonical_json(candidates[best]["settings"]))
+    return min(range(len(fids)), key=fids.__getitem__)

@@ -1,8 +1,12 @@
 """Choose the learning rate of a method by the scores of its trials."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import log, logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.paper.rivals import choose_rate
+    from get.paper.rivals import best_trial
+    from get.storage.atomic import write_text
+    from get.storage.hashing import canonical_json
 
-    choose_rate(snakemake.params.candidates, snakemake.input, snakemake.output[0])
+    settings = snakemake.params.candidates[best_trial(snakemake.input)]["settings"]
+    log.info("learning rate %g", settings["training"]["lr"])
+    write_text(snakemake.output[0], canonical_json(settings))

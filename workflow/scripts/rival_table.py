@@ -2,13 +2,22 @@
 
 from get.runtime.log import logging_to
 
+SHOWN = 8  # samples of each method
+
 with logging_to(snakemake.log[0]):
     from get.paper.rival_figures import fid_over_budgets, side_by_side
     from get.paper.rivals import read_entries, write_table
+    from get.sampling.files import open_samples
     from get.storage.reading import read_json
 
     entries = read_entries(snakemake.input.settings, snakemake.input.costs)
     reference = read_json(snakemake.input.settings)["reference"]
     write_table(entries, reference, snakemake.params.caption, dict(snakemake.output.items()))
     fid_over_budgets(entries, [snakemake.output.pdf, snakemake.output.png])
-    side_by_side(entries, [snakemake.output.samples_pdf, snakemake.output.samples_png])
+    # Samples of the first seed, at the largest budget
+    columns = []
+    for entry in {entry.method: entry for entry in entries}.values():
+        with open_samples(entry.about["samples"]) as content:
+            headline, *_ = content.variants.values()
+            columns.append((entry.row.label, headline[:SHOWN]))
+    side_by_side(columns, [snakemake.output.samples_pdf, snakemake.output.samples_png])
