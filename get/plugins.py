@@ -42,7 +42,8 @@ class Argument:
             return "it must be finite"
         if self.annotation.startswith("Literal["):
             choices = ast.literal_eval(self.annotation.removeprefix("Literal"))
-            return None if value in choices else f"it must be one of {', '.join(map(str, choices))}"
+            alike = any(value == choice and type(value) is type(choice) for choice in choices)
+            return None if alike else f"it must be one of {', '.join(map(str, choices))}"
         kind = self.annotation.removesuffix(" | None")
         if kind in _KINDS and type(value) not in _KINDS[kind]:
             return f"it must be of type {kind}{spelling(value, kind)}"

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jsonschema
@@ -28,6 +28,19 @@ def read(path: str) -> Config:
 
 GET, GET_TRAINING = "students.get", "students.get.training"
 LEARNING = {"batch": 16, "lr": 1.0e-3, "ema": 0.9}
+NETWORK = read("tests/config.yaml")["teachers"]["conditional"]["network"]
+VIT = read("tests/config.yaml")["students"]["vit"]["model"]
+
+
+def unet(training: Mapping[str, Any] = {}, model: Mapping[str, Any] = {}, **change: Any) -> Config:
+    """A student that may start from its teacher."""
+    network = {"family": "unet", "network": NETWORK, "conditioning": "embedding"}
+    student = {"label": "U-Net", "pairs": "conditional", "milestones": [2], **change}
+    return {**student, "model": {**network, **model}, "training": {**LEARNING, **training}}
+
+
+CD, PD = {"objective": "consistency"}, {"objective": "progressive", "init": "teacher", "phase": 2}
+CT = {**CD, "distillation": False}
 WRONG: list[tuple[str, Any, str]] = [
     # keys that there are not
     (f"{GET_TRAINING}.bacth", 3, "students.get.training.bacth: there is no such key; was batch meant?"),
@@ -149,6 +162,201 @@ WRONG: list[tuple[str, Any, str]] = [
         {"student": {"nodes": 2, "gpu": 3}},
         "jobs.student.gpu: 3 GPUs cannot be shared",
     ),
+    # objectives and losses that there are not
+    (
+        "students.u",
+        unet({"objective": "gan"}),
+        "u.training.objective: 'gan' must be one of consistency, pairs,",
+    ),
+    ("students.u", unet({"objective": ""}), "students.u.training.objective: '' must be one of consistency,"),
+    (
+        "students.u",
+        unet({"objective": 3}),
+        "training.objective: it must be a valid string; there is 3; in quotes",
+    ),
+    (
+        "students.u",
+        unet({"objective": ["pairs"]}),
+        "u.training.objective: it must be a valid string; there is",
+    ),
+    (
+        "students.u",
+        unet({"loss": "l3"}),
+        "students.u.training.loss.name: 'l3' must be one of l1, l2, lpips,",
+    ),
+    (
+        GET_TRAINING,
+        {**LEARNING, "loss": {"name": "l3"}},
+        "get.training.loss.name: 'l3' must be one of l1, l2,",
+    ),
+    ("students.u", unet({"loss": {"c": 0.1}}), "students.u.training.loss.name is missing"),
+    ("students.u", unet({"loss": 1}), "students.u.training.loss: keys and values should be where there is 1"),
+    # their keys
+    (
+        "students.u",
+        unet({**CD, "levls": 3}),
+        "students.u.training.levls: there is no such key; was levels meant?",
+    ),
+    (
+        "students.u",
+        unet({**CD, "bacth": 3}),
+        "students.u.training.bacth: there is no such key; was batch meant?",
+    ),
+    ("students.u", unet({3: 4}), "students.u.training.3: there is no such key; there are batch, lr,"),
+    (
+        f"{GET_TRAINING}.levels",
+        18,
+        "levels goes with students.get.training.objective: consistency; name it, or leave the key out",
+    ),
+    (
+        "students.u",
+        unet({**CD, "phase": 2}),
+        "u.training.phase goes with students.u.training.objective: progressive;",
+    ),
+    (
+        "students.u",
+        unet({**CD, "loss_decay": 0.5}),
+        "loss_decay goes with students.u.training.objective: pairs;",
+    ),
+    (
+        "students.u",
+        unet({**CT, "implicit": True}),
+        "implicit goes with students.u.training.objective: pairs; name",
+    ),
+    ("students.u", unet({**CD, "target_ema": 1.0}), "target_ema is 1.0; it must be from 0 to 0.999999"),
+    ("students.u", unet({**CD, "levels": 18.0}), "training.levels is 18.0; it must be of type int; write 18"),
+    (
+        "students.u",
+        unet({**CD, "schedule": "stages"}),
+        "u.training.schedule is 'stages'; it must be one of levels, staged",
+    ),
+    ("students.u", unet({**CD, "distillation": 0}), "u.training.distillation is 0; it must be of type bool"),
+    (
+        "students.u",
+        unet({**PD, "start": 6}),
+        "students.u.training.start is 6; it must be one of 2, 4, 8, 16,",
+    ),
+    (
+        "students.u",
+        unet({**PD, "start": 4.0}),
+        "students.u.training.start is 4.0; it must be one of 2, 4, 8,",
+    ),
+    (
+        "students.u",
+        unet({**PD, "phase": None}),
+        "students.u.training.phase is missing; it needs start (or not), phase",
+    ),
+    (
+        "students.u",
+        unet({"loss": {"name": "l1", "c": 1.0}}),
+        "training.loss.c: there is no such key; there are name",
+    ),
+    (
+        "students.u",
+        unet({"loss": {"name": "pseudo_huber", "c": 0}}),
+        "loss.c is 0; it must be from 1e-08 to 100",
+    ),
+    (
+        "students.u",
+        unet({"loss": {"name": "pseudo_huber", "c": "1e-3"}}),
+        "students.u.training.loss.c is '1e-3'; it must be of type float; write 0.001",
+    ),
+    # what they go with
+    (
+        f"{GET_TRAINING}.objective",
+        "reflow",
+        "objective: reflow evaluates a network at noise levels, which a get has not",
+    ),
+    ("students.vit.training", {**LEARNING, **CD}, "which a vit has not; it wants a unet"),
+    (
+        "students.u",
+        unet({**PD, "init": None}),
+        "students.u.training.init must be teacher: progressive starts from its",
+    ),
+    (
+        "students.u",
+        unet({"init": "random"}),
+        "students.u.training.init: it must be 'teacher'; there is 'random'",
+    ),
+    (
+        "students.u",
+        unet({"init": "teacher"}, {"network": {**NETWORK, "model_channels": 12}}),
+        "students.u.training.init: students.u.model.network must be teachers.conditional.network",
+    ),
+    (
+        f"{GET_TRAINING}.init",
+        "teacher",
+        "training.init: only a unet has the network of a teacher; leave it out",
+    ),
+    (
+        "students.u",
+        unet(CD, {"conditioning": "none"}),
+        "students.u.model.conditioning must not be none: teachers.conditional sees the class, and the student"
+        " asks it (consistency); write embedding, or name other students.u.pairs",
+    ),
+    (
+        "students.u",
+        unet({"init": "teacher"}, {"conditioning": "none"}),
+        "sees the class, and the student starts from it;",
+    ),
+    (
+        "students.u",
+        unet(CD, pairs="unconditional"),
+        "u.model.conditioning must be none: its teacher is unconditional",
+    ),
+    (
+        "students.u",
+        unet({**CT, "pairs": 20}),
+        "students.u.training.pairs: consistency learns from no pairs; leave it out",
+    ),
+    (f"{GET_TRAINING}.accumulate", 3, "get.training.accumulate must divide students.get.training.batch (16)"),
+    (
+        f"{GET_TRAINING}.accumulate",
+        0,
+        "get.training.accumulate: it must be greater than or equal to 1; there is 0",
+    ),
+    # the network
+    (
+        "students.u",
+        unet(model={"network": None}),
+        "students.u.model.network is missing; it needs conditioning, network,",
+    ),
+    (
+        f"{GET}.model.network",
+        NETWORK,
+        "students.get.model.network: there is no such key; there are conditioning, patch,",
+    ),
+    ("students.u", unet(model={"form": "velocity"}), "students.u.model.form: there is no such key"),
+    (
+        "students.u",
+        unet(model={"sigma_min": 0.0}),
+        "students.u.model: sigma_min must be above 0 and below sigma_max",
+    ),
+    (
+        "students.u",
+        unet(model={"sigma_max": 0.001}),
+        "students.u.model: sigma_min must be above 0 and below sigma_max",
+    ),
+    (
+        "students.u",
+        unet(model={"sigma_max": "80"}),
+        "u.model.sigma_max is '80'; it must be of type float; write 80.0",
+    ),
+    (
+        "students.u",
+        unet(model={"conditioning": "injection"}),
+        "is 'injection'; it must be one of none, embedding",
+    ),
+    (
+        "students.u",
+        unet(model={"network": {**NETWORK, "attention_resolutions": [3]}}),
+        "students.u.model.network.attention_resolutions: 3 is none of [8]",
+    ),
+    (
+        "students.u",
+        unet(model={"network": {**NETWORK, "channel_mult": [1] * 5}}),
+        "students.u.model.network.channel_mult: an image of size 8 cannot be halved 4 times",
+    ),
 ]
 
 
@@ -162,6 +370,26 @@ def test_errors_name_the_key(key: str, value: Any, message: str, edit: Callable[
         load(edited)
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+RIGHT = {
+    "pairs": unet({"loss": "l2", "init": "teacher"}),
+    "reflow": unet({"objective": "reflow", "distil_after": 1, "accumulate": 2}),
+    "distillation": unet({**CD, "loss": {"name": "pseudo_huber", "c": 0.01}}),
+    "training": unet(CT, {"conditioning": "none", "sigma_max": 10.0}),
+    "unconditional": unet({**CD, "init": "teacher"}, {"conditioning": "none"}, pairs="unconditional"),
+    "progressive": unet({**PD, "start": 4}),
+    "get": {**read("tests/config.yaml")["students"]["get"], "training": {**LEARNING, "loss": "pseudo_huber"}},
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_students_of_every_objective_and_loss(name: str, edit: Callable[..., Config]) -> None:
+    """The schema takes them, too, and settings say the same again (the plan reads them)."""
+    given = edit(RIGHT[name], "students", "u")
+    experiment = load(given)
+    assert load(experiment.config.settings()).config == experiment.config
+    jsonschema.validate(json.loads(json.dumps(given)), json.loads(SCHEMA.read_text()))
 
 
 @pytest.mark.parametrize("path", CONFIGS)
@@ -193,6 +421,8 @@ def test_settings_hold_defaults_and_what_the_file_says(path: str) -> None:
     written, loaded = read(path), load(read(path)).config.settings()
 
     def assert_holds(found: Any, given: Any, where: str) -> None:
+        if where.endswith(".loss") and isinstance(given, str):
+            given = {"name": given}
         if isinstance(given, dict):
             for key in given:
                 assert_holds(found[key], given[key], f"{where}.{key}")
@@ -228,6 +458,104 @@ def test_the_fingerprints_are_those_of_version_0_1_0() -> None:
         '{"batch":500,"iterations":[],"precision":"float32","samples":5000}'
     )
     assert paper.pairs_identity("unconditional") == "03fdde81b7d8cdf1"
+    costs = json.loads(settings_text(default, "costs"))["students"]["vit-16"]
+    assert costs.keys() == {"model", "training"}
+    assert costs["training"] == {"batch": 64, "clip": 1.0, "compile": False, "precision": "float32"}
+
+
+def texts_of(student: Config, edit: Callable[..., Config]) -> list[str]:
+    """What decides the weights of a student, and its costs."""
+    experiment = load(edit(student, "students", "u"))
+    return [settings_text(experiment, name) for name in ("students/u", "costs")]
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ({}, {"objective": "pairs", "loss": "l1", "loss_decay": 0.8, "checkpointing": False}),
+        ({}, {"loss": {"name": "l1"}}),
+        ({}, dict.fromkeys(("objective", "loss", "init", "loss_decay", "checkpointing", "implicit"))),
+        ({"loss": "l2"}, {"objective": "pairs", "loss": {"name": "l2"}}),
+        ({"loss": "pseudo_huber"}, {"loss": {"name": "pseudo_huber", "c": 0.00054}}),
+        ({}, {"prefetch": 3, "accumulate": 4}),
+        ({**CT}, {"prefetch": 3, "accumulate": 4}),
+        ({**CT}, {"loss": "pseudo_huber", "levels": 18, "double_every": None, "schedule": None}),
+    ],
+    ids=str,
+)
+def test_what_changes_no_number_changes_no_fingerprint(
+    given: Config, written: Config, edit: Callable[..., Config]
+) -> None:
+    """Defaults that are written out, empty keys, and how a batch is made ready and computed."""
+    assert texts_of(unet({**given, **written}), edit) == texts_of(unet(given), edit)
+
+
+def test_defaults_of_an_objective_are_in_its_settings(edit: Callable[..., Config]) -> None:
+    """So that others, one day, train these students anew."""
+    student, costs = map(json.loads, texts_of(unet(CD), edit))
+    assert student == {
+        "images": student["images"],
+        "teacher": student["teacher"],
+        "model": {
+            "family": "unet", "conditioning": "embedding", "network": {**NETWORK, "augment_dim": 0},
+        },
+        "training": {
+            **LEARNING, "warmup": 0, "weight_decay": 0.0, "clip": None, "ema_warmup": False,
+            "precision": "float32", "compile": False, "objective": "consistency",
+            "loss": {"name": "pseudo_huber", "c": 0.00054}, "distillation": True, "target_ema": 0.0,
+            "schedule": "levels", "levels": 18, "most_levels": 1281, "density": "uniform", "stage": 10000,
+            "q": 2.0, "weighting": "none",
+        },
+    }  # fmt: skip
+    assert costs["students"]["u"]["teacher"]["model_channels"] == 8
+    for change in (
+        {"levels": 19},
+        {"loss": "l2"},
+        {"distillation": False},
+        {"loss": {"name": "pseudo_huber", "c": 1.0}},
+    ):
+        for ours, theirs in zip(
+            texts_of(unet({**CD, **change}), edit), texts_of(unet(CD), edit), strict=True
+        ):
+            assert ours != theirs
+
+
+@pytest.mark.parametrize(
+    ("training", "needs"),
+    [
+        ({}, {"manifest": "pairs"}),
+        ({"init": "teacher"}, {"manifest": "pairs", "teacher": "teacher"}),
+        ({"objective": "reflow"}, {"manifest": "pairs"}),
+        (CD, {"images": "images", "teacher": "teacher"}),
+        (CT, {"images": "images"}),
+        ({**CT, "init": "teacher"}, {"images": "images", "teacher": "teacher"}),
+        (PD, {"images": "images", "teacher": "teacher"}),
+    ],
+    ids=str,
+)
+def test_a_student_is_given_what_its_objective_needs(
+    training: Config, needs: dict[str, str], edit: Callable[..., Config]
+) -> None:
+    """Files, and in its settings the fingerprints of what they are made from, which an edit changes."""
+    places = {
+        "manifest": "results/pairs/conditional/manifest.json",
+        "images": "results/data/images.h5",
+        "teacher": "results/teachers/conditional.safetensors",
+    }
+    experiment = load(edit(unet(training), "students", "u"))
+    assert experiment.learned_from("u") == {name: places[name] for name in needs}
+    settings = json.loads(settings_text(experiment, "students/u"))
+    assert settings.keys() == {"model", "training", *needs.values()}
+    edits = {
+        "pairs": (41, "pairs", "conditional", "count"),
+        "teacher": (9, "teachers", "conditional", "steps"),
+        "images": (0.3, "data", "test_fraction"),
+    }
+    for name, changed in (("pairs", {"pairs"}), ("teacher", {"pairs", "teacher"}), ("images", {*edits})):
+        edited = edit(*edits[name])
+        edited["students"]["u"] = unet(training)
+        found = json.loads(settings_text(load(edited), "students/u"))
+        assert {key for key in settings if found[key] != settings[key]} == changed & {*needs.values()}
 
 
 def test_training_curves_are_told_the_loss_where_it_is_not_the_papers(edit: Callable[..., Config]) -> None:

@@ -27,7 +27,7 @@ from get.plugins import Argument
 from get.sampling.files import open_samples
 from get.storage.errors import UserError
 from get.storage.weights import read_header
-from get.student import architectures, losses
+from get.student import architectures, losses, objectives
 from get.student.objectives.pairs import decoded_states
 from get.teacher import samplers
 
@@ -302,6 +302,7 @@ def test_a_name_leads_into_its_folder_or_nowhere(name: Any, monkeypatch: pytest.
         ("str", ["a"], [1, None]),
         ("Literal['a', 'b']", ["a", "b"], ["c", 1, None]),
         ("Literal['a']", ["a"], ["b"]),
+        ("Literal[1, 2]", [1, 2], [3, 1.0, True, "1"]),
         ("list[int]", [[1], "what the constructor makes of it"], []),
     ],
 )
@@ -336,6 +337,21 @@ def test_a_module_that_lacks_something(
     plugins.constants.cache_clear()
     with pytest.raises(UserError, match=message):
         sets.describe("incomplete")
+
+
+@pytest.mark.parametrize("left_out", objectives.ASSIGNED)
+def test_an_objective_that_lacks_something(
+    left_out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugins, "ROOT", tmp_path)
+    (tmp_path / "student/objectives").mkdir(parents=True)
+    module = {"OBJECTIVE": "Half", "NEEDS": {"pairs": None}, "DEFAULT_LOSS": "'l1'", "FORM": "'denoiser'"}
+    plugins._source.cache_clear()
+    plugins.constants.cache_clear()
+    lines = [f"{name} = {value}" for name, value in module.items() if name != left_out]
+    (tmp_path / "student/objectives/half.py").write_text("class Half: ...\n" + "\n".join(lines))
+    with pytest.raises(UserError, match=rf"objectives/half\.py assigns nothing to {left_out}"):
+        objectives.check("half", {}, "training")
 
 
 def test_a_loss_that_lacks_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

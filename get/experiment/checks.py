@@ -32,7 +32,6 @@ from get.teacher import samplers
 
 PACKAGE = Path(get.__file__).resolve().parent
 PUBLISHED_CSV = PACKAGE / "paper" / "published.csv"
-OBJECTIVE_KEYS = ("loss_decay", "checkpointing", "implicit")  # that the config lists beside its own
 LONGEST_NAME, LONGEST_PATH = 255, 1000  # of a folder: files have the names of students after that
 OWN_FOLDERS = (  # of the repository
     ".ci", ".git", ".github", ".snakemake",
@@ -230,14 +229,14 @@ def check_student(student: Student, key: str, config: Config) -> None:
         (student.training.pairs or 1) <= pairs.count,
         f"{key}.training.pairs is larger than pairs.{student.pairs}.count",
     )
-    teacher = config.teachers[pairs.teacher]
-    check_training(student, f"{key}.training", teacher)
+    check_training(student, f"{key}.training")
     check_loss(student.training, f"{key}.training.loss", config.data)
     check_implicit(student.training, f"{key}.training", student.model.family)
     check(
-        teacher.conditional or not student.model.conditional,
+        config.teachers[pairs.teacher].conditional or not student.model.conditional,
         f"{key}.model.conditioning must be none: its teacher is unconditional",
     )
+    check_taught(student, key, pairs.teacher, config)
     check(steps == sorted(steps), f"{key}.milestones must increase")
     check(
         student.shown_step in steps,
@@ -261,41 +260,50 @@ def check_model(student: Student, key: str, size: int) -> None:
         check(0 < levels[0] < levels[1], f"{key}: sigma_min must be above 0 and below sigma_max")
 
 
-def check_training(student: Student, key: str, teacher: Teacher) -> None:
+def check_training(student: Student, key: str) -> None:
     """Check the objective of a student, and that its network is one for it."""
     training, name = student.training, student.training.objective_name
     with config_errors():
         plugins.require_known(objectives.PACKAGE, name, f"{key}.objective")
-        given = {other: value for other, value in training.settings().items() if other in OBJECTIVE_KEYS}
-        objectives.check(name, {**given, **(training.model_extra or {})}, key)
-    about, model = objectives.about(name), student.model.settings()
-    if about.get("LEVELS"):
+        own = objectives.keys(name)
+        given = {other: value for other, value in training.settings().items() if other in own}
+        objectives.check(name, given, key)
+    if objectives.about(name).get("LEVELS"):
         check(
-            architectures.has_form(model),
+            architectures.has_form(student.model.settings()),
             f"{key}.objective: {name} evaluates a network at noise levels, which a {student.model.family} has"
             " not; it wants a unet",
         )
-    if about.get("FROM_TEACHER"):
+    if objectives.about(name).get("FROM_TEACHER"):
         check(training.init == "teacher", f"{key}.init must be teacher: {name} starts from its weights")
-    needs = objectives.needs(training.settings())
     check(
-        training.pairs is None or "pairs" in needs, f"{key}.pairs: {name} learns from no pairs; leave it out"
+        training.pairs is None or "pairs" in objectives.needs(training.settings()),
+        f"{key}.pairs: {name} learns from no pairs; leave it out",
     )
     check(
         training.batch % (training.accumulate or 1) == 0,
         f"{key}.accumulate must divide {key}.batch ({training.batch})",
     )
-    if "teacher" in needs:
+
+
+def check_taught(student: Student, key: str, name: str, config: Config) -> None:
+    """Check that a student that starts from its teacher, or asks it while it is trained, fits to it."""
+    training, model, teacher = student.training, student.model.settings(), config.teachers[name]
+    if "teacher" in objectives.needs(training.settings()):
+        why = "starts from it" if training.init else f"asks it ({training.objective_name})"
         check(
-            teacher.conditional == student.model.conditional,
-            f"{key}: a student that needs its teacher ({name}, init) sees classes if the teacher does;"
-            f" change model.conditioning, or pairs",
+            student.model.conditional or not teacher.conditional,
+            f"{key}.model.conditioning must not be none: teachers.{name} sees the class, and the student"
+            f" {why}; write embedding, or name other {key}.pairs",
         )
     if training.init:
-        check(architectures.has_form(model), f"{key}.init: only a unet has the network of a teacher")
+        init = f"{key}.training.init"
+        check(
+            architectures.has_form(model), f"{init}: only a unet has the network of a teacher; leave it out"
+        )
         check(
             teacher.network is None or model["network"] == teacher.network.settings(),
-            f"{key}.init: model.network must be that of the teacher",
+            f"{init}: {key}.model.network must be teachers.{name}.network",
         )
 
 

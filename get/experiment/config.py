@@ -5,6 +5,7 @@ fingerprint, while the config leaves it out. So a key can be added without train
 """
 
 import os
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
@@ -242,6 +243,13 @@ class Loss(OpenKeys):
     source: Source | None = optional()
     """The weights of a network that the loss looks through (lpips: torchvision's vgg16-397923af.pth)."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, given: Any) -> Any:
+        """Fill in the defaults of the loss, which may be given by its name alone."""
+        found = {"name": given} if isinstance(given, str) else given
+        return losses.defaults(found.get("name")) | found if isinstance(found, dict) else found
+
 
 def _or_its_name(schema: dict[str, Any]) -> None:
     """Let the JSON schema of a mapping take its name alone."""
@@ -279,33 +287,37 @@ class Distillation(Optimisation):
     @model_validator(mode="before")
     @classmethod
     def _with_defaults(cls, given: Any) -> Any:
-        """Fill in the defaults of objective and loss; what is the default need not be named."""
+        """Fill in the defaults of the objective; what is the default need not be named."""
         if not isinstance(given, dict):
             return given
-        objective, loss = given.get("objective") or objectives.DEFAULT, given.get("loss")
-        if objective in plugins.names(objectives.PACKAGE):
-            known = [*cls.model_fields, *objectives.keys(objective)]
-            unknown = [key for key in given if key not in known]  # in the order of the config
-            if unknown:
-                raise PydanticCustomError("unknown_key", "", {"key": unknown[0], "known": known})
-        found = objectives.defaults(objective) | given
+        objective = objectives.DEFAULT if given.get("objective") is None else given["objective"]
+        if objective not in plugins.names(objectives.PACKAGE):  # `checks` says which there are
+            return given
+        cls._require_known(given, objective)
+        own = {"loss", *objectives.keys(objective)}
+        found = {key: value for key, value in given.items() if value is not None or key not in own}
+        loss = objectives.about(objective)["DEFAULT_LOSS"]
+        found = {"loss": loss, **objectives.defaults(objective), **found}
         if objective == objectives.DEFAULT:
             found.pop("objective", None)
-        if isinstance(loss, str):
-            loss = {"name": loss}
-        if loss is None and objective in plugins.names(objectives.PACKAGE):
-            loss = {"name": objectives.about(objective)["DEFAULT_LOSS"]}
-        if isinstance(loss, dict):
-            loss = losses.defaults(loss.get("name")) | loss
-            found["loss"] = loss
-        if objective == objectives.DEFAULT and loss == {"name": "l1"}:
-            del found["loss"]
+            if found["loss"] in (loss, {"name": loss}):
+                del found["loss"]
         return found
+
+    @classmethod
+    def _require_known(cls, given: Mapping[str, Any], objective: str) -> None:
+        """Raise an error of pydantic (see `loading.message`) unless all keys are known or the objective's."""
+        of_default, own = objectives.keys(objectives.DEFAULT), objectives.keys(objective)
+        known = [*(key for key in cls.model_fields if key not in of_default), *own]
+        for key in given:
+            if key not in known:
+                about = {"key": key, "known": known, "objectives": objectives.having(key)}
+                raise PydanticCustomError("unknown_key", "", about)
 
     @property
     def objective_name(self) -> str:
         """The name of the objective."""
-        return self.objective or objectives.DEFAULT
+        return objectives.DEFAULT if self.objective is None else self.objective
 
     @property
     def loss_source(self) -> Source | None:

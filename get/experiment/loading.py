@@ -39,8 +39,11 @@ def message(error: Mapping[str, Any]) -> str:
         case "extra_forbidden":
             return f"{key}: there is no such key; {meant(str(place[-1]), keys_at(place[:-1]))}"
         case "unknown_key":  # of a mapping that takes the arguments of a module too
-            name, known = error["ctx"]["key"], error["ctx"]["known"]
-            return f"{key}.{name}: there is no such key; {meant(name, known)}"
+            name, known, others = (error["ctx"][part] for part in ("key", "known", "objectives"))
+            if not others:
+                return f"{key}.{name}: there is no such key; {meant(str(name), known)}"
+            wanted = f"{key}.objective: {' or '.join(others)}"
+            return f"{key}.{name} goes with {wanted}; name it, or leave the key out"
         case "missing":
             return f"{key} is missing"
         case "model_type" | "model_attributes_type" | "dict_type":

@@ -24,14 +24,17 @@ from get.storage.errors import UserError
 
 PACKAGE = "student.objectives"
 DEFAULT = "pairs"
+ASSIGNED = ("OBJECTIVE", "NEEDS", "DEFAULT_LOSS", "FORM")  # by every module
 
 
 def keys(name: str) -> dict[str, Argument]:
-    """Return the keys of `training` that are an objective's own; raises `UserError` if it offers no class."""
-    offered = plugins.constants(PACKAGE, name).get("OBJECTIVE")
-    if offered is None:
-        raise UserError(f"training.objective: get/student/objectives/{name}.py assigns no class to OBJECTIVE")
-    return plugins.arguments(PACKAGE, name, offered)
+    """Return the keys of `training` that are an objective's own; raises `UserError` as `about` does."""
+    return plugins.arguments(PACKAGE, name, about(name)["OBJECTIVE"])
+
+
+def having(key: str) -> list[str]:
+    """Return the objectives that have a key."""
+    return [name for name in plugins.names(PACKAGE) if key in keys(name)]
 
 
 def check(name: str, given: Mapping[str, Any], key: str) -> None:
@@ -47,8 +50,16 @@ def defaults(name: Any) -> dict[str, Any]:
 
 
 def about(name: str) -> Mapping[str, Any]:
-    """Return what the module of an objective assigns to names in capitals."""
-    return plugins.constants(PACKAGE, name)
+    """Return what the module of an objective assigns to names in capitals.
+
+    Raises:
+        UserError: it assigns not all that it must.
+    """
+    found = plugins.constants(PACKAGE, name)
+    for each in ASSIGNED:
+        if each not in found:
+            raise UserError(f"training.objective: get/student/objectives/{name}.py assigns nothing to {each}")
+    return found
 
 
 def needs(training: Mapping[str, Any]) -> set[str]:

@@ -7,13 +7,13 @@ At the end of each the student (the moving average of its weights) becomes the t
 import copy
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from get.networks.levels import noise_levels
 from get.pairs.dataset import Batch
-from get.storage.errors import UserError
 from get.student.architectures.unet import UNetStudent
 from get.student.objective import Objective, Task
 from get.training.state import State
@@ -25,17 +25,17 @@ class Progressive(Objective):
     """Regression of D(x_s; s) on what makes one Euler step of two.
 
     Args:
-        start: steps N of the first teacher, a power of 2.
+        start: steps N of the first teacher.
         phase: training steps of each phase; the last one, of a single step, goes on.
     """
 
     teacher_evaluations = 2
 
-    def __init__(self, task: Task, *, start: int = 16, phase: int) -> None:
+    def __init__(
+        self, task: Task, *, start: Literal[2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] = 16, phase: int
+    ) -> None:
         super().__init__(task)
         assert isinstance(task.student, UNetStudent)
-        if start < 2 or start & (start - 1):
-            raise UserError(f"training.start is {start}; it must be a power of 2, at least 2")
         self.start, self.phase, self.phases = start, phase, int(math.log2(start))
         self.frozen = copy.deepcopy(task.student).eval().requires_grad_(False)
         # Of the first teacher; those of its students are among them
@@ -99,4 +99,3 @@ DEFAULT_LOSS = "l2"
 LEVELS = True
 FORM = "denoiser"
 FROM_TEACHER = True
-RANGES = {"start": (2, 1024)}
