@@ -491,13 +491,14 @@ def test_what_changes_no_number_changes_no_fingerprint(
 
 
 def test_defaults_of_an_objective_are_in_its_settings(edit: Callable[..., Config]) -> None:
-    """So that others, one day, train these students anew."""
+    """So that others, one day, train these students anew; those of the network are in checkpoints, too."""
     student, costs = map(json.loads, texts_of(unet(CD), edit))
     assert student == {
         "images": student["images"],
         "teacher": student["teacher"],
         "model": {
             "family": "unet", "conditioning": "embedding", "network": {**NETWORK, "augment_dim": 0},
+            "sigma_min": 0.002, "sigma_max": 80.0,
         },
         "training": {
             **LEARNING, "warmup": 0, "weight_decay": 0.0, "clip": None, "ema_warmup": False,

@@ -256,8 +256,10 @@ def check_model(student: Student, key: str, size: int) -> None:
     if architectures.has_form(model):
         if student.model.network:
             check_network(student.model.network, f"{key}.network", size)
-        levels = [model.get(name, default) for name, default in (("sigma_min", 0.002), ("sigma_max", 80.0))]
-        check(0 < levels[0] < levels[1], f"{key}: sigma_min must be above 0 and below sigma_max")
+        check(
+            0 < model["sigma_min"] < model["sigma_max"],
+            f"{key}: sigma_min must be above 0 and below sigma_max",
+        )
 
 
 def check_training(student: Student, key: str) -> None:

@@ -28,7 +28,7 @@ from get.experiment.keys import (
     Text,
     optional,
 )
-from get.student import losses, objectives
+from get.student import architectures, losses, objectives
 from get.teacher import samplers
 
 
@@ -228,6 +228,12 @@ class Model(OpenKeys):
     """Fixed-point iterations of a student with a state; all of them are supervised."""
     network: Network | None = optional()
     """The network of a unet."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, given: Any) -> Any:
+        """Fill in the defaults of the family."""
+        return architectures.defaults(given.get("family")) | given if isinstance(given, dict) else given
 
     @property
     def conditional(self) -> bool:

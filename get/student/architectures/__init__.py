@@ -35,6 +35,13 @@ def check(model: Mapping[str, Any], key: str = "model") -> None:
     plugins.check_arguments(given, keys, key)
 
 
+def defaults(family: Any) -> dict[str, Any]:
+    """Return the keys that a family has where the config says nothing; none of one that is not known."""
+    offered = plugins.constants(PACKAGE, family).get("STUDENT") if family in plugins.names(PACKAGE) else None
+    keys = plugins.arguments(PACKAGE, family, offered).items() if offered else ()
+    return {key: each.default for key, each in keys if each.default is not None and key != FORM}
+
+
 def has_form(model: Mapping[str, Any]) -> bool:
     """Return whether the students of a description can be evaluated at any noise level."""
     family = str(model["family"])
