@@ -19,18 +19,21 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import DISTILLATION, GET, NETWORK, ROOT, TRAINING, VIT
+from conftest import DISTILLATION, GET, NETWORK, ROOT, SHAPE, TRAINING, VIT
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
+from get.networks.denoiser import build
 from get.pairs.dataset import Batch, Pairs
 from get.runtime import device
 from get.runtime.device import pick_device
 from get.runtime.prefetch import Prefetcher
-from get.runtime.processes import process_group, rank
+from get.runtime.processes import process_count, process_group, rank
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
-from get.student import training
+from get.storage.weights import write_weights
+from get.student import objectives, training
 from get.student.objective import Task
 from get.student.objectives.pairs import PairRegression
 from get.student.training import Inputs, train_student
@@ -39,6 +42,7 @@ from get.training import loop
 
 STEPS = 25  # two epochs of 200 pairs in batches of 16
 CUT = 10  # where half of a run ends
+UNET = {"family": "unet", "network": NETWORK, "conditioning": "embedding"}
 
 
 # ------------------------------------------------------------------------------ what is run, by one or by two
@@ -65,6 +69,7 @@ class Places:
 
     def __init__(self, manifest: Path, digits: Path, folder: Path) -> None:
         self.manifest, self.digits, self.one, self.two = manifest, digits, folder / "one", folder / "two"
+        self.weights = folder / "teacher.safetensors"
         self.mine = self.two if "RANK" in os.environ else self.one
 
     @in_float64()
@@ -73,11 +78,23 @@ class Places:
         settings = self.mine / f"{name}.{rank()}.settings.json"
         model, prefetch = change.pop("model", GET), change.pop("prefetch", 0)
         accumulate = change.pop("accumulate", 1)
-        write_json(settings, {"model": model, "training": {**DISTILLATION, **change}, "pairs": "abc"})
+        training = {**(TRAINING if model is UNET else DISTILLATION), **change}
+        needs = dict.fromkeys(objectives.needs(training), "abc")
+        write_json(settings, {"model": model, "training": training, **needs})
         train_student(
-            settings=settings, inputs=Inputs(self.manifest), seed=0, stop=stop, device="cpu", start=start,
-            output=self.mine / name / f"{stop}.pt", prefetch=prefetch, accumulate=accumulate,
+            settings=settings, inputs=Inputs(self.manifest, self.digits, self.weights), seed=0, stop=stop,
+            device="cpu", start=start, output=self.mine / name / f"{stop}.pt", prefetch=prefetch,
+            accumulate=accumulate,
         )  # fmt: skip
+
+    @in_float64()
+    def write_teacher(self) -> None:
+        """Write the teacher that students ask or start from, in float64."""
+        torch.manual_seed(3)
+        model = build({**NETWORK, **SHAPE})
+        for parameter in model.parameters():  # its last layers start next to zero
+            parameter.data += 0.02 * torch.randn_like(parameter)
+        write_weights(self.weights, "teacher", model.state_dict(), {"model": {**NETWORK, **SHAPE}})
 
     @in_float64()
     def teacher(self, name: str) -> None:
@@ -153,6 +170,34 @@ def compiled(places: Places) -> None:
         places.student("compiled", 3, compile=True)
 
 
+def in_parts(places: Places) -> None:
+    """Compute half a batch in two parts, or as one process all of it at once; count what is put off."""
+    entered = []
+
+    def count(forward: DistributedDataParallel) -> Any:
+        entered.append(forward)
+        return real(forward)
+
+    with pytest.MonkeyPatch.context() as patch:
+        real = DistributedDataParallel.no_sync
+        patch.setattr(DistributedDataParallel, "no_sync", count)
+        places.student("parts", 5, accumulate=process_count(), prefetch=1)
+    write_json(places.mine / f"put-off.{rank()}.json", len(entered))
+
+
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "reflow": {"objective": "reflow", "distil_after": 3},
+    "consistency": {"objective": "consistency", "target_ema": 0.5, "levels": 6},
+    "training": {"objective": "consistency", "distillation": False, "schedule": "staged", "stage": 3},
+    "progressive": {"objective": "progressive", "init": "teacher", "phase": 1},
+}
+
+
+def objective(name: str) -> Callable[[Places], None]:
+    """Return a run of a U-Net that is trained with an objective, over a change of its schedule."""
+    return lambda places: places.student(name, 5, model=UNET, **OBJECTIVES[name])
+
+
 RUNS: dict[str, Callable[[Places], None]] = {
     "plain": examples,
     "half": lambda places: places.student("half", CUT),
@@ -161,6 +206,8 @@ RUNS: dict[str, Callable[[Places], None]] = {
     "vit": lambda places: places.student("vit", 5, model=VIT),
     "checkpointing": lambda places: places.student("checkpointing", 5, checkpointing=True, prefetch=2),
     "compiled": compiled,
+    "parts": in_parts,
+    **{name: objective(name) for name in OBJECTIVES},
     "teacher": lambda places: places.teacher("teacher"),
     "diverged": diverging,
     "odd": lambda places: places.student("odd", batch=15),
@@ -206,7 +253,8 @@ def torchrun(log: Path, *arguments: Any) -> Iterator[subprocess.Popen[bytes]]:
 def places(pairs: Path, digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Places:
     """Do the runs that end well by one process, and all runs by two."""
     places = Places(pairs, digits, tmp_path_factory.mktemp("distributed"))
-    for name in ("plain", "half", "vit", "checkpointing", "compiled", "teacher"):
+    places.write_teacher()
+    for name in ("plain", "half", "vit", "checkpointing", "compiled", "parts", *OBJECTIVES, "teacher"):
         RUNS[name](places)
     unfinished = places.two / "rank0" / "unfinished" / f"{STEPS}.unfinished.pt"
     unfinished.parent.mkdir(parents=True)
@@ -237,11 +285,30 @@ def assert_close(one: Path, two: Path) -> None:
         "vit/5.safetensors",
         "checkpointing/5.safetensors",
         "compiled/3.safetensors",
+        "parts/5.safetensors",
+        *(f"{name}/5.safetensors" for name in OBJECTIVES),
         "teacher/5.safetensors",
     ],
 )
 def test_two_processes_train_to_the_weights_of_one(run: str, places: Places) -> None:
     assert_close(places.one / run, places.two / run)
+
+
+def test_gradients_of_parts_are_averaged_once(places: Places) -> None:
+    """Over the processes, with those of the last part of each of five steps."""
+    put_off = [json.loads((places.two / f"put-off.{number}.json").read_text()) for number in (0, 1)]
+    assert put_off == [5, 5]
+
+
+@pytest.mark.parametrize("name", ["consistency", "progressive"])
+def test_every_process_has_the_same_target(name: str, places: Places) -> None:
+    """It is part of the state, and has moved."""
+    one, two = (
+        torch.load(folder / name / "5.pt", weights_only=True)["frozen"] for folder in (places.one, places.two)
+    )
+    torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-12)
+    key = "model.map_layer0.weight"
+    assert not one[key].equal(load_file(places.weights)[key])
 
 
 def test_a_state_goes_on_whatever_the_number_of_processes(places: Places) -> None:

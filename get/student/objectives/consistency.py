@@ -110,7 +110,7 @@ class Consistency(Objective):
         if self.schedule == "staged":
             high = lognormal(p, lowest, highest)
             return Levels(high, staged(high, step // self.stage + 1, self.q).clamp(min=lowest))
-        edges = noise_edges(self.count(step), lowest, highest, p.device)
+        edges = noise_edges(self.count(step), lowest, highest, p.device, p.dtype)
         gaps = len(edges) - 1
         if self.density == "uniform":
             place = (p * gaps).long()
@@ -157,9 +157,11 @@ def lognormal(p: Tensor, lowest: float, highest: float) -> Tensor:
 
 
 @cache
-def noise_edges(count: int, lowest: float, highest: float, device: torch.device) -> Tensor:
-    """Return so many noise levels from the lowest to the highest, exactly these: (count,) float32."""
-    levels = noise_levels(count, lowest, highest, RHO)[:-1].flip(0).float()
+def noise_edges(
+    count: int, lowest: float, highest: float, device: torch.device, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Return so many noise levels (count,) of this type, from the lowest to the highest, exactly these."""
+    levels = noise_levels(count, lowest, highest, RHO)[:-1].flip(0).to(dtype)
     levels[0], levels[-1] = lowest, highest
     return levels.to(device)
 

@@ -40,7 +40,8 @@ class Progressive(Objective):
         self.frozen = copy.deepcopy(task.student).eval().requires_grad_(False)
         # Of the first teacher; those of its students are among them
         lowest, highest = task.student.sigma_min, task.student.sigma_max
-        self.levels = noise_levels(start, lowest, highest, RHO).float().to(task.device)
+        levels = noise_levels(start, lowest, highest, RHO)
+        self.levels = levels.to(task.device, torch.get_default_dtype())  # that of the task's draws
 
     def steps(self, step: int) -> int:
         """Return in how many steps the student goes from noise to image, at a training step."""
