@@ -66,7 +66,7 @@ from get.storage.places import place
 from get.storage.reading import read_json
 from get.storage.weights import write_weights
 from get.student import checkpoint, models
-from get.student.training import train_student
+from get.student.training import Inputs, train_student
 from get.teacher.generation import write_pairs
 from get.teacher.samplers import Sampler
 
@@ -95,11 +95,9 @@ SCORING = {"splits": 2, "bootstrap": 3, "kid_subsets": 2, "kid_subset_size": 10,
 
 
 def train(root: Path, output: Path, student: str, seed: int, stop: int, start: Path | None = None) -> None:
-    settings = {
-        "settings": root / f"settings/students/{student}.json",
-        "manifest": root / "pairs/a/manifest.json",
-    }
-    train_student(**settings, seed=seed, stop=stop, device="cpu", start=start, output=output)
+    settings, inputs = root / f"settings/students/{student}.json", Inputs(root / "pairs/a/manifest.json")
+    rest = {"seed": seed, "stop": stop, "device": "cpu", "start": start, "output": output}
+    train_student(settings=settings, inputs=inputs, **rest)
 
 
 def draw(root: Path, output: Path, run: str, seed: int) -> None:

@@ -13,8 +13,10 @@ from get.pairs.indices import HELD_OUT
 from get.runtime.seeding import BLOCK, EpochSampler, fold_in, normal
 from get.sampling.one_step import Sampling, sample
 from get.student.architectures.get import GET
-from get.student.initial import held_out_state, sample_state, training_state
+from get.student.initial import held_out_state, sample_state
+from get.student.losses.l1 import L1
 from get.student.models import Generated
+from get.student.objective import Task
 from get.teacher.generation import draw
 
 
@@ -89,14 +91,14 @@ def test_a_batch_is_a_function_of_the_step() -> None:
 def test_initial_states() -> None:
     """Of samples, of training and of held-out pairs; no two share a draw."""
     device = torch.device("cpu")
+    task = Task(torch.nn.Module(), L1(), BLOCK, 0, device)  # type: ignore[arg-type]
     draws = [
-        training_state((4, 2), BLOCK, 0, 0, device),
-        training_state((4, 2), BLOCK, 0, 1, device),
+        task.normal("state", 0, (4, 2), slice(0, BLOCK)),
+        task.normal("state", 1, (4, 2), slice(0, BLOCK)),
         sample_state((4, 2), range(BLOCK), 0, "independent", device),
         held_out_state((4, 2), range(BLOCK), device),
     ]
     assert len(torch.cat(draws).flatten(1).unique(dim=0)) == 4 * BLOCK
-    assert training_state(None, 3, 0, 0, device) is None
     assert held_out_state(None, [5], device) is None
     independent = sample_state((4, 2), [5, 6, 5], 0, "independent", device)
     assert independent[0].equal(independent[2])
