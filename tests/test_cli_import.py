@@ -13,12 +13,12 @@ from fabricate import edm_pickle, published_student
 from test_published import Call
 
 from get.cli import main
+from get.networks import denoiser
 from get.pairs.dataset import held_out_pairs, training_pairs
 from get.pairs.manifest import read_manifest, verify
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.student import checkpoint, models
-from get.teacher import training
 
 COUNTS = {"000000099.pkl": 100, "000000149.pkl": 50}
 
@@ -141,7 +141,7 @@ def test_teacher(tmp_path: Path) -> None:
     out = tmp_path / "teacher.safetensors"
     shape = ["--shape", "1,8,8", "--out", str(out)]
     assert main(["import", "teacher", str(source), "--conditional", *shape]) == 0
-    assert training.load(out).classes == 10
+    assert denoiser.load(out).classes == 10
     assert main(["import", "teacher", str(source), *shape]) == 2
 
 

@@ -498,7 +498,7 @@ def test_a_student_starts_from_the_teacher(fit: Fit, teacher: Path, tmp_path: Pa
 def test_a_missing_input_is_named(fit: Fit, pairs: Path, digits: Path, tmp_path: Path) -> None:
     fit("cd", tmp_path / "1.pt", 1)
     for inputs, name in ((Inputs(manifest=pairs), "images"), (Inputs(images=digits), "teacher")):
-        with pytest.raises(UserError, match=f"its objective needs the file --{name}"):
+        with pytest.raises(UserError, match=f"its training needs the file --{name}"):
             train_student(
                 settings=tmp_path / "settings.json", inputs=inputs, seed=0, stop=1, device="cpu", start=None,
                 output=tmp_path / "2.pt",

@@ -1,4 +1,4 @@
-"""The students of `snakemake rivals`: every method at several budgets, after trials of its learning rate.
+"""The students of `snakemake --cores all rivals`: methods at several budgets, after trials.
 
 A method is trained for every set of pairs (its teacher's task), with every seed. Its learning rate is the
 best of a few, each tried in a short training with a seed of its own, and so with noise that no table shows.

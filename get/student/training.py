@@ -124,7 +124,9 @@ def _read_settings(path: str | Path, accumulate: int) -> tuple[dict[str, Any], D
     """Return the settings of a student, and their key 'training'; raises `UserError`."""
     with reading(path, "settings file of a student"):
         settings = read_json(path)
-        require(settings, {"model": dict, "training": dict})
+        always = ("model", "training")
+        require_keys({key: settings[key] for key in always if key in settings}, always, str(path))
+        require(settings, dict.fromkeys(always, dict))
         training = {**settings["training"], "accumulate": accumulate}
         options = Distillation.read(training, f"{path}: training")
         needed = sorted(objectives.needs(settings["training"]))
