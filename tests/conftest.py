@@ -58,6 +58,22 @@ def config() -> dict[str, Any]:
     return json.loads(json.dumps(loaded))  # parts that YAML anchors share become separate
 
 
+@pytest.fixture(scope="session")
+def with_objectives(config: dict[str, Any]) -> dict[str, Any]:
+    """The tiny experiment with a student of every objective: a U-Net like its teacher, for two steps."""
+    edited = copy.deepcopy(config)
+    network = edited["teachers"]["conditional"]["network"]
+    for name, objective in OBJECTIVES.items():
+        edited["students"][name] = {
+            "label": name.upper(),
+            "pairs": "conditional",
+            "model": {"family": "unet", "network": network, "conditioning": "embedding"},
+            "training": {**edited["students"]["get"]["training"], **objective},
+            "milestones": [2],
+        }
+    return edited
+
+
 @pytest.fixture
 def edit(config: dict[str, Any]) -> Callable[..., dict[str, Any]]:
     """Return a copy of the config with the value at a path of keys replaced."""
@@ -124,6 +140,13 @@ GET = {
     "expansion": 2,
     "iterations": 3,
     "conditioning": "injection",
+}
+OBJECTIVES: dict[str, dict[str, Any]] = {  # students of `with_objectives`: how they are trained
+    "kd": {"init": "teacher", "loss": "l2"},
+    "reflow": {"objective": "reflow"},
+    "cd": {"objective": "consistency"},
+    "ct": {"objective": "consistency", "distillation": False},
+    "pd": {"objective": "progressive", "init": "teacher", "start": 4, "phase": 1},
 }
 VIT = {"family": "vit", "patch": 2, "width": 16, "heads": 2, "depth": 2, "conditioning": "injection"}
 SHAPE = {"channels": 1, "size": 8, "classes": 10}

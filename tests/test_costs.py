@@ -13,6 +13,8 @@ from conftest import GET, SHAPE, VIT
 
 from get.costs import measure as costs
 from get.costs.measure import measure_costs, operations, options_of, training_step
+from get.experiment import load
+from get.experiment.settings import costs_of
 from get.student.models import build
 from get.student.objective import Distillation
 
@@ -36,6 +38,33 @@ def test_operations_grow_with_iterations() -> None:
     D, N, blocks, expansion = GET["width"], 16, GET["equilibrium_depth"], GET["expansion"]
     block = (4 + 2 * expansion) * D * D * N + 2 * N * N * D
     assert many - few == 4 * blocks * block
+
+
+@pytest.mark.parametrize(
+    ("name", "passes", "evaluations", "networks"),
+    [("kd", 3, 0, 1), ("reflow", 3, 0, 1), ("cd", 6, 2, 2), ("ct", 4, 0, 1), ("pd", 5, 2, 2)],
+)
+def test_operations_of_every_objective(
+    name: str, passes: int, evaluations: int, networks: int, with_objectives: dict[str, Any]
+) -> None:
+    """Training takes three forward passes of the student, and those of target and teacher."""
+    settings = costs_of(load(with_objectives), name)
+    found = operations(settings["model"], settings["training"], settings.get("teacher"))
+    assert found["training_flops"] == pytest.approx(passes * 2 * found["macs"], rel=0.01)
+    assert (found["teacher_evaluations"], found["networks"]) == (evaluations, networks)
+
+
+def test_what_a_teacher_is_asked_is_timed_and_in_memory(
+    with_objectives: dict[str, Any], tmp_path: Path
+) -> None:
+    experiment, output, threads = load(with_objectives), tmp_path / "costs.json", torch.get_num_threads()
+    students = {name: costs_of(experiment, name) for name in ("cd", "ct")}
+    measure_costs(students=students, evaluation=EVALUATION, threads=1, device="cpu", output=output)
+    torch.set_num_threads(threads)
+    asking, alone = (json.loads(output.read_text())["students"][name] for name in ("cd", "ct"))
+    assert set(asking["training"]) == set(alone["training"]) == {"plain"}
+    more = [each["training"]["plain"]["peak_memory_bytes"] for each in (asking, alone)]
+    assert more[0] - more[1] == pytest.approx(4 * asking["parameters"], rel=0.05)
 
 
 def options(**change: Any) -> Distillation:

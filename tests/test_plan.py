@@ -1,5 +1,6 @@
 """The plan: its numbers of jobs against Snakemake's, its stages, its measuring, its sizes, and its files."""
 
+import copy
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from get.costs import plan, units
 from get.costs.measure import REPEATS, WARM_UP
 from get.costs.plan import Demand, make_plan, stage_memory, stage_seconds
 from get.costs.start import MODULES
-from get.costs.timing import timing
+from get.costs.timing import Timing, timing
 from get.costs.units import UNITS, Cost
 from get.experiment import Experiment, load
 from get.experiment.counts import COSTS_CALLS, RULES, Count, Unit, Work, counts
@@ -55,10 +56,12 @@ def dry_run(folder: Path, config: Config | Path) -> dict[str, int]:
     return {rule: int(count) for rule, count in found if rule not in ("all", "total")}
 
 
-@pytest.mark.parametrize("name", [*CONFIGS, "miniature"])
-def test_the_jobs_are_those_of_snakemake(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where students are disabled, or imported, and where nothing is downloaded."""
-    config = CONFIGS.get(name) or mini_config()
+@pytest.mark.parametrize("name", [*CONFIGS, "miniature", "objectives"])
+def test_the_jobs_are_those_of_snakemake(
+    name: str, with_objectives: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where students are disabled, or imported, learn from images, and where nothing is downloaded."""
+    config = CONFIGS.get(name) or (mini_config() if name == "miniature" else with_objectives)
     for path in re.findall(r"path: ([^,}\s]+)", (ROOT / "workflow/config/cifar10-mini.yaml").read_text()):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
@@ -99,7 +102,7 @@ def test_the_headline_is_sampled_and_scored_with_more_iterations(config: Config)
 
 @pytest.mark.parametrize(("unit", "name"), [("student_step", "vit"), ("teacher_step", "unconditional")])
 def test_gpus_share_the_batch(config: Config, unit: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def record(model: Any, loss: Any, options: Any, device: torch.device) -> Cost:
+    def record(state: Any, held: Any, loss: Any, options: Any, device: torch.device) -> Cost:
         batches.append(options.batch)
         return Cost({"step": 0})
 
@@ -111,11 +114,36 @@ def test_gpus_share_the_batch(config: Config, unit: str, name: str, monkeypatch:
     assert batches == [batches[0], batches[0] // 2, batches[0] // 4]
 
 
+def test_a_batch_in_parts_is_timed_in_parts(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the timed sizes, too; and costs are those of a batch at once."""
+    parts: list[list[int]] = []
+    real = units.RandomTraining.loss
+
+    def loss(self: Any, forward: Any, step: int, rows: slice) -> Any:
+        parts[-1].append(rows.stop - rows.start)
+        return real(self, forward, step, rows)
+
+    def timed(call: Any, full: int, device: torch.device, least: int) -> Timing:
+        for count in (least, full):
+            parts.append([])
+            call(count)
+        return Timing(0.0, 1.0, 0.5)
+
+    monkeypatch.setattr(units.RandomTraining, "loss", loss)
+    monkeypatch.setattr(units, "timing", timed)
+    config = copy.deepcopy(config)
+    config["students"]["vit"]["training"]["accumulate"] = 4
+    experiment = load(config)
+    UNITS["student_step"](experiment, "vit", 0, CPU)
+    UNITS["whole_step"](experiment, "vit", 0, CPU)
+    assert parts == [[1] * 4, [4] * 4, [1], [16]]
+
+
 def test_costs_are_of_whole_batches_without_checkpointing(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def record(model: Any, loss: Any, options: Any, device: torch.device) -> Cost:
-        taken.append((options.batch, options.checkpointing))
+    def record(state: Any, held: Any, loss: Any, options: Any, device: torch.device) -> Cost:
+        taken.append((options.batch, options.keys.get("checkpointing", False)))
         return Cost({"step": 0})
 
     monkeypatch.setattr(units, "training_step", record)

@@ -192,13 +192,15 @@ def test_what_lies_behind_a_link_is_not_deleted(
 
 
 @pytest.mark.workflow
-def test_what_is_forgotten_is_what_snakemake_would_make_from_it(config: Config, tmp_path: Path) -> None:
+def test_what_is_forgotten_is_what_snakemake_would_make_from_it(
+    with_objectives: Config, tmp_path: Path
+) -> None:
     """Of each output of each rule, but for what students take no notice of."""
-    done = snakemake(tmp_path, config, "--dry-run")
+    done = snakemake(tmp_path, with_objectives, "--dry-run")
     lines = r"^(?:local)?rule \w+:\n(?:    input: (.*)\n)?    output: (.*)$"
     jobs = re.findall(lines, done.stdout + done.stderr, re.MULTILINE)
-    assert len(jobs) > 60
-    experiment = load_experiment(config)
+    assert len(jobs) > 80
+    experiment = load_experiment(with_objectives)
     made_from: dict[str, set[str]] = {}
     for inputs, outputs in jobs:
         for output in set(outputs.split(", ")) - {"results/costs.html"}:  # made with the overview

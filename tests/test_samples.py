@@ -17,6 +17,7 @@ from get.sampling.one_step import Sampling, sample
 from get.sampling.sources import baseline_samples, teacher_samples
 from get.sampling.students import held_out_l1, sample_student
 from get.storage.errors import UserError
+from get.storage.hashing import sha256
 from get.storage.variants import Rule, Variant
 from get.storage.weights import write_weights
 from get.student import checkpoint
@@ -55,6 +56,18 @@ def test_a_get_has_a_variant_per_rule_and_number_of_iterations(pairs: Path, tmp_
     assert (len(content.info["residuals"]), len(content.info["changes"])) == (3, 2)
     assert set(content.info["l1_held_out"]) == set(content.variants)
     assert not np.array_equal(content.variants["last-3"], content.variants["lowest-residual-1"])
+
+
+def test_a_student_of_other_images_is_refused(pairs: Path, digits: Path, tmp_path: Path) -> None:
+    """One that learned from images, and knows no pairs nor, perhaps, a teacher that would tell."""
+    learned = student(tmp_path / "s.safetensors", VIT, pairs=None, teacher=None, images=sha256(digits))
+    assert draw(learned, pairs, tmp_path / "x.h5", images=digits).info["l1_held_out"]
+    other = tmp_path / "images.h5"
+    other.write_bytes(digits.read_bytes() + b" ")
+    with pytest.raises(
+        UserError, match=r"s\.safetensors was trained on other images than those in .*images\.h5"
+    ):
+        draw(learned, pairs, tmp_path / "x.h5", images=other)
 
 
 def test_one_solve_gives_what_separate_ones_would(pairs: Path, tmp_path: Path) -> None:

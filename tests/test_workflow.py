@@ -1,6 +1,7 @@
 """The workflow itself: a tiny experiment end to end, and what an edit re-runs."""
 
 import base64
+import copy
 import html
 import json
 import os
@@ -11,7 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import reduce
 from html.parser import HTMLParser
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from get.cli import main
+from get.cli.inspection import runs, verify_folder
 from get.storage.atomic import write_json
 from get.storage.hashing import record_of, sha256
 from get.storage.reading import read_json
@@ -248,6 +253,121 @@ def test_the_page_of_formats_names_all_that_is_in_files(finished: Path) -> None:
     assert len(names) > 40
     bare = {re.sub(r"_(sd|low|high)$", "", name) for name in names}
     assert not [name for name in bare if f"`{name}" not in text]
+
+
+# -------------------------------------------------------------------------------- students of every objective
+
+
+@pytest.fixture(scope="module")
+def distilled(
+    finished: Path, with_objectives: Config, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """A folder in which a student of every objective was trained too, up to Table 1; what Snakemake said."""
+    folder = Path(shutil.copytree(finished, tmp_path_factory.mktemp("distilled") / "tiny"))
+    done = snakemake(folder, with_objectives, TABLE1)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done.stdout + done.stderr
+
+
+TABLE1 = "results/table1.csv"
+IMAGES, MANIFEST = "data/images.h5", "pairs/conditional/manifest.json"
+TEACHER = "teachers/conditional.safetensors"
+LEARNED_FROM = {
+    "kd": {MANIFEST, TEACHER},
+    "reflow": {MANIFEST},
+    "cd": {IMAGES, TEACHER},
+    "ct": {IMAGES},
+    "pd": {IMAGES, TEACHER},
+}
+
+
+def test_students_of_every_objective_are_in_table_1(distilled: tuple[Path, str]) -> None:
+    folder, _ = distilled
+    table = pd.read_csv(folder / TABLE1).set_index("method")
+    rows = table.loc[[name.upper() for name in LEARNED_FROM]]
+    assert (rows["nfe"] == 1).all()
+    assert np.isfinite(rows[["fid_train", "fid_test", "is", "l1_held_out"]].to_numpy(float)).all()
+    weights = [folder / f"results/students/{name}/seed0/2.safetensors" for name in LEARNED_FROM]
+    assert len({sha256(path) for path in weights}) == 5
+    ended = {run.name: (run.state, run.step) for run in runs(folder / "results")}
+    assert {ended[f"students/{name}/seed0"] for name in LEARNED_FROM} == {("done", 2)}
+    assert verify_folder(folder / "results").unrecorded == []
+
+
+def test_a_job_is_given_what_its_objective_needs(distilled: tuple[Path, str]) -> None:
+    """And no other files: a student that learns from images waits for no pairs."""
+    folder, said = distilled
+    lines = r"^(?:local)?rule (train|sample)_student:\n    input: (.*)\n    output: \S*students/(\w+)/"
+    inputs = {
+        (rule, name): {each.removeprefix("results/") for each in given.split(", ")}
+        for rule, given, name in re.findall(lines, said, re.MULTILINE)
+    }
+    for name, files in LEARNED_FROM.items():
+        assert inputs["train", name] == {*files, f"settings/students/{name}.json"}
+        weights, settings = f"students/{name}/seed0/2.safetensors", f"settings/sampling/{name}/2.json"
+        assert inputs["sample", name] == {
+            weights,
+            settings,
+            "pairs/conditional/held-out.h5",
+            *files & {IMAGES},
+        }
+        log = (folder / f"results/logs/train_student/{name}-seed0-2.log").read_text()
+        given = {option: f" --{option} results/" in log for option in ("manifest", "images", "teacher")}
+        assert given == {
+            "manifest": MANIFEST in files,
+            "images": IMAGES in files,
+            "teacher": TEACHER in files,
+        }
+
+
+@pytest.mark.parametrize(
+    ("edits", "trained"),
+    [
+        ({"students.ct.training.accumulate": 2, "students.pd.training.prefetch": 2}, set()),
+        ({"students.cd.training.levels": 9}, {"cd"}),
+        ({"pairs.conditional.count": 50}, {"get", "kd", "reflow"}),
+        ({"teachers.conditional.steps": 4}, {"get", "kd", "reflow", "cd", "pd"}),
+    ],
+    ids=["none", "own", "pairs", "teacher"],
+)
+def test_an_edit_trains_those_again_that_it_concerns(
+    edits: Config, trained: set[str], distilled: tuple[Path, str], with_objectives: Config
+) -> None:
+    edited = copy.deepcopy(with_objectives)
+    for keys, value in edits.items():
+        *path, last = keys.split(".")
+        reduce(getitem, path, edited)[last] = value
+    jobs = planned(distilled[0], edited, TABLE1)
+    assert {job.split("/")[1] for job in jobs if job.startswith("train_student")} == trained
+    assert trained or jobs == []
+
+
+@pytest.mark.parametrize(
+    ("part", "trained"),
+    [
+        ("data", {"get", "vit", *LEARNED_FROM}),
+        ("teachers/conditional", {"get", "kd", "reflow", "cd", "pd"}),
+        ("pairs/conditional", {"get", "kd", "reflow"}),
+    ],
+)
+def test_what_is_forgotten_reaches_students_by_what_they_learned_from(
+    part: str,
+    trained: set[str],
+    distilled: tuple[Path, str],
+    with_objectives: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = Path(shutil.copytree(distilled[0], tmp_path / "copy"))
+    monkeypatch.chdir(folder)
+    assert main(["forget", part, "--yes"]) == 0
+    left = {
+        name for name in ("get", "vit", *LEARNED_FROM) if list(Path("results/students", name).rglob("*.pt"))
+    }
+    assert left == {"get", "vit", *LEARNED_FROM} - trained
+    jobs = planned(folder, with_objectives, TABLE1)
+    assert {job.split("/")[1] for job in jobs if job.startswith("train_student")} == trained
+    assert {job.split("/")[2] for job in jobs if job.startswith("score scores/students")} >= trained
 
 
 def test_a_second_run_has_nothing_to_do(finished: Path, config: Config) -> None:

@@ -91,7 +91,7 @@ def distillation_step(experiment: Experiment, name: str, options: Distillation, 
     training = RandomTraining(student, options, costs_of(experiment, name).get("teacher"))
 
     def loss(count: int, forward: Any, step: int, rows: slice) -> Tensor:
-        return training.loss(forward, step, slice(0, count))
+        return training.loss(forward, step, slice(0, count // options.accumulate))
 
     trained = sum(p.numel() for p in student.parameters())
     state = weight_bytes(student) + 3 * 4 * trained  # with their average and the optimiser's two moments
@@ -147,7 +147,7 @@ def training_step(
     options: Optimisation,
     device: torch.device,
 ) -> Cost:
-    """Time steps of `options.batch` images, given loss(count, forward, step, rows).
+    """Time steps of `options.batch` images, given loss(count, forward, step, rows) of a part of so many.
 
     Their memory, beside what is `held` all the time, is measured if that is quick.
     """
@@ -157,8 +157,9 @@ def training_step(
     def call(count: int) -> None:
         take_step(state, forward, partial(loss, count), options, seed=0)
 
-    # A compiled model is compiled again for each size
-    found = timing(call, options.batch, device, least=options.batch if options.compile else 1)
+    # A compiled model is compiled again for each size; each part of a batch has an image at least
+    least = options.batch if options.compile else options.accumulate
+    found = timing(call, options.batch, device, least=least)
     whole = found.share == 1
     memory = peak_memory(partial(call, options.batch), device, held) if whole else None
     seconds = {"first": found.first, "step": found.seconds}

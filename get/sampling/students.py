@@ -39,6 +39,7 @@ def sample_student(
     seed: int,
     device: str,
     output: str | Path,
+    images: str | Path | None = None,
 ) -> None:
     """Sample a student's EMA weights in one step, and measure its error on the held-out pairs.
 
@@ -52,12 +53,16 @@ def sample_student(
         iterations: other numbers of fixed-point iterations to sample a GET with.
         precision, seed, device: see `Sampling`, `one_step.sample`, `device.pick_device`.
         output: the sample file.
+        images: the image store that the student learned from, if it did from one.
 
     Raises:
-        UserError: a file is damaged, or the held-out pairs are of another teacher than the student's.
+        UserError: a file is damaged, the held-out pairs are of another teacher than the student's, or the
+            student was trained on other images.
     """
     on = pick_device(device)
     student, header, pairs = open_student(weights, held_out)
+    if images and header.get("images") != sha256(images):
+        raise outdated(weights, f"was trained on other images than those in {images}")
     student.to(on)
     labels = classes_of(range(samples), header["model"]["classes"] if student.conditional else 0)
     variants = _variants(student, iterations)

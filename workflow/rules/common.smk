@@ -182,6 +182,12 @@ def learned_from(wildcards):
     return {name: ancient_once_made(wildcards, path) for name, path in files.items()}
 
 
+def images_learned_from(wildcards):
+    """The images that a student learned from, if it did from any: sampling refuses one of other images."""
+    files = experiment.learned_from(wildcards.student)
+    return {"images": files["images"]} if "images" in files else {}
+
+
 def milestone_before(wildcards):
     """The state that training starts from, if this is not the first milestone.
 

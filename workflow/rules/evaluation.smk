@@ -3,6 +3,7 @@
 
 rule sample_student:
     input:
+        unpack(images_learned_from),
         weights="<results>/students/{student}/seed{seed}/{step}.safetensors",
         settings="<results>/settings/sampling/{student}/{step}.json",
         held_out=lambda wildcards: f"<results>/pairs/{experiment.all_students[wildcards.student].pairs}/held-out.h5",

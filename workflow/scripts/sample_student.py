@@ -18,6 +18,7 @@ with logging_to(snakemake.log[0]):
         seed=int(snakemake.wildcards.seed),
         device=snakemake.params.device,
         output=snakemake.output.samples,
+        images=snakemake.input.get("images"),
     )
     with open_samples(snakemake.output.samples) as samples:
         headline, *_ = samples.variants.values()
