@@ -487,7 +487,7 @@ class Method(Keys):
     training: Distillation
     """How it is trained; lr is the learning rate about which others are tried."""
     steps: Count
-    """Steps that take as many operations as the reference's training (`get budget` prints them)."""
+    """Steps that take as many operations as the reference's training; the table says what they took."""
     scaled: Annotated[list[str], DISTINCT] = []
     """Keys of training that count the steps of a schedule, for a whole reference budget. At another budget
     they are multiplied by it, and the method is trained for that budget alone."""
