@@ -118,16 +118,15 @@ def trial_scores(experiment: Experiment, student: str) -> list[str]:
     ]
 
 
-def candidates(experiment: Experiment, student: str) -> list[Content]:
+def candidates(experiment: Experiment, student: str) -> Settings:
     """Return for every trial of a student the settings that it would have, and those of the trial itself."""
-    settings = student_settings(experiment, student)
-    return [
-        {
-            "settings": {**settings, "training": {**settings["training"], "lr": rate}},
-            "trial": student_settings(experiment, trial),
-        }
-        for trial, rate in trials_of(experiment)[student].items()
-    ]
+    settings, trials = student_settings(experiment, student), trials_of(experiment)[student]
+    return {
+        "candidates": [
+            {**settings, "training": {**settings["training"], "lr": rate}} for rate in trials.values()
+        ],
+        "trials": [student_settings(experiment, trial) for trial in trials],
+    }
 
 
 # ------------------------------------------------------------------------------------- what is shown of them

@@ -9,6 +9,7 @@ experiment, too: what takes long to import (torch, matplotlib, pandas) they impo
 studies share is in `common`.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,15 +178,17 @@ def settings_text(experiment: Experiment, path: str) -> str:
 
 def settings_pattern(experiment: Experiment) -> str:
     """Return a regular expression of the paths of settings files."""
-    others = settings.settings_pattern(experiment, rivals.trials_of(experiment))
+    chosen = rivals.trials_of(experiment)
     tasks = "|".join(experiment.config.rivals.pairs if experiment.config.rivals else [])
     studies = f"studies/({'|'.join(NAMES)})|studies-sampling/({'|'.join(sampled())})"
-    return f"{studies}|rivals/({tasks})|rivals-costs|{others}"
+    others = settings.settings_pattern(experiment, chosen)
+    return f"{studies}|rivals/({tasks})|rivals-trials/({'|'.join(map(re.escape, chosen))})|rivals-costs|{others}"
 
 
 SETTINGS: dict[str, Callable[[Experiment, str], Settings]] = {
     "studies": content,
     "studies-sampling": sampling,
     "rivals": rivals.content,
+    "rivals-trials": rivals.candidates,
     "rivals-costs": lambda experiment, _: rivals.costs_settings(experiment),
 }

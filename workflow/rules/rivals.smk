@@ -11,7 +11,8 @@ rule rivals:
 
 rule choose_rate:
     input:
-        lambda wildcards: [
+        trials="<results>/settings/rivals-trials/{student}.json",
+        scores=lambda wildcards: [
             ancient_if(settings_of(wildcards.student), path)
             for path in rivals.trial_scores(experiment, wildcards.student)
         ],
@@ -26,8 +27,6 @@ rule choose_rate:
     threads: threads_of("light")
     resources:
         **resources_of("light"),
-    params:
-        candidates=lambda wildcards: rivals.candidates(experiment, wildcards.student),
     script:
         "../scripts/choose_rate.py"
 

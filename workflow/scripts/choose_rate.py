@@ -6,7 +6,8 @@ with logging_to(snakemake.log[0]):
     from get.paper.rivals import best_trial
     from get.storage.atomic import write_text
     from get.storage.hashing import canonical_json
+    from get.storage.reading import read_json
 
-    settings = snakemake.params.candidates[best_trial(snakemake.input)]["settings"]
+    settings = read_json(snakemake.input.trials)["candidates"][best_trial(snakemake.input.scores)]
     log.info("learning rate %g", settings["training"]["lr"])
     write_text(snakemake.output[0], canonical_json(settings))
