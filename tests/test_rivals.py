@@ -15,8 +15,10 @@ from test_workflow import finished, planned, snakemake  # noqa: F401 (a fixture)
 
 from get.experiment import ConfigError, rivals
 from get.paper.claims import Verdict
+from get.paper.results import read_run_scores
 from get.paper.rival_figures import fid_over_budgets
 from get.paper.rivals import Entry, at_equal, best_trial, claims_of, in_words, lines_of
+from get.storage.errors import UserError
 from get.studies import load_experiment, settings_text
 
 Config = dict[str, Any]
@@ -32,6 +34,12 @@ def entry(
     own = costs(**{"training_flops": 100.0, **change})
     row = replace(seeds(name.upper(), *fids, model=VIT, step=step), costs=own, batch=8)
     return Entry(row, about, MACS, NFE, 3.0)
+
+
+def write_run(path: Path, fids: dict[int, float], place: str = "elsewhere") -> Path:
+    """Write the scores of a run, with a FID for each step."""
+    steps = {step: run_content(fid, VIT, seed=0, step=step) for step, fid in fids.items()}
+    return write_scores(path, {"place": place, "steps": steps})
 
 
 def test_the_ledger_by_hand() -> None:
@@ -116,11 +124,27 @@ def test_the_figure_shows_every_method(tmp_path: Path, drawn: list[Any]) -> None
 
 
 def test_the_best_trial(tmp_path: Path) -> None:
-    paths = [
-        write_scores(tmp_path / f"{number}.json", run_content(fid, VIT, seed=0))
-        for number, fid in enumerate((7.0, 4.0, 5.0))
-    ]
-    assert best_trial(paths) == 1
+    paths = [write_run(tmp_path / f"{number}.json", {7: fid}) for number, fid in enumerate((7.0, 4.0, 5.0))]
+    assert best_trial(paths, 7) == 1
+    with pytest.raises(UserError, match="no step 8"):
+        best_trial(paths[2:], 8)
+
+
+def test_scores_of_a_run_put_in_the_place_of_another(tmp_path: Path) -> None:
+    one, other = (tmp_path / f"results/rivals/scores/{name}/seed0.json" for name in ("kd", "cd"))
+    write_run(one, {7: 5.0}, place="rivals/scores/kd/seed0")
+    assert read_run_scores(one, 7).of(None)["fid_train"] == 5.0
+    other.parent.mkdir()
+    shutil.copy(one, other)
+    with pytest.raises(UserError, match="was made for 'rivals/scores/kd/seed0'"):
+        read_run_scores(other, 7)
+
+
+def test_scores_of_a_run_by_a_wrong_step(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run.json", {7: 5.0})
+    path.write_text(path.read_text().replace('"step": 7', '"step": 8'))
+    with pytest.raises(UserError, match="the scores at step 7 are of step 8"):
+        read_run_scores(path, 7)
 
 
 # ----------------------------------------------------------------------------------------------- students
@@ -145,7 +169,7 @@ def test_students_of_every_method(config: Config) -> None:
         trial = experiment.all_students[name]
         assert (trial.training.lr, trial.seeds, trial.milestones) == (rate, [9], [2])
     scores = rivals.trial_scores(experiment, "rival-ect-conditional-at1")
-    assert scores == [f"results/scores/students/rival-ect-conditional-try{n}/seed9/2.json" for n in (0, 1)]
+    assert scores == [f"results/rivals/scores/rival-ect-conditional-try{n}/seed9.json" for n in (0, 1)]
     shown = json.loads(settings_text(experiment, "rivals/conditional"))["rows"]
     assert [(row["method"], row["kind"], row["budget"], row["pairs"]) for row in shown] == [
         ("get", "get", 0.5, 40), ("get", "get", 1.0, 40), ("ect", "training", 0.5, 0),
@@ -222,7 +246,7 @@ def test_rivals(finished: Path, config: Config, tmp_path: Path) -> None:  # noqa
         assert (folder / "results/rivals" / name).stat().st_size > 300
     # the rate with the lower FID was chosen
     trials = [
-        json.loads((folder / path).read_text())
+        json.loads((folder / path).read_text())["steps"]["2"]
         for path in rivals.trial_scores(load_experiment(config), "rival-get-conditional")
     ]
     fids = [run["scores"][run["headline"]]["fid_train"] for run in trials]

@@ -51,7 +51,7 @@ def dependents(experiment: Experiment, part: str) -> Iterator[str]:
             )
             yield from _learning_from(experiment, "images")
         case "features":
-            yield from ("features/reference-*", "scores")
+            yield from ("features/reference-*", "scores", "rivals/scores")
         case "teachers":
             for name, pairs in experiment.pairs.items():
                 if names in ([], [pairs.teacher]):
@@ -65,6 +65,7 @@ def dependents(experiment: Experiment, part: str) -> Iterator[str]:
             yield from (f"pairs/{names[0]}/manifest", f"samples/teachers/{names[0]}")
         case "students":
             yield "/".join(["samples/students", *names])
+            yield "/".join(["rivals/scores", *names[:2]])
             yield "/".join(["samples/studies/*", *names[:2]])
             yield from _later_milestones(experiment, names)
         case "samples":

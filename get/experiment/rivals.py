@@ -112,16 +112,26 @@ def trials_of(experiment: Experiment) -> dict[str, Mapping[str, float]]:
 
 def trial_scores(experiment: Experiment, student: str) -> list[str]:
     """Return the scores of the trials that decide the learning rate of a student."""
-    found = ((name, experiment.all_students[name]) for name in trials_of(experiment)[student])
-    return [
-        experiment.run_file(name, trial.seeds[0], trial.shown_step, "scores", "json") for name, trial in found
-    ]
+    rivals = experiment.config.rivals
+    assert rivals
+    return [run_scores(experiment, name, rivals.trial_seed) for name in trials_of(experiment)[student]]
+
+
+def run_scores(experiment: Experiment, student: str, seed: int) -> str:
+    """Return the path of the scores of a run at all its milestones."""
+    return f"{experiment.results}/rivals/scores/{student}/seed{seed}.json"
+
+
+def run_weights(experiment: Experiment, student: str, seed: int) -> list[str]:
+    """Return the checkpoints of a run."""
+    return [experiment.run_file(student, seed, step) for step in experiment.all_students[student].milestones]
 
 
 def candidates(experiment: Experiment, student: str) -> Settings:
     """Return for every trial of a student the settings that it would have, and those of the trial itself."""
     settings, trials = student_settings(experiment, student), trials_of(experiment)[student]
     return {
+        "step": experiment.all_students[next(iter(trials))].shown_step,
         "candidates": [
             {**settings, "training": {**settings["training"], "lr": rate}} for rate in trials.values()
         ],
@@ -162,7 +172,10 @@ def _rows(experiment: Experiment, rivals: Rivals, pairs: str) -> Iterator[Conten
             settings = f"{experiment.results}/settings/students/{run.student}.json"
             samples = experiment.run_file(run.student, rivals.seeds[0], run.step, "samples", "h5")
             found = row(experiment, run.student, run.step)
-            yield {**found, **about, "budget": run.budget, "settings": settings, "samples": samples}
+            del found["scores"]
+            found["run_scores"] = [run_scores(experiment, run.student, seed) for seed in rivals.seeds]
+            found |= {"costs_of": rival.runs[-1].student, "settings": settings, "samples": samples}
+            yield {**found, **about, "budget": run.budget}
 
 
 def kind_of(method: Method) -> str:
@@ -179,7 +192,7 @@ def costs_settings(experiment: Experiment) -> Settings:
     """Return what decides the costs of all methods, measured side by side, and of their teachers."""
     evaluation, rivals = experiment.config.evaluation, experiment.config.rivals
     assert rivals
-    names = {run.student for rival in rivals_in(experiment.config, rivals) for run in rival.runs}
+    names = {rival.runs[-1].student for rival in rivals_in(experiment.config, rivals)}
     teachers = {experiment.pairs[pairs].teacher for pairs in rivals.pairs}
     return {
         "students": {name: costs_of(experiment, name) for name in sorted(names)},
@@ -204,7 +217,7 @@ def outputs(experiment: Experiment) -> list[str]:
 
 def score_files(experiment: Experiment, *pairs: str) -> list[str]:
     """Return the scores that the tables of these sets of pairs read; without any, of all."""
-    return [path for entry in _entries(experiment, *pairs) for path in entry["scores"]]
+    return list(dict.fromkeys(path for entry in _entries(experiment, *pairs) for path in entry["run_scores"]))
 
 
 def settings_files(experiment: Experiment, *pairs: str) -> list[str]:

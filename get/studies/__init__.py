@@ -179,10 +179,14 @@ def settings_text(experiment: Experiment, path: str) -> str:
 def settings_pattern(experiment: Experiment) -> str:
     """Return a regular expression of the paths of settings files."""
     chosen = rivals.trials_of(experiment)
-    tasks = "|".join(experiment.config.rivals.pairs if experiment.config.rivals else [])
-    studies = f"studies/({'|'.join(NAMES)})|studies-sampling/({'|'.join(sampled())})"
-    others = settings.settings_pattern(experiment, chosen)
-    return f"{studies}|rivals/({tasks})|rivals-trials/({'|'.join(map(re.escape, chosen))})|rivals-costs|{others}"
+    names = {
+        "studies": NAMES,
+        "studies-sampling": sampled(),
+        "rivals": experiment.config.rivals.pairs if experiment.config.rivals else [],
+        "rivals-trials": chosen,
+    }
+    own = [f"{kind}/({'|'.join(map(re.escape, each))})" for kind, each in names.items()]
+    return "|".join([*own, "rivals-costs", settings.settings_pattern(experiment, chosen)])
 
 
 SETTINGS: dict[str, Callable[[Experiment, str], Settings]] = {

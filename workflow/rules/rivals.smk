@@ -9,6 +9,43 @@ rule rivals:
         lambda wildcards: rivals.outputs(experiment),
 
 
+rule rival_scores:
+    input:
+        unpack(images_learned_from),
+        weights=lambda wildcards: rivals.run_weights(experiment, wildcards.student, int(wildcards.seed)),
+        sampling=lambda wildcards: (
+            f"{experiment.results}/settings/sampling/{wildcards.student}"
+            f"/{experiment.all_students[wildcards.student].shown_step}.json"
+        ),
+        held_out=lambda wildcards: f"<results>/pairs/{experiment.all_students[wildcards.student].pairs}/held-out.h5",
+        scoring="<results>/settings/scoring.json",
+        store="<results>/data/images.h5",
+        extractor=experiment.extractor_weights,
+        train="<results>/features/reference-train.npz",
+        test="<results>/features/reference-test.npz",
+        train_features="<results>/features/reference-train.npy",
+        test_features="<results>/features/reference-test.npy",
+    output:
+        "<results>/rivals/scores/{student}/seed{seed}.json",
+    log:
+        "<results>/logs/rivals/scores/{student}-seed{seed}.log",
+    benchmark:
+        "<results>/benchmarks/rival_scores/{student}-seed{seed}.jsonl"
+    priority: 20
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("score")
+    resources:
+        **resources_of("score"),
+    params:
+        extractor=experiment.config.features.extractor,
+        batch=experiment.config.evaluation.batch,
+        seed=experiment.config.seed,
+        device=device_of("score"),
+    script:
+        "../scripts/rival_scores.py"
+
+
 rule choose_rate:
     input:
         trials="<results>/settings/rivals-trials/{student}.json",

@@ -8,6 +8,7 @@ with logging_to(snakemake.log[0]):
     from get.storage.hashing import canonical_json
     from get.storage.reading import read_json
 
-    settings = read_json(snakemake.input.trials)["candidates"][best_trial(snakemake.input.scores)]
+    trials = read_json(snakemake.input.trials)
+    settings = trials["candidates"][best_trial(snakemake.input.scores, trials["step"])]
     log.info("learning rate %g", settings["training"]["lr"])
     write_text(snakemake.output[0], canonical_json(settings))
