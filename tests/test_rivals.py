@@ -10,9 +10,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from fabricate_results import VIT, costs, run_content, seeds, write_scores
 from test_workflow import finished, planned, snakemake  # noqa: F401 (a fixture)
 
+from get.costs.budgets import budgets, write_budgets
 from get.experiment import ConfigError, rivals
 from get.paper.claims import Verdict
 from get.paper.results import read_run_scores
@@ -21,6 +23,7 @@ from get.paper.rivals import Entry, at_equal, best_trial, claims_of, in_words, l
 from get.storage.errors import UserError
 from get.studies import load_experiment, settings_text
 
+ROOT = Path(__file__).parents[1]
 Config = dict[str, Any]
 MACS, NFE = 1000, 10
 
@@ -175,6 +178,23 @@ def test_students_of_every_method(config: Config) -> None:
         ("get", "get", 0.5, 40), ("get", "get", 1.0, 40), ("ect", "training", 0.5, 0),
         ("ect", "training", 1.0, 0),
     ]  # fmt: skip
+
+
+def test_steps_of_the_config_take_equal_operations(tmp_path: Path) -> None:
+    default = load_experiment(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    path = tmp_path / "budgets.json"
+    path.write_text(settings_text(default, "rivals-budgets"))
+    table = budgets(path).set_index("method")
+    assert set(table.index) == set(default.config.rivals.methods)
+    assert table["share"].between(0.99, 1.01).all(), table
+    # others are named
+    content = json.loads(path.read_text())
+    content["methods"]["kd-32"]["steps"] *= 2
+    path.write_text(json.dumps(content))
+    write_budgets(path, tmp_path / "budgets.md")
+    text = (tmp_path / "budgets.md").read_text()
+    assert text.endswith("Other steps than those of equal operations: kd-32.\n")
+    assert "| kd-32 " in text
 
 
 def test_where_the_teacher_sees_no_class_nobody_does(config: Config) -> None:

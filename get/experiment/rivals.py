@@ -203,6 +203,17 @@ def costs_settings(experiment: Experiment) -> Settings:
     }
 
 
+def budgets_settings(experiment: Experiment) -> Settings:
+    """Return what decides how many steps each method takes in the reference budget, and how many it has."""
+    rivals = experiment.config.rivals
+    assert rivals
+    methods: dict[str, Settings] = {}
+    for rival in rivals_in(experiment.config, rivals):
+        steps = {"steps": rivals.methods[rival.method].steps}
+        methods.setdefault(rival.method, steps | costs_of(experiment, rival.runs[-1].student))
+    return {"reference": rivals.reference, "methods": methods}
+
+
 def outputs(experiment: Experiment) -> list[str]:
     """Return all that the rule `rivals` makes."""
     rivals, results = experiment.config.rivals, experiment.results
@@ -210,6 +221,7 @@ def outputs(experiment: Experiment) -> list[str]:
     names = [f"{pairs}{part}" for pairs in (rivals.pairs if rivals else []) for part in ("", "-samples")]
     tables = [name for name in names if not name.endswith("-samples")] + ["claims"]
     return [
+        f"{results}/rivals/budgets.md",
         *(f"{results}/rivals/{name}.{format}" for name in tables for format in ("csv", "md", "html")),
         *(f"{results}/rivals/{name}.{format}" for name in names for format in ("pdf", "png")),
     ]

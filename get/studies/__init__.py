@@ -186,7 +186,7 @@ def settings_pattern(experiment: Experiment) -> str:
         "rivals-trials": chosen,
     }
     own = [f"{kind}/({'|'.join(map(re.escape, each))})" for kind, each in names.items()]
-    return "|".join([*own, "rivals-costs", settings.settings_pattern(experiment, chosen)])
+    return "|".join([*own, "rivals-costs", "rivals-budgets", settings.settings_pattern(experiment, chosen)])
 
 
 SETTINGS: dict[str, Callable[[Experiment, str], Settings]] = {
@@ -194,5 +194,6 @@ SETTINGS: dict[str, Callable[[Experiment, str], Settings]] = {
     "studies-sampling": sampling,
     "rivals": rivals.content,
     "rivals-trials": rivals.candidates,
+    "rivals-budgets": lambda experiment, _: rivals.budgets_settings(experiment),
     "rivals-costs": lambda experiment, _: rivals.costs_settings(experiment),
 }

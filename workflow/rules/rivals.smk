@@ -86,6 +86,22 @@ rule rival_costs:
         "../scripts/costs.py"
 
 
+rule rival_budgets:
+    input:
+        "<results>/settings/rivals-budgets.json",
+    output:
+        "<results>/rivals/budgets.md",
+    log:
+        "<results>/logs/rivals/budgets.log",
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("light")
+    resources:
+        **resources_of("light"),
+    script:
+        "../scripts/rival_budgets.py"
+
+
 rule rival_table:
     input:
         settings="<results>/settings/rivals/{pairs}.json",
