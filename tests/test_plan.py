@@ -23,13 +23,14 @@ from get.costs.start import MODULES
 from get.costs.timing import Timing, timing
 from get.costs.units import UNITS, Cost
 from get.experiment import Experiment, load
-from get.experiment.counts import COSTS_CALLS, RULES, Count, Unit, Work, counts
+from get.experiment.counts import COSTS_CALLS, RULES, Count, Unit, Work, counts, rival_counts
 from get.runtime.seeding import classes_of
 from get.sampling.files import new_samples
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.storage.weights import write_weights
 from get.student.objective import Distillation
+from get.studies import load_experiment
 from get.training.state import State
 
 CPU = torch.device("cpu")
@@ -48,12 +49,12 @@ def tiny(config: Config) -> Experiment:
 # ------------------------------------------------------------------------------------------------- jobs
 
 
-def dry_run(folder: Path, config: Config | Path) -> dict[str, int]:
-    """Return how many jobs of each rule Snakemake would run for all results."""
-    done = snakemake(folder, config, "--dry-run", "--quiet", "rules")
+def dry_run(folder: Path, config: Config | Path, target: str = "all") -> dict[str, int]:
+    """Return how many jobs of each rule Snakemake would run for all results, or the rivals."""
+    done = snakemake(folder, config, target, "--dry-run", "--quiet", "rules")
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE)
-    return {rule: int(count) for rule, count in found if rule not in ("all", "total")}
+    return {rule: int(count) for rule, count in found if rule not in (target, "total")}
 
 
 @pytest.mark.parametrize("name", [*CONFIGS, "miniature", "objectives"])
@@ -72,6 +73,24 @@ def test_the_jobs_are_those_of_snakemake(
         found[count.rule] += count.jobs
     assert found == dry_run(tmp_path, config)
     assert load(experiment.config.settings()).config == experiment.config  # as settings/plan.json has it
+
+
+SHARED = {  # which the plan of the experiment counts
+    "download", "make_data", "import_inception", "train_classifier", "reference_statistics", "import_teacher",
+    "train_teacher", "generate_pairs", "make_manifest",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_jobs_of_rivals_are_those_of_snakemake(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found: Counter[str] = Counter()
+    for count in rival_counts(load_experiment(yaml.safe_load(CONFIGS[name].read_text()))):
+        found[count.rule] += count.jobs
+    planned = dry_run(tmp_path, CONFIGS[name], "rivals")
+    assert found == {rule: jobs for rule, jobs in planned.items() if rule not in SHARED}
 
 
 def count_of(experiment: Experiment, rule: str, what: str) -> Count:
@@ -300,9 +319,10 @@ def test_starting_is_measured() -> None:
 
 @pytest.fixture(scope="module")
 def planned_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the plan of the tiny experiment was made, and nothing else."""
+    """A folder in which the plans of the tiny experiment and its rivals were made, and nothing else."""
     folder = tmp_path_factory.mktemp("plan")
-    done = snakemake(folder, yaml.safe_load(CONFIGS["tests"].read_text()), "results/plan.csv")
+    plans = "results/plan.csv", "results/rivals/plan.csv"
+    done = snakemake(folder, yaml.safe_load(CONFIGS["tests"].read_text()), *plans)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -325,7 +345,23 @@ def test_the_plan_is_made_by_the_workflow(planned_folder: Path) -> None:
     assert "73 jobs" in text
     assert "| train_student " in text
     assert "73 jobs" in (planned_folder / "results/logs/plan.log").read_text()
-    assert not list((planned_folder / "results").glob("[!slp.]*"))  # settings, logs, plan
+
+
+def test_the_plan_of_the_rivals(planned_folder: Path) -> None:
+    table = pd.read_csv(planned_folder / "results/rivals/plan.csv")
+    rows, whole = table.iloc[:-1], table.iloc[-1]
+    assert (whole["rule"], whole["jobs"]) == ("all", rows["jobs"].sum())
+    assert rows["seconds_each"].gt(0).all()
+    students = rows[rows["rule"] == "train_student"].set_index("what")["jobs"]
+    assert students.to_dict() == {
+        "rival-get-conditional-try0, step 2": 1, "rival-get-conditional-try1, step 2": 1,
+        "rival-get-conditional, step 2": 2, "rival-get-conditional, step 4": 2,
+        "rival-ect-conditional-try0, step 2": 1, "rival-ect-conditional-try1, step 2": 1,
+        "rival-ect-conditional-at0, step 2": 2, "rival-ect-conditional-at1, step 4": 2,
+    }  # fmt: skip
+    scored = rows[rows["rule"] == "rival_scores"].set_index("what")["seconds_each"]
+    assert scored["rival-get-conditional"] > scored["rival-get-conditional-try0"]  # twice as many milestones
+    assert not list((planned_folder / "results").glob("[!slpr.]*"))  # settings, logs, plans
 
 
 def test_an_edit_makes_the_plan_anew(planned_folder: Path) -> None:

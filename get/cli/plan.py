@@ -12,7 +12,14 @@ def plan(args: argparse.Namespace) -> None:
     from get.costs.plan import make_plan
 
     readable = args.out.with_suffix(".md")
-    make_plan(settings=args.settings, cores=args.cores, gpus=args.gpus, output=args.out, readable=readable)
+    make_plan(
+        settings=args.settings,
+        cores=args.cores,
+        gpus=args.gpus,
+        output=args.out,
+        readable=readable,
+        rivals=args.rivals,
+    )
     print(readable.read_text(encoding="utf-8"), end="")
 
 
@@ -34,6 +41,7 @@ def add(commands: Commands) -> None:
     cores = os.cpu_count() or 1
     command.add_argument("--cores", type=positive, default=cores, help=f"that the jobs share ({cores})")
     command.add_argument("--gpus", type=natural, default=0, help="that the jobs share (0)")
+    command.add_argument("--rivals", action="store_true", help="of the rivals alone (see docs/rivals.md)")
     command.add_argument(
         "--out", type=ending(".csv"), required=True, help="the table to write (.csv), and a .md beside it"
     )

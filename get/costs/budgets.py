@@ -48,7 +48,7 @@ def budgets(settings: str | Path) -> pd.DataFrame:
             for name, method in methods.items()
         ]
     table = pd.DataFrame(rows)
-    step = table["flops"] * table["batch"]
+    step = table["flops"].astype(float) * table["batch"]  # more than 64 bits hold, in whole trainings
     whole = (step * table["steps"])[table["method"] == reference].item()
     return table.assign(share=step * table["steps"] / whole, equal=(whole / step).round().astype(int))
 

@@ -17,10 +17,11 @@ import torch
 from get.costs.start import MODULES
 from get.costs.units import Cost, measure_units
 from get.experiment import Experiment, load
-from get.experiment.counts import Count, Unit, counts
+from get.experiment.counts import Count, Unit, counts, rival_counts
 from get.runtime.log import log
 from get.storage.atomic import write_text
 from get.storage.reading import read_json, reading
+from get.studies import load_experiment
 
 UNKNOWN = math.nan
 
@@ -50,7 +51,13 @@ class Demand:
 
 
 def make_plan(
-    *, settings: str | Path, cores: int, gpus: int, output: str | Path, readable: str | Path
+    *,
+    settings: str | Path,
+    cores: int,
+    gpus: int,
+    output: str | Path,
+    readable: str | Path,
+    rivals: bool = False,
 ) -> None:
     """Measure, and write what every job of an experiment will take, and all together.
 
@@ -59,14 +66,15 @@ def make_plan(
         cores, gpus: what Snakemake shares among the jobs.
         output: CSV, a row for each rule and target and a last one for the whole.
         readable: Markdown, a row for each rule, and the whole in words.
+        rivals: of the rivals, beside the images, teachers and pairs; else of all but rivals and studies.
 
     Raises:
         UserError: the settings are wrong, or the device is not there.
     """
     with reading(settings, "settings file of a plan"):
-        experiment = load(read_json(settings))
+        experiment = load_experiment(read_json(settings)) if rivals else load(read_json(settings))
     gpus = gpus if torch.cuda.is_available() else 0
-    jobs = counts(experiment)
+    jobs = rival_counts(experiment) if rivals else counts(experiment)
     units = [start_of(count) for count in jobs]
     units += [work.unit for count in jobs for work in count.work or ()]
     costs = measure_units(units, experiment, cores, gpus)
@@ -92,7 +100,7 @@ def demand(count: Count, costs: Costs, experiment: Experiment, cores: int, gpus:
     """Return what each job of a count takes."""
     job = experiment.jobs[count.kind]
     used = min(gpus, job.gpu) if experiment.device(count.kind) != "cpu" else 0
-    at_once = 1 if count.rule == "costs" else max(1, cores // job.threads)
+    at_once = 1 if count.kind == "costs" else max(1, cores // job.threads)
     if used:
         at_once = min(at_once, gpus // used)
     parts = [cost for work in count.work or () if (cost := costs[work.unit])]

@@ -75,7 +75,7 @@ def student_step(experiment: Experiment, name: str, gpus: int, device: torch.dev
     """A step of distillation, as a process of a training takes it."""
     training = student_settings(experiment, name)["training"]
     batch = training["batch"] // processes(experiment, "student", gpus)
-    parts = experiment.students[name].training.accumulate or 1
+    parts = experiment.all_students[name].training.accumulate or 1
     options = Distillation.read({**training, "batch": batch, "accumulate": parts}, "training")
     return distillation_step(experiment, name, options, device)
 
@@ -103,7 +103,7 @@ def distillation_step(experiment: Experiment, name: str, options: Distillation, 
 
 def student_of(experiment: Experiment, name: str) -> Student:
     """Return a student with random weights."""
-    student = experiment.students[name]
+    student = experiment.all_students[name]
     torch.manual_seed(0)
     shape = experiment.shape(experiment.teacher_of(student).conditional)
     return build_student(student.model.settings() | shape)

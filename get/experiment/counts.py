@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 from get.experiment.checks import sources
 from get.experiment.contents import FIGURES, TABLES, figures, grids, same_noise_figures
 from get.experiment.experiment import HELD_OUT_PART, Experiment
+from get.experiment.rivals import rivals_in, rivals_of
+from get.experiment.rivals import students as students_of_rivals
 from get.experiment.settings import costs_of, sampling_settings
 
 RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage run side by side
     "costs": ("costs", "costs"),
+    "rival_costs": ("costs", "costs"),
     "settings": ("light", "data"),
     "download": ("light", "data"),
     "make_data": ("light", "data"),
@@ -29,16 +32,21 @@ RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage
     "make_manifest": ("light", "pairs"),
     "import_student": ("light", "students"),
     "train_student": ("student", "students"),
+    "choose_rate": ("light", "students"),
     "sample_student": ("sample", "samples"),
     "sample_teacher": ("light", "samples"),
     "sample_baseline": ("light", "samples"),
     "score": ("score", "samples"),
+    "rival_scores": ("score", "samples"),
     "table": ("light", "paper"),
     "figure": ("light", "paper"),
     "figure4": ("light", "paper"),
     "same_noise": ("sample", "paper"),
     "reproduction": ("light", "paper"),
     "summary": ("light", "paper"),
+    "rival_budgets": ("light", "paper"),
+    "rival_table": ("light", "paper"),
+    "rival_claims": ("light", "paper"),
 }
 INCEPTION = 2048  # features
 IN_TRAINING = ("checkpointing", "implicit", "accumulate")  # keys that steps depend on, which costs leaves out
@@ -101,7 +109,12 @@ FEATURES, SCORING = Unit("features", "score"), Unit("scoring", "score")
 def counts(experiment: Experiment) -> list[Count]:
     """Return all jobs of an experiment of which nothing is made yet, in the order of `RULES`."""
     parts = (data_counts, teacher_counts, pair_counts, student_counts, paper_counts)
-    found = [costs_count(experiment), *(count for part in parts for count in part(experiment))]
+    costs = Count("costs", "all students", work=costs_work(experiment, experiment.students))
+    return in_order([costs, *(count for part in parts for count in part(experiment))])
+
+
+def in_order(found: Iterable[Count]) -> list[Count]:
+    """Return counts in the order of `RULES`."""
     order = list(RULES)
     return sorted(found, key=lambda count: order.index(count.rule))
 
@@ -113,8 +126,13 @@ def training(step: Unit, steps: int) -> tuple[Work, ...]:
 
 def score_count(experiment: Experiment, what: str, jobs: int = 1, variants: int = 1) -> Count:
     """Return the scores of samples of so many variants."""
-    features = Work(FEATURES, {"image": variants * experiment.config.evaluation.samples})
-    return Count("score", what, jobs, (features, Work(SCORING, {"variant": variants, "headline": 1})))
+    return Count("score", what, jobs, score_work(experiment, variants))
+
+
+def score_work(experiment: Experiment, variants: int = 1, times: int = 1) -> tuple[Work, ...]:
+    """Return the work of scoring so many sample files, each of so many variants."""
+    features = Work(FEATURES, {"image": times * variants * experiment.config.evaluation.samples})
+    return features, Work(SCORING, {"variant": times * variants, "headline": times})
 
 
 def data_counts(experiment: Experiment) -> Iterator[Count]:
@@ -178,28 +196,51 @@ def pair_counts(experiment: Experiment) -> Iterator[Count]:
 
 
 def student_counts(experiment: Experiment) -> Iterator[Count]:
-    """Yield the milestones of students, their samples and scores; milestones of a run form a chain."""
-    samples, pixels = experiment.config.evaluation.samples, math.prod(experiment.config.data.shape)
+    """Yield the milestones of students, their samples and scores."""
     for name, student in experiment.students.items():
-        step = Unit("student_step", "student", alike(experiment, name, True, IN_TRAINING))
-        sample = Unit("sampling", "sample", alike(experiment, name))
-        images = samples + experiment.pairs[student.pairs].held_out
-        for before, stop in pairwise([0, *student.milestones]):
-            what, seeds = f"{name}, step {stop}", len(student.seeds)
-            if student.source:
-                yield Count("import_student", what, seeds, (Work(sample, {}),))
-            else:
-                yield Count("train_student", what, seeds, training(step, stop - before), chain=name)
-            iterations = variants(experiment, name, stop)
-            work = Work(sample, {"image": images, "iteration": images * max(iterations)})
-            disk = samples * (len(iterations) * pixels + LABEL)
-            yield Count("sample_student", what, seeds, (work,), disk)
-            yield score_count(experiment, what, seeds, len(iterations))
+        if student.source:
+            sample = Unit("sampling", "sample", alike(experiment, name))
+            yield Count(
+                "import_student",
+                f"{name}, step {student.shown_step}",
+                len(student.seeds),
+                (Work(sample, {}),),
+            )
+        else:
+            yield from training_counts(experiment, name)
+        for step in student.milestones:
+            yield sample_count(experiment, name, step, len(student.seeds))
+            iterations = variants(experiment, name, step)
+            yield score_count(experiment, f"{name}, step {step}", len(student.seeds), len(iterations))
+
+
+def training_counts(experiment: Experiment, name: str) -> Iterator[Count]:
+    """Yield the milestones of a student; those of a run form a chain."""
+    student = experiment.all_students[name]
+    step = Unit("student_step", "student", alike(experiment, name, True, IN_TRAINING))
+    for before, stop in pairwise([0, *student.milestones]):
+        work = training(step, stop - before)
+        yield Count("train_student", f"{name}, step {stop}", len(student.seeds), work, chain=name)
+
+
+def sample_count(experiment: Experiment, name: str, step: int, jobs: int) -> Count:
+    """Return the samples of a student at a step."""
+    pixels, iterations = math.prod(experiment.config.data.shape), variants(experiment, name, step)
+    disk = experiment.config.evaluation.samples * (len(iterations) * pixels + LABEL)
+    return Count("sample_student", f"{name}, step {step}", jobs, (sample_work(experiment, name, step),), disk)
+
+
+def sample_work(experiment: Experiment, name: str, step: int, times: int = 1) -> Work:
+    """Return the work of sampling a student so often, and of its error on the held-out pairs."""
+    held_out = experiment.pairs[experiment.all_students[name].pairs].held_out
+    images = times * (experiment.config.evaluation.samples + held_out)
+    sample = Unit("sampling", "sample", alike(experiment, name))
+    return Work(sample, {"image": images, "iteration": images * max(variants(experiment, name, step))})
 
 
 def variants(experiment: Experiment, name: str, step: int) -> list[int]:
     """Return the iterations of the variants in the samples of a student; 0 of one without a state."""
-    trained = experiment.students[name].model.iterations
+    trained = experiment.all_students[name].model.iterations
     if trained is None:
         return [0]
     others = sampling_settings(experiment, name, str(step))["iterations"]
@@ -213,21 +254,21 @@ def alike(experiment: Experiment, name: str, trained: bool = False, keys: Iterab
     """
 
     def cause(other: str) -> list[Any]:
-        student = experiment.students[other]
+        student = experiment.all_students[other]
         training = student.training.settings()
         conditional = experiment.teacher_of(student).conditional
         costs = costs_of(experiment, other) if trained else None
         return [student.model, conditional, costs, *(training.get(key) for key in keys)]
 
-    return next(other for other in experiment.students if cause(other) == cause(name))
+    return next(other for other in experiment.all_students if cause(other) == cause(name))
 
 
-def costs_count(experiment: Experiment) -> Count:
-    """Return the measuring of costs; what students share is measured once."""
+def costs_work(experiment: Experiment, names: Iterable[str]) -> tuple[Work, ...]:
+    """Return the work of measuring costs of students; what they share is measured once."""
     evaluation, work = experiment.config.evaluation, dict[Unit, Mapping[str, float]]()
     calls = COSTS_CALLS * evaluation.batch
-    for name, student in experiment.students.items():
-        trained = student.model.iterations
+    for name in names:
+        trained = experiment.all_students[name].model.iterations
         steps = 1 + CHECKPOINTED if trained else 1
         first = alike(experiment, name, True)
         step = Unit("whole_step" if differs(experiment, first) else "student_step", "student", first)
@@ -235,12 +276,12 @@ def costs_count(experiment: Experiment) -> Count:
         iterations = {trained, *evaluation.iterations} if trained else {0}
         sample = Unit("sampling", "sample", alike(experiment, name))
         work[sample] = {"image": calls * len(iterations), "iteration": calls * sum(iterations)}
-    return Count("costs", "all students", work=tuple(Work(*item) for item in work.items()))
+    return tuple(Work(*item) for item in work.items())
 
 
 def differs(experiment: Experiment, name: str) -> bool:
     """Return whether a training of a student may take other steps than the job costs does."""
-    training = experiment.students[name].training.settings()
+    training = experiment.all_students[name].training.settings()
     return experiment.jobs["student"].gpu > 1 or any(training.get(key) for key in IN_TRAINING)
 
 
@@ -251,3 +292,36 @@ def paper_counts(experiment: Experiment) -> Iterator[Count]:
     names |= {rule: [rule] for rule in ("reproduction", "summary")}
     for rule, each in names.items():
         yield from (Count(rule, name) for name in each)
+
+
+def rival_counts(experiment: Experiment) -> list[Count]:
+    """Return all jobs of the rivals, beside images, teachers and pairs, in the order of `RULES`.
+
+    Raises:
+        ConfigError: the config has none.
+    """
+    rivals = rivals_of(experiment)
+    found, methods = list[Count](), rivals_in(experiment.config, rivals)
+    # Trainings: trials, whose scores choose learning rates, and those proper
+    names = list(students_of_rivals(experiment.config, rivals))
+    for name in names:
+        student = experiment.all_students[name]
+        times, last = len(student.milestones), student.shown_step
+        work = (
+            sample_work(experiment, name, last, times),
+            *score_work(experiment, len(variants(experiment, name, last)), times),
+        )
+        found.extend(training_counts(experiment, name))
+        found.append(Count("rival_scores", name, len(student.seeds), work))
+    runs = {run.student: run for rival in methods for run in rival.runs}
+    found.append(Count("choose_rate", "all", len(runs)))
+    # Costs, samples that are shown, and what shows them
+    ends = [rival.runs[-1] for rival in methods]
+    found.append(
+        Count("rival_costs", "all methods", work=costs_work(experiment, [end.student for end in ends]))
+    )
+    found += [sample_count(experiment, end.student, end.step, 1) for end in ends]
+    found += [Count("rival_table", pairs) for pairs in rivals.pairs]
+    found += [Count("rival_claims", "all"), Count("rival_budgets", "all")]
+    settings = 2 * len(names) + len(ends) + len(rivals.pairs) + 3  # and of scoring, costs, budgets
+    return in_order([*found, Count("settings", "all", settings)])

@@ -11,7 +11,7 @@ from get.experiment.checks import check
 from get.experiment.config import Config, Method, Rivals, Student
 from get.experiment.contents import Content, about_data, captions, row
 from get.experiment.experiment import Experiment
-from get.experiment.settings import Settings, costs_of, student_settings
+from get.experiment.settings import Settings, costs_of, sampling_settings, student_settings
 from get.student import objectives
 
 
@@ -60,6 +60,14 @@ def rates(rivals: Rivals, method: Method) -> list[float]:
 def steps_of(method: Method, budget: float) -> int:
     """Return how many steps a method takes in a share of the reference budget."""
     return max(1, round(method.steps * budget))
+
+
+def rivals_of(experiment: Experiment) -> Rivals:
+    """Return what the config compares; raises `ConfigError` if it is nothing."""
+    rivals = experiment.config.rivals
+    check(rivals, "there is no key rivals; config.yaml has one to start from")
+    assert rivals
+    return rivals
 
 
 def students(config: Config, rivals: Rivals) -> dict[str, Student]:
@@ -112,8 +120,7 @@ def trials_of(experiment: Experiment) -> dict[str, Mapping[str, float]]:
 
 def trial_scores(experiment: Experiment, student: str) -> list[str]:
     """Return the scores of the trials that decide the learning rate of a student."""
-    rivals = experiment.config.rivals
-    assert rivals
+    rivals = rivals_of(experiment)
     return [run_scores(experiment, name, rivals.trial_seed) for name in trials_of(experiment)[student]]
 
 
@@ -125,6 +132,12 @@ def run_scores(experiment: Experiment, student: str, seed: int) -> str:
 def run_weights(experiment: Experiment, student: str, seed: int) -> list[str]:
     """Return the checkpoints of a run."""
     return [experiment.run_file(student, seed, step) for step in experiment.all_students[student].milestones]
+
+
+def run_settings(experiment: Experiment, student: str) -> Settings:
+    """Return how a student is sampled, and at which steps: other ones are other scores in the same file."""
+    steps = experiment.all_students[student].milestones
+    return {"steps": steps, **sampling_settings(experiment, student, str(steps[-1]))}
 
 
 def candidates(experiment: Experiment, student: str) -> Settings:
@@ -144,8 +157,7 @@ def candidates(experiment: Experiment, student: str) -> Settings:
 
 def content(experiment: Experiment, pairs: str) -> Content:
     """Return what the table and the figures of a set of pairs show."""
-    rivals = experiment.config.rivals
-    assert rivals
+    rivals = rivals_of(experiment)
     return {
         "reference": rivals.reference,
         "nfe": experiment.evaluations(pairs),
@@ -190,8 +202,7 @@ def kind_of(method: Method) -> str:
 
 def costs_settings(experiment: Experiment) -> Settings:
     """Return what decides the costs of all methods, measured side by side, and of their teachers."""
-    evaluation, rivals = experiment.config.evaluation, experiment.config.rivals
-    assert rivals
+    evaluation, rivals = experiment.config.evaluation, rivals_of(experiment)
     names = {rival.runs[-1].student for rival in rivals_in(experiment.config, rivals)}
     teachers = {experiment.pairs[pairs].teacher for pairs in rivals.pairs}
     return {
@@ -205,8 +216,7 @@ def costs_settings(experiment: Experiment) -> Settings:
 
 def budgets_settings(experiment: Experiment) -> Settings:
     """Return what decides how many steps each method takes in the reference budget, and how many it has."""
-    rivals = experiment.config.rivals
-    assert rivals
+    rivals = rivals_of(experiment)
     methods: dict[str, Settings] = {}
     for rival in rivals_in(experiment.config, rivals):
         steps = {"steps": rivals.methods[rival.method].steps}
@@ -216,9 +226,8 @@ def budgets_settings(experiment: Experiment) -> Settings:
 
 def outputs(experiment: Experiment) -> list[str]:
     """Return all that the rule `rivals` makes."""
-    rivals, results = experiment.config.rivals, experiment.results
-    check(rivals, "there is no key rivals; config.yaml has one to start from")
-    names = [f"{pairs}{part}" for pairs in (rivals.pairs if rivals else []) for part in ("", "-samples")]
+    results, tasks = experiment.results, rivals_of(experiment).pairs
+    names = [f"{pairs}{part}" for pairs in tasks for part in ("", "-samples")]
     tables = [name for name in names if not name.endswith("-samples")] + ["claims"]
     return [
         f"{results}/rivals/budgets.md",

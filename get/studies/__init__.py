@@ -178,12 +178,13 @@ def settings_text(experiment: Experiment, path: str) -> str:
 
 def settings_pattern(experiment: Experiment) -> str:
     """Return a regular expression of the paths of settings files."""
-    chosen = rivals.trials_of(experiment)
+    config, chosen = experiment.config, rivals.trials_of(experiment)
     names = {
         "studies": NAMES,
         "studies-sampling": sampled(),
-        "rivals": experiment.config.rivals.pairs if experiment.config.rivals else [],
+        "rivals": config.rivals.pairs if config.rivals else [],
         "rivals-trials": chosen,
+        "rivals-sampling": rivals.students(config, config.rivals) if config.rivals else [],
     }
     own = [f"{kind}/({'|'.join(map(re.escape, each))})" for kind, each in names.items()]
     return "|".join([*own, "rivals-costs", "rivals-budgets", settings.settings_pattern(experiment, chosen)])
@@ -194,6 +195,7 @@ SETTINGS: dict[str, Callable[[Experiment, str], Settings]] = {
     "studies-sampling": sampling,
     "rivals": rivals.content,
     "rivals-trials": rivals.candidates,
+    "rivals-sampling": rivals.run_settings,
     "rivals-budgets": lambda experiment, _: rivals.budgets_settings(experiment),
     "rivals-costs": lambda experiment, _: rivals.costs_settings(experiment),
 }

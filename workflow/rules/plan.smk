@@ -1,4 +1,4 @@
-# What the experiment will take on this machine, measured before it starts; no other rule asks for it.
+# What the experiment, or its rivals, will take on this machine, measured before it starts; no other rule asks for it.
 
 
 rule plan:
@@ -6,14 +6,16 @@ rule plan:
         "<results>/settings/plan.json",
     output:
         csv=report(
-            "<results>/plan.csv",
+            "<results>/{of}plan.csv",
             caption="../report/caption.rst",
             category="Plan",
-            labels={"plan": "all jobs"},
+            labels={"plan": "{of}all jobs"},
         ),
-        md="<results>/plan.md",
+        md="<results>/{of}plan.md",
     log:
-        "<results>/logs/plan.log",
+        "<results>/logs/{of}plan.log",
+    wildcard_constraints:
+        of="(rivals/)?",
     conda:
         "../../envs/get.yaml"
     # all cores of this machine, which it uses as the jobs will

@@ -13,10 +13,7 @@ rule rival_scores:
     input:
         unpack(images_learned_from),
         weights=lambda wildcards: rivals.run_weights(experiment, wildcards.student, int(wildcards.seed)),
-        sampling=lambda wildcards: (
-            f"{experiment.results}/settings/sampling/{wildcards.student}"
-            f"/{experiment.all_students[wildcards.student].shown_step}.json"
-        ),
+        sampling="<results>/settings/rivals-sampling/{student}.json",
         held_out=lambda wildcards: f"<results>/pairs/{experiment.all_students[wildcards.student].pairs}/held-out.h5",
         scoring="<results>/settings/scoring.json",
         store="<results>/data/images.h5",

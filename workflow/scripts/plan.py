@@ -12,4 +12,5 @@ if __name__ == "__main__":  # not in the processes that it starts
             gpus=snakemake.params.gpus,
             output=snakemake.output.csv,
             readable=snakemake.output.md,
+            rivals=bool(snakemake.wildcards.of),
         )

@@ -8,7 +8,8 @@ with logging_to(snakemake.log[0]):
     from get.storage.settings import require_keys
 
     sampling = read_json(snakemake.input.sampling)
-    require_keys(sampling, ("batch", "iterations", "precision", "samples"), snakemake.input.sampling)
+    require_keys(sampling, ("batch", "iterations", "precision", "samples", "steps"), snakemake.input.sampling)
+    del sampling["steps"]  # those of the weights
     score_run(
         milestones=snakemake.input.weights,
         sampling={
