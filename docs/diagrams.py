@@ -1,4 +1,4 @@
-"""Draw the diagrams of the documentation: `python docs/diagrams.py` writes model.png, workflow.png."""
+"""Draw the diagrams of the documentation: `python docs/diagrams.py` writes {model,workflow,methods}.png."""
 
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,69 @@ def workflow() -> None:
     save(axes, "workflow.png")
 
 
+def path(share: float) -> Point:
+    """Return a point of the teacher's path, in a panel of `methods`: from noise (share 0) to image (1)."""
+    return 1 + 10 * share, 4 + 6 * share**2 * (3 - 2 * share)
+
+
+def panel(axes: Axes, left: float, title: str, text: str) -> None:
+    """Draw the teacher's path from noise to image, with a title above it and lines below."""
+    shares = [number / 50 for number in range(51)]
+    axes.plot(*zip(*((left + x, y) for x, y in map(path, shares)), strict=True), color="0.75", linewidth=1.5)
+    for share, name in ((0, "noise e"), (1, "image x")):
+        x, y = path(share)
+        axes.plot(left + x, y, "o", color=INK, markersize=4)
+        note(axes, left + x, y + (1.3 if share else -1.3), name, INK)
+    axes.text(left + 6, 13.3, title, ha="center", va="center", color=INK, weight="bold")
+    note(axes, left + 6, 0.4, text, INK)
+
+
+def methods() -> None:
+    """What the one-step methods learn, beside the teacher's path from noise to image."""
+    axes, wide = canvas(10 * PAGE, 16), 2 * PAGE
+    axes.set_ylim(-1.4, 14.6)
+
+    def at(number: int, point: Point) -> Point:
+        return number * wide + 0.6 + point[0], point[1]
+
+    def mark(number: int, point: Point, text: str, below: float = -1.2) -> None:
+        x, y = at(number, point)
+        axes.plot(x, y, "o", color=BLUE, markersize=4)
+        note(axes, x, y + below, text, BLUE)
+
+    noise, image, high, low = path(0), path(1), path(0.42), path(0.62)
+    texts = {
+        "regression, KD": "of x on e:\nthe path is made before",
+        "reflow": "of velocities on x - e;\nthen of the whole step",
+        "CD": "from both points one image;\nthe teacher makes the step",
+        "CT, ECT": "from both points one image;\nthe same noise, less of it",
+        "PD": "one step learns two;\nthen it is the teacher",
+    }
+    for number, (title, text) in enumerate(texts.items()):
+        panel(axes, number * wide + 0.6, title, text)
+    # Regression: one arrow. Reflow: along the straight line
+    arrow(axes, at(0, noise), at(0, image), ORANGE)
+    across, up = image[0] - noise[0], image[1] - noise[1]
+    for share in (0.0, 0.34, 0.68):
+        start, end = ((noise[0] + across * s, noise[1] + up * s) for s in (share, share + 0.3))
+        arrow(axes, at(1, start), at(1, end), ORANGE)
+    # Consistency: from two points, of which the lower is the teacher's or has the same noise
+    for number, lower in ((2, low), (3, (low[0], low[1] - 1.6))):
+        arrow(axes, at(number, high), at(number, lower), BLUE)
+        arrow(axes, at(number, high), at(number, image), ORANGE, bend=0.45)
+        arrow(axes, at(number, lower), at(number, image), ORANGE, bend=-0.3)
+        mark(number, high, "$x_s$")
+        mark(number, lower, "$x_r$")
+    # Progressive: one step for two
+    for start, end in ((0.15, 0.45), (0.45, 0.75)):
+        arrow(axes, at(4, path(start)), at(4, path(end)), BLUE)
+    arrow(axes, at(4, path(0.15)), at(4, path(0.75)), ORANGE, bend=0.5)
+    for share in (0.15, 0.45, 0.75):
+        mark(4, path(share), "")
+    save(axes, "methods.png")
+
+
 if __name__ == "__main__":
     model()
     workflow()
+    methods()

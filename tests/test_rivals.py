@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from fabricate_results import VIT, costs, run_content, seeds, write_scores
-from test_workflow import finished, planned, snakemake  # noqa: F401 (a fixture)
+from test_workflow import planned, snakemake
 
 from get.costs.budgets import budgets, write_budgets
 from get.experiment import ConfigError, rivals
@@ -244,8 +245,8 @@ def test_wrong_keys_are_named(key: str, value: Any, message: str, edit: Callable
 
 
 @pytest.mark.workflow
-def test_rivals(finished: Path, config: Config, tmp_path: Path) -> None:  # noqa: F811
-    folder = Path(shutil.copytree(finished, tmp_path / "tiny"))
+def test_rivals(config: Config, tmp_path: Path) -> None:
+    folder = tmp_path
     done = snakemake(folder, config, "rivals")
     assert done.returncode == 0, done.stdout + done.stderr
     table = pd.read_csv(folder / "results/rivals/conditional.csv")
@@ -272,16 +273,24 @@ def test_rivals(finished: Path, config: Config, tmp_path: Path) -> None:  # noqa
     fids = [run["scores"][run["headline"]]["fid_train"] for run in trials]
     settings = json.loads((folder / "results/settings/students/rival-get-conditional.json").read_text())
     assert settings["training"]["lr"] == [1e-3, 3e-3][fids.index(min(fids))]
-    # nothing to be done; scores made anew choose nothing anew; other rates do
+    # nothing to be done; scores made anew choose nothing anew; other trials do, whatever else is edited
     assert planned(folder, config, "rivals") == []
     edited = copy.deepcopy(config)
     edited["evaluation"]["scoring"]["bootstrap"] = 4
     again = planned(folder, edited, "rivals")
     assert not [job for job in again if job.startswith(("train_student", "choose_rate"))]
+    for key, value in (("rates", [1.0, 2.0]), ("trial", 1.0)):
+        edited["rivals"] = config["rivals"] | {key: value}
+        again = planned(folder, edited, "rivals")
+        assert sum(job.startswith("choose_rate") for job in again) == 3
+        assert sum(bool(re.match(r"rival_scores .*-try\d/", job)) for job in again) == 4
+    # a further budget: a milestone is trained, and scored with the others of its run
     edited = copy.deepcopy(config)
-    edited["rivals"]["rates"] = [1.0, 2.0]
+    edited["rivals"]["budgets"] = [0.5, 1.0, 2.0]
     again = planned(folder, edited, "rivals")
-    assert sum(job.startswith("choose_rate") for job in again) == 3
+    assert "train_student students/rival-get-conditional/seed0/8.pt" in again
+    assert "rival_scores rivals/scores/rival-get-conditional/seed0.json" in again
+    assert not [job for job in again if "-try" in job]
 
 
 def test_a_config_without_rivals_has_none(config: Config, tmp_path: Path) -> None:
