@@ -17,12 +17,13 @@ from test_workflow import planned, snakemake
 
 from get.costs.budgets import budgets, write_budgets
 from get.experiment import ConfigError, rivals
+from get.experiment.dependents import with_dependents
 from get.paper.claims import Verdict
 from get.paper.results import read_run_scores
 from get.paper.rival_figures import fid_over_budgets
 from get.paper.rivals import Entry, at_equal, best_trial, claims_of, in_words, lines_of
 from get.storage.errors import UserError
-from get.studies import load_experiment, settings_text
+from get.studies import documents, load_experiment, settings_text
 
 ROOT = Path(__file__).parents[1]
 Config = dict[str, Any]
@@ -239,6 +240,17 @@ def test_wrong_keys_are_named(key: str, value: Any, message: str, edit: Callable
     with pytest.raises(ConfigError) as caught:
         load_experiment(edited)
     assert message in str(caught.value)
+
+
+def test_what_is_forgotten_with_a_student(config: Config) -> None:
+    experiment = load_experiment(config)
+    found = with_dependents(experiment, ["students/rival-get-conditional/seed0"], documents(experiment))
+    assert set(found) >= {"rivals/scores/rival-get-conditional/seed0", "rivals/claims", "rivals/conditional"}
+    assert "rivals/conditional-samples" in found
+    assert not any("ect" in part for part in found)
+    found = with_dependents(experiment, ["students/rival-ect-conditional-at1/seed1"], documents(experiment))
+    assert "rivals/conditional" in found
+    assert "rivals/conditional-samples" not in found  # samples are of the first seed
 
 
 # ------------------------------------------------------------------------------------------------ workflow

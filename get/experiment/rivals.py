@@ -251,6 +251,15 @@ def sample_files(experiment: Experiment, *pairs: str) -> list[str]:
     return list({entry["method"]: entry["samples"] for entry in _entries(experiment, *pairs)}.values())
 
 
+def documents(experiment: Experiment) -> dict[str, list[str]]:
+    """Return the files that each table and figure is made from."""
+    found = {"rivals/claims": score_files(experiment)}
+    for pairs in rivals_of(experiment).pairs:
+        found[f"rivals/{pairs}"] = score_files(experiment, pairs)
+        found[f"rivals/{pairs}-samples"] = sample_files(experiment, pairs)
+    return found
+
+
 def _entries(experiment: Experiment, *pairs: str) -> list[Content]:
     rivals = experiment.config.rivals
     tasks = pairs or (rivals.pairs if rivals else [])

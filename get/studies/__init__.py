@@ -153,10 +153,11 @@ def score_files(experiment: Experiment, name: str) -> list[str]:
 
 
 def documents(experiment: Experiment) -> dict[str, list[str]]:
-    """Return the files that each document is made from (see `contents.documents`), those of studies too."""
+    """Return the files that each document is made from (see `contents.documents`), studies and rivals too."""
     names = NAMES if experiment.config.studies else []
     studies = {f"studies/{name}": score_files(experiment, name) for name in names}
-    return studies | contents.documents(experiment)
+    compared = rivals.documents(experiment) if experiment.config.rivals else {}
+    return studies | compared | contents.documents(experiment)
 
 
 def caption(experiment: Experiment, name: str) -> str:
