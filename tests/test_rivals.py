@@ -18,7 +18,6 @@ from test_workflow import planned, snakemake
 from get.costs.budgets import budgets, write_budgets
 from get.experiment import ConfigError, rivals
 from get.experiment.dependents import with_dependents
-from get.paper.claims import Verdict
 from get.paper.results import read_run_scores
 from get.paper.rival_figures import fid_over_budgets
 from get.paper.rivals import Entry, at_equal, best_trial, claims_of, in_words, lines_of
@@ -79,16 +78,22 @@ def test_equal_budgets() -> None:
 def test_claims_about_the_reference() -> None:
     get = entry("get", 10.0, 10.2, 10.1, kind="get")
     worse, better = entry("pd", 20.0, 20.2, 20.1), entry("kd", 5.0, 5.2, 5.1)
-    near = entry("ect", 9.0, 11.0, 10.5, pairs=0)
-    found = claims_of([get, worse, better, near], "get", "digits")
-    assert [str(claim.judgement) for claim in found] == [
-        *["reproduced"] * 2, *["not reproduced"] * 2, *["undecided"] * 2
-    ]  # fmt: skip
-    assert found[0].claim == "digits: GET has a lower FID than PD at no more total compute (PD: 100% of it)"
+    near = [entry("ect", *fids, pairs=0, budget=b, step=s) for fids, b, s in (
+        ((9.0, 11.0, 10.5), 1.0, 100), ((5.0, 5.1, 5.2), 3.0, 10**6))]  # fmt: skip
+    asks = entry("cd", 5.0, 5.2, 5.1, pairs=0, teacher_evaluations=10**3)
+    found = claims_of([get, worse, better, *near, asks], "get", "digits")
+    more = "digits: GET has a lower FID than"
+    assert {claim.claim: str(claim.judgement) for claim in found} == {
+        f"{more} PD at no more total compute and teacher evaluations (PD: 100% and 100%)": "reproduced",
+        f"{more} KD at no more total compute and teacher evaluations (KD: 100% and 100%)": "not reproduced",
+        # of so many budgets those that cost as much: ECT trains for longer where evaluations are counted
+        f"{more} ECT at no more total compute (ECT: 1%)": "undecided",
+        f"{more} ECT at no more teacher evaluations (ECT: 0%)": "not reproduced",
+        f"{more} CD at no more total compute (CD: 1%)": "not reproduced",
+        f"{more} CD at no more teacher evaluations (CD: always more)": "not run",
+    }
     assert found[0].measured == pytest.approx(10.0)
     assert found[0].seeds == 3
-    assert found[5].claim.endswith("teacher evaluations (ECT: 0% of it)")
-    assert found[2].judgement.verdict is Verdict.NOT_REPRODUCED
 
 
 def test_the_words() -> None:
@@ -100,12 +105,15 @@ def test_the_words() -> None:
         entry("cd", 7.0, 7.2, kind="distillation", pairs=0),
     ]
     first, control, start = in_words(entries, "get")
-    assert (
-        "GET, its FID (10.10 ± 0.14; 2 seeds) is lower than that of VIT (20.10 ± 0.14); higher than" in first
+    assert first == (
+        "At the operations of 100 steps of GET, those for pairs left out, its FID (10.10 ± 0.14; 2 seeds) is"
+        " higher than that of SCRATCH (6.10 ± 0.14), KD (4.10 ± 0.14), CD (7.10 ± 0.14); lower than that of"
+        " VIT (20.10 ± 0.14)."
     )
-    assert "SCRATCH (6.10 ± 0.14), KD (4.10 ± 0.14), CD (7.10 ± 0.14)" in first
     assert control.endswith("6.10 ± 0.14 for SCRATCH, 10.10 ± 0.14 for GET, 20.10 ± 0.14 for VIT.")
-    assert start == "Start: KD has 4.10 ± 0.14, and from scratch (SCRATCH) 6.10 ± 0.14."
+    assert start == ("Start: the FID of KD (4.10 ± 0.14) is lower than that of SCRATCH (6.10 ± 0.14).")
+    # a budget that the reference has not is in no sentence
+    assert in_words([*entries, entry("cd", 1.0, 1.2, budget=2.0, step=200)], "get")[0] == first
 
 
 def test_the_figure_shows_every_method(tmp_path: Path, drawn: list[Any]) -> None:
@@ -122,7 +130,7 @@ def test_the_figure_shows_every_method(tmp_path: Path, drawn: list[Any]) -> None
     ((left, right),) = (figure.axes for figure in drawn)
     assert {text.get_text() for text in right.texts} == {"GET", "ECT", "CD"}
     x = [line.get_xdata() for line in right.lines if len(line.get_xdata()) == 2]
-    assert any((values == [5.0, 5.0]).all() for values in x)  # thousands, all for the pairs
+    assert any((values == [0.8, 5.0]).all() for values in x)  # thousands, all for the pairs that were seen
     assert any((values == [0.0, 0.0]).all() for values in x)
     assert left.get_xscale() == "log"
     assert all("mathdefault" not in text.get_text() for text in right.get_xticklabels())
@@ -225,6 +233,8 @@ WRONG = [
     ),
     ("methods.get.pairs", ["conditional"], "the reference is compared on all of rivals.pairs"),
     ("methods.ect.steps", 0, "rivals.methods.ect.steps"),
+    ("methods.ect.budgets", [1.0, 0.5], "rivals.methods.ect.budgets must increase"),
+    ("methods.get.budgets", [1.0], "rivals.methods.get.budgets: the reference has those of rivals.budgets"),
     ("methods.get.training.objective", "reflow", "objective: reflow evaluates a network at noise levels"),
 ]
 

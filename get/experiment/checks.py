@@ -419,16 +419,17 @@ def check_rivals(rivals: Rivals, config: Config) -> None:
         check(pairs in config.pairs, f"rivals.pairs: no pairs {pairs!r}")
     for name, method in rivals.methods.items():
         key = f"rivals.methods.{name}"
+        budgets = method.budgets or []
+        check(budgets == sorted(budgets), f"{key}.budgets must increase")
         for pairs in method.pairs or ():
             check(pairs in rivals.pairs, f"{key}.pairs: {pairs} is none of rivals.pairs")
         counts = method.training.settings()
         for scaled in method.scaled:
             number = counts.get(scaled)
             check(isinstance(number, int), f"{key}.scaled: training has no number of steps {scaled!r}")
-    check(
-        all(method.pairs is None for name, method in rivals.methods.items() if name == rivals.reference),
-        f"rivals.methods.{rivals.reference}.pairs: the reference is compared on all of rivals.pairs",
-    )
+    reference, key = rivals.methods[rivals.reference], f"rivals.methods.{rivals.reference}"
+    check(reference.pairs is None, f"{key}.pairs: the reference is compared on all of rivals.pairs")
+    check(reference.budgets is None, f"{key}.budgets: the reference has those of rivals.budgets")
 
 
 def check_job(job: Job, kind: str) -> None:

@@ -493,6 +493,9 @@ class Method(Keys):
     they are multiplied by it, and the method is trained for that budget alone."""
     pairs: Annotated[list[str], Field(min_length=1), DISTINCT] | None = None
     """Sets of pairs (tasks) that it is tried on; left out, all of rivals.pairs."""
+    budgets: Annotated[list[Positive], Field(min_length=1), DISTINCT] | None = None
+    """Budgets of its own, increasing, in place of rivals.budgets: a method without pairs may train for what
+    the pairs take as well."""
 
 
 class Rivals(Keys):

@@ -47,7 +47,7 @@ def _rival(rivals: Rivals, name: str, method: Method, pairs: str) -> Rival:
     trials = {f"{base}-try{number}": rate for number, rate in enumerate(rates(rivals, method))}
     runs = [
         Run(budget, f"{base}-at{number}" if method.scaled else base, steps_of(method, budget))
-        for number, budget in enumerate(rivals.budgets)
+        for number, budget in enumerate(method.budgets or rivals.budgets)
     ]
     return Rival(name, pairs, trials, runs)
 

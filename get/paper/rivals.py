@@ -1,6 +1,6 @@
 """One-step methods at equal budgets: the ledger of each, what it reached, and claims about the reference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import pandas as pd
 
 from get.paper import documents
 from get.paper.cells import MEGA, Cell, Line, amount, marks, missing, number, plus_minus, with_warnings
-from get.paper.claims import Claim, Kind, Topic, claims_frame, claims_table
+from get.paper.claims import Claim, Judgement, Kind, Topic, Verdict, claims_frame, claims_table
 from get.paper.documents import Block, Note, Paragraph, Table, as_text, write_texts
 from get.paper.orderings import ordering
 from get.paper.results import Costs, Mode, Row, read_costs, read_rows, read_run_scores
@@ -56,14 +56,19 @@ class Entry:
         return self.row.batch * (self.row.runs[0].step or 0)
 
     @property
+    def pairs(self) -> int:
+        """Pairs that were seen: no pair is seen again before all were."""
+        return int(min(self.about["pairs"], self.images))
+
+    @property
     def evaluations(self) -> float:
-        """Evaluations of a teacher: for the pairs, which methods share, and while it was trained."""
-        return self.about["pairs"] * self.nfe + self.images * self.costs.teacher_evaluations
+        """Evaluations of a teacher: for the pairs that were seen, which methods share, and in training."""
+        return self.pairs * self.nfe + self.images * self.costs.teacher_evaluations
 
     @property
     def pairs_flops(self) -> float:
         """Operations of the teacher for the pairs."""
-        return self.about["pairs"] * self.nfe * 2 * self.teacher_macs
+        return self.pairs * self.nfe * 2 * self.teacher_macs
 
     @property
     def total_flops(self) -> float:
@@ -120,30 +125,39 @@ def claims_of(entries: Sequence[Entry], reference: str, task: str) -> list[Claim
     """Return for every other method two claims: the reference has the lower FID at equal budgets.
 
     At equal total compute, and at equal teacher evaluations: the reference at its largest budget, and the
-    other method at the largest of its own that is no more expensive.
+    other method at the largest of its own that is no more expensive. They are one where both are of the same
+    budgets, and not run where the other method takes more at all of its own.
 
     Args:
         entries: of one task; reference: name of a method; task: what the claims call it.
     """
-    ours = [entry for entry in entries if entry.method == reference and entry.row.runs]
-    claims = []
-    for name in dict.fromkeys(entry.method for entry in entries if entry.method != reference):
-        others = [entry for entry in entries if entry.method == name and entry.row.runs]
-        for axis, words in AXES.items():
-            pair = at_equal(ours, others, axis)
-            if pair:
-                mine, theirs = pair
-                share = _share(theirs, mine, axis)
-                claim = (
-                    f"{task}: {mine.row.label} has a lower FID than {theirs.row.label} at no more {words}"
-                    f" ({theirs.row.label}: {share})"
-                )
-                claims.append(ordering(Topic.RIVAL, claim, mine.row, theirs.row))
-    return claims
+    runs: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.row.runs:
+            runs.setdefault(entry.method, []).append(entry)
+    ours = runs.pop(reference, [])
+    return [claim for others in runs.values() if ours for claim in _claims_about(ours, others, task)]
+
+
+def _claims_about(ours: Sequence[Entry], others: Sequence[Entry], task: str) -> Iterator[Claim]:
+    """Yield the claims about one other method."""
+    label, other = ours[-1].row.label, others[-1].row.label
+    compared = {axis: at_equal(ours, others, axis) for axis in AXES}
+    for first, pair in compared.items():
+        axes = [axis for axis, each in compared.items() if each == pair]
+        if first != axes[0]:  # said already
+            continue
+        words = " and ".join(AXES[axis] for axis in axes)
+        claim = f"{task}: {label} has a lower FID than {other} at no more {words}"
+        if pair is None:
+            yield Claim(Topic.RIVAL, f"{claim} ({other}: always more)", Judgement(Verdict.NOT_RUN))
+        else:
+            shares = " and ".join(_share(pair[1], pair[0], axis) for axis in axes)
+            yield ordering(Topic.RIVAL, f"{claim} ({other}: {shares})", pair[0].row, pair[1].row)
 
 
 def _share(entry: Entry, of: Entry, axis: Axis) -> str:
-    return f"{100 * getattr(entry, axis) / getattr(of, axis):.0f}% of it"
+    return f"{100 * getattr(entry, axis) / getattr(of, axis):.0f}%"
 
 
 def at_equal(ours: Sequence[Entry], others: Sequence[Entry], axis: Axis) -> tuple[Entry, Entry] | None:
@@ -160,39 +174,52 @@ def at_equal(ours: Sequence[Entry], others: Sequence[Entry], axis: Axis) -> tupl
 
 def in_words(entries: Sequence[Entry], reference: str) -> list[str]:
     """Return what the table shows: the reference among the others, and what network and start contribute."""
-    last = {entry.method: entry for entry in entries if entry.row.runs}  # at the largest budget
-    mine = last.pop(reference)
-    found: dict[str, list[str]] = {"better": [], "worse": [], "undecided": [], "no score": []}
-    for other in last.values():
-        found[advantage(mine.row, other.row, "fid_train").verdict].append(_named(other))
-    parts = [
-        f"{words} {', '.join(found[verdict])}"
-        for verdict, words in (
-            ("better", "lower than that of"),
-            ("worse", "higher than that of"),
-            ("undecided", "not decidedly other than that of"),
-        )
-        if found[verdict]
+    mine = [entry for entry in entries if entry.method == reference and entry.row.runs][-1]
+    alike = [entry for entry in entries if entry.about["budget"] == mine.about["budget"] and entry.row.runs]
+    others = [entry for entry in alike if entry is not mine]
+    return [_about_reference(mine, others), *_about_network(alike), *_about_start(others)]
+
+
+def _about_reference(mine: Entry, others: Sequence[Entry]) -> str:
+    """Return how the reference compares with each of the others."""
+    found: dict[str, list[str]] = {}
+    for other in others:
+        named = f"{other.row.label} ({_fid(other)})"
+        found.setdefault(_compared(mine, other), []).append(named)
+    parts = [f"{words} that of {', '.join(named)}" for words, named in sorted(found.items())]
+    return (
+        f"At the operations of {mine.row.runs[0].step:,} steps of {mine.row.label}, those for pairs left out,"
+        f" its FID ({_fid(mine)}; {len(mine.row.runs)} seeds) is {'; '.join(parts)}."
+    )
+
+
+def _about_network(alike: Sequence[Entry]) -> list[str]:
+    """Return what networks reach that learn the same pairs from scratch."""
+    regressed = sorted((entry for entry in alike if _is_control(entry)), key=_mean)
+    if len(regressed) < 2:
+        return []
+    found = ", ".join(f"{_fid(entry)} for {entry.row.label}" for entry in regressed)
+    return [
+        "Network, not method: of those that learn the same pairs from scratch by regression, each with"
+        f" training settings of its own, FID is {found}."
     ]
-    first, seeds = mine.row.runs[0], len(mine.row.runs)
-    sentences = [
-        f"All methods trained with the operations of {first.step:,} steps of {mine.row.label}, its FID"
-        f" ({_fid(mine)}; {seeds} seeds) is {'; '.join(parts)}."
+
+
+def _about_start(others: Sequence[Entry]) -> list[str]:
+    """Return what each method that starts from the teacher reaches, and the same from scratch."""
+    return [
+        f"Start: the FID of {entry.row.label} ({_fid(entry)}) is {_compared(entry, twin)} that of"
+        f" {twin.row.label} ({_fid(twin)})."
+        for entry in others
+        for twin in others
+        if _is_twin(entry, twin)
     ]
-    regressed = [entry for entry in (mine, *last.values()) if _is_control(entry)]
-    if len(regressed) > 1:
-        best = sorted(regressed, key=lambda entry: _mean(entry))
-        sentences.append(
-            "Network, not method: of those that learn the same pairs from scratch by regression, FID is "
-            + ", ".join(f"{_fid(entry)} for {entry.row.label}" for entry in best)
-            + "."
-        )
-    for entry in last.values():
-        twin = next((other for other in last.values() if _is_twin(entry, other)), None)
-        if twin:
-            start = f"Start: {entry.row.label} has {_fid(entry)}"
-            sentences.append(f"{start}, and from scratch ({twin.row.label}) {_fid(twin)}.")
-    return sentences
+
+
+def _compared(one: Entry, other: Entry) -> str:
+    """Return how the FID of one is, compared with that of another: 'lower than'."""
+    verdict = advantage(one.row, other.row, "fid_train").verdict
+    return {"better": "lower than", "worse": "higher than"}.get(verdict, "not decidedly other than")
 
 
 def _is_control(entry: Entry) -> bool:
@@ -211,10 +238,6 @@ def _mean(entry: Entry) -> float:
 
 def _fid(entry: Entry) -> str:
     return plus_minus("fid_train")(row_statistics(entry.row))
-
-
-def _named(entry: Entry) -> str:
-    return f"{entry.row.label} ({_fid(entry)})"
 
 
 # -------------------------------------------------------------------------------------------------- files

@@ -94,10 +94,10 @@ class Consistency(Objective):
                 x_low = self._heun_step(x_high, high, low, label)
             else:
                 x_low = image + _over_pixels(low) * noise
-            # Its target, under the same dropout mask
-            _same_dropout()
-            target = (self.frozen or self.student)(x_low, label, low)
-        _same_dropout()
+            # Its target, under the dropout masks that the student draws next
+            with torch.random.fork_rng([noise.device] if noise.is_cuda else []):
+                target = (self.frozen or self.student)(x_low, label, low)
+        torch.clear_autocast_cache()  # of weights that were cast without a gradient
         errors = self.task.loss(forward(x_high, label, high), target).flatten(1).mean(dim=1)
         if self.weighting == "gap":
             errors = errors / (high - low).clamp(min=LEAST_GAP)
@@ -168,11 +168,6 @@ def noise_edges(
 
 def _over_pixels(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1)
-
-
-def _same_dropout() -> None:
-    """Let the next forward pass draw the dropout masks of this step from their beginning."""
-    torch.manual_seed(torch.initial_seed())
 
 
 OBJECTIVE = Consistency

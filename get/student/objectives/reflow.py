@@ -14,7 +14,7 @@ from torch import Tensor
 from get.pairs.dataset import Batch
 from get.student.objective import Objective, Task
 
-STEEPNESS = 4.0  # of the U-shaped density of times (arXiv 2405.20320, Section 4)
+STEEPNESS = 2.0  # of the U-shaped density of times, exp(4 t) + exp(4 (1 - t)) (arXiv 2405.20320, Section 4)
 
 
 class Reflow(Objective):
