@@ -288,7 +288,7 @@ class Distillation(Optimisation):
     """Batches of pairs that a thread prepares ahead; changes no number, and re-runs nothing."""
     accumulate: Count | None = optional()
     """Parts that each batch is computed in, one after the other, to save memory; changes no number but by
-    rounding, and re-runs nothing. Left out, a batch is computed at once."""
+    rounding, and the masks of dropout, and re-runs nothing. Left out, a batch is computed at once."""
 
     @model_validator(mode="before")
     @classmethod

@@ -71,7 +71,7 @@ def train_student(
         start: state of the milestone before, None for the first.
         output: the state at the milestone.
         prefetch, accumulate: batches that a thread prepares ahead, and parts that each is computed in; they
-            change no number but by rounding.
+            change no number but by rounding, and the masks of dropout.
 
     Raises:
         UserError: settings, inputs or `start` are wrong. Stopped, Diverged: see `training.loop.train`.
