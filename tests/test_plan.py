@@ -354,13 +354,15 @@ def test_the_plan_of_the_rivals(planned_folder: Path) -> None:
     assert rows["seconds_each"].gt(0).all()
     students = rows[rows["rule"] == "train_student"].set_index("what")["jobs"]
     assert students.to_dict() == {
-        "rival-get-conditional-try0, step 2": 1, "rival-get-conditional-try1, step 2": 1,
+        "rival-get-conditional-try1000, step 2": 1, "rival-get-conditional-try3000, step 2": 1,
         "rival-get-conditional, step 2": 2, "rival-get-conditional, step 4": 2,
-        "rival-ect-conditional-try0, step 2": 1, "rival-ect-conditional-try1, step 2": 1,
-        "rival-ect-conditional-at0, step 2": 2, "rival-ect-conditional-at1, step 4": 2,
+        "rival-ect-conditional-try1000, step 2": 1, "rival-ect-conditional-try3000, step 2": 1,
+        "rival-ect-conditional-at500, step 2": 2, "rival-ect-conditional-at1000, step 4": 2,
     }  # fmt: skip
     scored = rows[rows["rule"] == "rival_scores"].set_index("what")["seconds_each"]
-    assert scored["rival-get-conditional"] > scored["rival-get-conditional-try0"]  # twice as many milestones
+    assert (
+        scored["rival-get-conditional"] > scored["rival-get-conditional-try1000"]
+    )  # twice as many milestones
     assert not list((planned_folder / "results").glob("[!slpr.]*"))  # settings, logs, plans
 
 

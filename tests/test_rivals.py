@@ -166,23 +166,27 @@ def test_scores_of_a_run_by_a_wrong_step(tmp_path: Path) -> None:
 def test_students_of_every_method(config: Config) -> None:
     experiment = load_experiment(config)
     chosen = rivals.trials_of(experiment)
-    assert list(chosen) == ["rival-get-conditional", "rival-ect-conditional-at0", "rival-ect-conditional-at1"]
+    assert list(chosen) == [
+        "rival-get-conditional",
+        "rival-ect-conditional-at500",
+        "rival-ect-conditional-at1000",
+    ]
     # a chain of milestones, or with a schedule a run for each budget
     chain = experiment.all_students["rival-get-conditional"]
     assert (chain.milestones, chain.seeds) == ([2, 4], [0, 1])
-    half, whole = (experiment.all_students[f"rival-ect-conditional-at{n}"] for n in (0, 1))
+    half, whole = (experiment.all_students[f"rival-ect-conditional-at{n}"] for n in (500, 1000))
     assert [(each.milestones, each.training.settings()["stage"]) for each in (half, whole)] == [
         ([2], 1),
         ([4], 2),
     ]
     # trials: short, with a seed of their own, each with its rate
-    trials = chosen["rival-ect-conditional-at1"]
+    trials = chosen["rival-ect-conditional-at1000"]
     assert list(trials.values()) == [1e-3, 3e-3]
     for name, rate in trials.items():
         trial = experiment.all_students[name]
         assert (trial.training.lr, trial.seeds, trial.milestones) == (rate, [9], [2])
-    scores = rivals.trial_scores(experiment, "rival-ect-conditional-at1")
-    assert scores == [f"results/rivals/scores/rival-ect-conditional-try{n}/seed9.json" for n in (0, 1)]
+    scores = rivals.trial_scores(experiment, "rival-ect-conditional-at1000")
+    assert scores == [f"results/rivals/scores/rival-ect-conditional-try{n}/seed9.json" for n in (1000, 3000)]
     shown = json.loads(settings_text(experiment, "rivals/conditional"))["rows"]
     assert [(row["method"], row["kind"], row["budget"], row["pairs"]) for row in shown] == [
         ("get", "get", 0.5, 40), ("get", "get", 1.0, 40), ("ect", "training", 0.5, 0),
@@ -212,7 +216,7 @@ def test_where_the_teacher_sees_no_class_nobody_does(config: Config) -> None:
     edited["rivals"]["pairs"] = ["unconditional"]
     found = load_experiment(edited).all_students
     assert found["rival-get-unconditional"].model.conditioning == "none"
-    assert found["rival-ect-unconditional-at0"].model.conditioning == "none"
+    assert found["rival-ect-unconditional-at500"].model.conditioning == "none"
 
 
 WRONG = [
@@ -234,6 +238,7 @@ WRONG = [
     ("methods.get.pairs", ["conditional"], "the reference is compared on all of rivals.pairs"),
     ("methods.ect.steps", 0, "rivals.methods.ect.steps"),
     ("methods.ect.budgets", [1.0, 0.5], "rivals.methods.ect.budgets must increase"),
+    ("methods.ect.rates", [1.0], "rivals.methods.ect.rates must be 2, as rivals.rates are"),
     ("methods.get.budgets", [1.0], "rivals.methods.get.budgets: the reference has those of rivals.budgets"),
     ("methods.get.training.objective", "reflow", "objective: reflow evaluates a network at noise levels"),
 ]
@@ -258,9 +263,36 @@ def test_what_is_forgotten_with_a_student(config: Config) -> None:
     assert set(found) >= {"rivals/scores/rival-get-conditional/seed0", "rivals/claims", "rivals/conditional"}
     assert "rivals/conditional-samples" in found
     assert not any("ect" in part for part in found)
-    found = with_dependents(experiment, ["students/rival-ect-conditional-at1/seed1"], documents(experiment))
+    found = with_dependents(
+        experiment, ["students/rival-ect-conditional-at1000/seed1"], documents(experiment)
+    )
     assert "rivals/conditional" in found
     assert "rivals/conditional-samples" not in found  # samples are of the first seed
+    # what a trial chose, and what was trained with it; so, too, with everything
+    for part in ("students/rival-get-conditional-try1000", "rivals"):
+        found = with_dependents(experiment, [part], documents(experiment))
+        assert "settings/students/rival-get-conditional" in found
+        assert "students/rival-get-conditional" in found
+    # samples that are drawn where they are scored; costs
+    assert "rivals/scores" in with_dependents(experiment, ["samples"], {})
+    assert "rivals/scores/rival-get-conditional" in with_dependents(
+        experiment, ["samples/students/rival-get-conditional"], {}
+    )
+    assert "rivals/claims" in with_dependents(experiment, ["rivals/costs"], documents(experiment))
+
+
+def test_names_that_clash(config: Config) -> None:
+    edited = copy.deepcopy(config)
+    edited["pairs"]["claims"] = edited["pairs"]["conditional"]
+    edited["rivals"]["pairs"] = ["claims"]
+    with pytest.raises(ConfigError, match="files of results/rivals are called 'claims'"):
+        load_experiment(edited)
+    edited = copy.deepcopy(config)
+    edited["pairs"]["get-conditional"] = edited["pairs"]["conditional"]
+    edited["rivals"]["pairs"] = ["conditional", "get-conditional"]
+    edited["rivals"]["methods"]["get-get"] = edited["rivals"]["methods"]["get"]
+    with pytest.raises(ConfigError, match="another one makes students called rival-get-get-conditional"):
+        load_experiment(edited)
 
 
 # ------------------------------------------------------------------------------------------------ workflow
@@ -301,11 +333,12 @@ def test_rivals(config: Config, tmp_path: Path) -> None:
     edited["evaluation"]["scoring"]["bootstrap"] = 4
     again = planned(folder, edited, "rivals")
     assert not [job for job in again if job.startswith(("train_student", "choose_rate"))]
-    for key, value in (("rates", [1.0, 2.0]), ("trial", 1.0)):
+    for key, value in (("rates", [1.0, 2.0]), ("trial", 1.0), ("trial_seed", 10)):
         edited["rivals"] = config["rivals"] | {key: value}
         again = planned(folder, edited, "rivals")
         assert sum(job.startswith("choose_rate") for job in again) == 3
-        assert sum(bool(re.match(r"rival_scores .*-try\d/", job)) for job in again) == 4
+        scored = sum(bool(re.match(r"rival_scores .*-try\d+/", job)) for job in again)
+        assert scored == (2 if key == "rates" else 4)  # a rate that was tried is not tried again
     # a further budget: a milestone is trained, and scored with the others of its run
     edited = copy.deepcopy(config)
     edited["rivals"]["budgets"] = [0.5, 1.0, 2.0]

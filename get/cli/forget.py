@@ -54,11 +54,17 @@ def choose(experiment: "Experiment", named: Iterable[str]) -> Parts:
     """
     from get.cli.inspection import made_below
     from get.experiment.dependents import is_in, with_dependents
+    from get.experiment.rivals import trials_of
     from get.studies import documents
 
     results = Path(experiment.results)
     made = made_below(results)
-    files = {part: found for part, found in made.files.items() if part.partition("/")[0] not in KEPT}
+    choices = {f"settings/students/{name}" for name in trials_of(experiment)}  # which the config does not say
+    files = {
+        part: found
+        for part, found in made.files.items()
+        if part.partition("/")[0] not in KEPT or part in choices
+    }
     links = {link.relative_to(results).as_posix(): link for link in made.links}
     # The parts as the folder has them
     parts = []

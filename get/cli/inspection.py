@@ -22,6 +22,8 @@ ORDER = [  # files, and those that are made from them in each experiment
     ("data/images.h5", "features/reference-*.np?"),
     ("data/images.h5", "samples/baselines/*.h5"),
     ("features/reference-*.np?", "scores/**/*.json"),
+    ("features/reference-*.np?", "rivals/scores/**/*.json"),
+    ("settings/rivals-costs.json", "rivals/costs.json"),
     ("scores/baselines/*.json", "table1.csv"),
     ("reproduction.csv", "overview.html"),
 ]
@@ -144,6 +146,13 @@ def _require_consistent(folder: Path) -> None:
     for path in folder.glob("scores/students/*/seed*/*.json"):
         weights = folder / path.relative_to(folder / "scores").with_suffix(".safetensors")
         if weights.exists() and read_json(path)["weights"] != recorded(weights):
+            stale.append(path)
+    for path in folder.glob("rivals/scores/*/seed*.json"):
+        run = folder / "students" / path.relative_to(folder / "rivals/scores").with_suffix("")
+        made_of = {
+            run / f"{step}.safetensors": each["weights"] for step, each in read_json(path)["steps"].items()
+        }
+        if any(weights.exists() and digest != recorded(weights) for weights, digest in made_of.items()):
             stale.append(path)
     if stale:
         raise UserError(

@@ -18,10 +18,10 @@ from get.costs.start import MODULES
 from get.costs.units import Cost, measure_units
 from get.experiment import Experiment, load
 from get.experiment.counts import Count, Unit, counts, rival_counts
+from get.experiment.rivals import students_beside
 from get.runtime.log import log
 from get.storage.atomic import write_text
 from get.storage.reading import read_json, reading
-from get.studies import load_experiment
 
 UNKNOWN = math.nan
 
@@ -72,7 +72,9 @@ def make_plan(
         UserError: the settings are wrong, or the device is not there.
     """
     with reading(settings, "settings file of a plan"):
-        experiment = load_experiment(read_json(settings)) if rivals else load(read_json(settings))
+        experiment = load(read_json(settings))
+        if rivals:
+            experiment = Experiment(experiment.config, students_beside(experiment.config), {})
     gpus = gpus if torch.cuda.is_available() else 0
     jobs = rival_counts(experiment) if rivals else counts(experiment)
     units = [start_of(count) for count in jobs]

@@ -147,6 +147,10 @@ def sources(config: Config) -> dict[str, Source]:
         f"students.{name}.training.loss.source": student.training.loss_source
         for name, student in trained.items()
     }
+    found |= {
+        f"rivals.methods.{name}.training.loss.source": method.training.loss_source
+        for name, method in (config.rivals.methods.items() if config.rivals else ())
+    }
     return {key: source for key, source in found.items() if source}
 
 
@@ -417,10 +421,15 @@ def check_rivals(rivals: Rivals, config: Config) -> None:
     check(rivals.trial_seed not in rivals.seeds, "rivals.trial_seed is one of rivals.seeds; take another")
     for pairs in rivals.pairs:
         check(pairs in config.pairs, f"rivals.pairs: no pairs {pairs!r}")
+        taken = pairs in ("claims", "budgets", "costs", "plan", "scores") or pairs.endswith("-samples")
+        check(not taken, f"rivals.pairs: files of results/rivals are called {pairs!r}; rename these pairs")
     for name, method in rivals.methods.items():
         key = f"rivals.methods.{name}"
-        budgets = method.budgets or []
-        check(budgets == sorted(budgets), f"{key}.budgets must increase")
+        for own in ("budgets", "rates"):
+            values = getattr(method, own) or []
+            check(values == sorted(values), f"{key}.{own} must increase")
+        tried = len(rivals.rates)
+        check(len(method.rates or rivals.rates) == tried, f"{key}.rates must be {tried}, as rivals.rates are")
         for pairs in method.pairs or ():
             check(pairs in rivals.pairs, f"{key}.pairs: {pairs} is none of rivals.pairs")
         counts = method.training.settings()

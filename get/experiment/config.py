@@ -496,6 +496,8 @@ class Method(Keys):
     budgets: Annotated[list[Positive], Field(min_length=1), DISTINCT] | None = None
     """Budgets of its own, increasing, in place of rivals.budgets: a method without pairs may train for what
     the pairs take as well."""
+    rates: Annotated[list[Positive], Field(min_length=1), DISTINCT] | None = None
+    """Factors of its own, equally many and increasing, in place of rivals.rates."""
 
 
 class Rivals(Keys):

@@ -145,6 +145,7 @@ def data_counts(experiment: Experiment) -> Iterator[Count]:
     learned = {experiment.pairs[name].teacher for name in experiment.used_pairs}
     unused = {f"teachers.{name}.source" for name in experiment.teachers.keys() - learned}
     unused |= {"features.source"} if config.features.extractor == "classifier" else set()
+    unused |= {key for key in sources(config) if key.startswith("rivals.")}
     wanted = [source for key, source in sources(config).items() if key not in unused]
     for url in dict.fromkeys(source.url for source in wanted if not source.path):
         yield Count("download", str(url), work=None)

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 
 from get.experiment.experiment import Experiment
+from get.experiment.rivals import trials_of
 from get.storage.places import part_of
 
 
@@ -68,8 +69,15 @@ def dependents(experiment: Experiment, part: str) -> Iterator[str]:
             yield "/".join(["rivals/scores", *names[:2]])
             yield "/".join(["samples/studies/*", *names[:2]])
             yield from _later_milestones(experiment, names)
+            yield from _chosen_by(experiment, *names[:1])
         case "samples":
             yield "/".join(["scores", *names])
+            if names[:1] in ([], ["students"]):
+                yield "/".join(["rivals/scores", *names[1:3]])
+        case "rivals" if not names:
+            yield from _chosen_by(experiment)
+        case "settings":  # of a student, whose learning rate was chosen
+            yield f"students/{names[-1]}"
 
 
 def _learning_from(experiment: Experiment, kind: str, teacher: str = "") -> Iterator[str]:
@@ -86,6 +94,13 @@ def _of_students(experiment: Experiment, pairs: str) -> Iterator[str]:
         if student.pairs == pairs:
             learns = "manifest" in experiment.learned_from(name)
             yield f"students/{name}" if learns else f"samples/students/{name}"
+
+
+def _chosen_by(experiment: Experiment, trial: str = "") -> Iterator[str]:
+    """Yield the settings that the scores of a trial chose; without a name, all that any chose."""
+    for name, trials in trials_of(experiment).items():
+        if not trial or trial in trials:
+            yield f"settings/students/{name}"
 
 
 def _later_milestones(experiment: Experiment, names: list[str]) -> Iterator[str]:

@@ -4,10 +4,10 @@ A method is trained for every set of pairs (its teacher's task), with every seed
 best of a few, each tried in a short training with a seed of its own, and so with noise that no table shows.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from get.experiment.checks import check
+from get.experiment.checks import check, check_student
 from get.experiment.config import Config, Method, Rivals, Student
 from get.experiment.contents import Content, about_data, captions, row
 from get.experiment.experiment import Experiment
@@ -26,6 +26,7 @@ class Run(NamedTuple):
 class Rival(NamedTuple):
     """A method on a set of pairs: its trials, students by their learning rate, and its runs by budget."""
 
+    name: str  # of what it costs, and of its students, but for a budget or the factor of a trial
     method: str
     pairs: str
     trials: Mapping[str, float]
@@ -44,17 +45,20 @@ def rivals_in(config: Config, rivals: Rivals) -> list[Rival]:
 
 def _rival(rivals: Rivals, name: str, method: Method, pairs: str) -> Rival:
     base = f"rival-{name}-{pairs}"
-    trials = {f"{base}-try{number}": rate for number, rate in enumerate(rates(rivals, method))}
+    trials = {
+        f"{base}-try{_thousandths(factor)}": float(f"{method.training.lr * factor:.3g}")
+        for factor in method.rates or rivals.rates
+    }
     runs = [
-        Run(budget, f"{base}-at{number}" if method.scaled else base, steps_of(method, budget))
-        for number, budget in enumerate(method.budgets or rivals.budgets)
+        Run(budget, f"{base}-at{_thousandths(budget)}" if method.scaled else base, steps_of(method, budget))
+        for budget in method.budgets or rivals.budgets
     ]
-    return Rival(name, pairs, trials, runs)
+    return Rival(base, name, pairs, trials, runs)
 
 
-def rates(rivals: Rivals, method: Method) -> list[float]:
-    """Return the learning rates that are tried."""
-    return [float(f"{method.training.lr * factor:.3g}") for factor in rivals.rates]
+def _thousandths(value: float) -> str:
+    """Return a name of a share or factor, so that another one among them renames none."""
+    return f"{1000 * value:g}".replace(".", "p").replace("+", "")
 
 
 def steps_of(method: Method, budget: float) -> int:
@@ -72,10 +76,15 @@ def rivals_of(experiment: Experiment) -> Rivals:
 
 def students(config: Config, rivals: Rivals) -> dict[str, Student]:
     """Return all students by name: those of trials with their rates, the others with the method's own."""
-    found = {}
+    found: dict[str, Student] = {}
     for rival in rivals_in(config, rivals):
         method = rivals.methods[rival.method]
         steps, seeds = [steps_of(method, rivals.trial)], [rivals.trial_seed]
+        names = {*rival.trials, *(run.student for run in rival.runs)}
+        for name in names & found.keys():
+            check(
+                False, f"rivals.methods.{rival.method}: another one makes students called {name}; rename it"
+            )
         for name, rate in rival.trials.items():
             found[name] = _student(config, method, rival.pairs, rivals.trial, steps, seeds, rate)
         for run in rival.runs:
@@ -83,6 +92,15 @@ def students(config: Config, rivals: Rivals) -> dict[str, Student]:
             milestones = sorted({other.step for other in alike})
             budget = run.budget if method.scaled else 1.0
             found[run.student] = _student(config, method, rival.pairs, budget, milestones, rivals.seeds)
+    return found
+
+
+def students_beside(config: Config, others: Iterable[str] = ()) -> dict[str, Student]:
+    """Return the students of the rivals, if the config has any; raises `ConfigError` where names clash."""
+    found = students(config, config.rivals) if config.rivals else {}
+    for name, student in found.items():
+        check(name not in {*config.students, *others}, f"students.{name}: `rivals` makes one, too")
+        check_student(student, f"{name} (rivals.methods)", config)
     return found
 
 
@@ -143,7 +161,9 @@ def run_settings(experiment: Experiment, student: str) -> Settings:
 def candidates(experiment: Experiment, student: str) -> Settings:
     """Return for every trial of a student the settings that it would have, and those of the trial itself."""
     settings, trials = student_settings(experiment, student), trials_of(experiment)[student]
+    rivals = rivals_of(experiment)
     return {
+        "seed": rivals.trial_seed,
         "step": experiment.all_students[next(iter(trials))].shown_step,
         "candidates": [
             {**settings, "training": {**settings["training"], "lr": rate}} for rate in trials.values()
@@ -178,7 +198,7 @@ def _rows(experiment: Experiment, rivals: Rivals, pairs: str) -> Iterator[Conten
             "kind": kind_of(method),
             "from_teacher": method.training.init == "teacher",
             "pairs": (method.training.pairs or experiment.pairs[pairs].count) if learns else 0,
-            "rates": rates(rivals, method),
+            "rates": list(rival.trials.values()),
         }
         for run in rival.runs:
             settings = f"{experiment.results}/settings/students/{run.student}.json"
@@ -186,7 +206,7 @@ def _rows(experiment: Experiment, rivals: Rivals, pairs: str) -> Iterator[Conten
             found = row(experiment, run.student, run.step)
             del found["scores"]
             found["run_scores"] = [run_scores(experiment, run.student, seed) for seed in rivals.seeds]
-            found |= {"costs_of": rival.runs[-1].student, "settings": settings, "samples": samples}
+            found |= {"costs_of": rival.name, "settings": settings, "samples": samples}
             yield {**found, **about, "budget": run.budget}
 
 
@@ -203,10 +223,10 @@ def kind_of(method: Method) -> str:
 def costs_settings(experiment: Experiment) -> Settings:
     """Return what decides the costs of all methods, measured side by side, and of their teachers."""
     evaluation, rivals = experiment.config.evaluation, rivals_of(experiment)
-    names = {rival.runs[-1].student for rival in rivals_in(experiment.config, rivals)}
+    students = {rival.name: rival.runs[-1].student for rival in rivals_in(experiment.config, rivals)}
     teachers = {experiment.pairs[pairs].teacher for pairs in rivals.pairs}
     return {
-        "students": {name: costs_of(experiment, name) for name in sorted(names)},
+        "students": {name: costs_of(experiment, student) for name, student in students.items()},
         "teachers": {name: experiment.network_of(experiment.teachers[name]) for name in sorted(teachers)},
         "evaluation": {"batch": evaluation.batch, "iterations": [], "precision": evaluation.precision},
         "threads": experiment.jobs["student"].threads,
@@ -228,7 +248,7 @@ def outputs(experiment: Experiment) -> list[str]:
     """Return all that the rule `rivals` makes."""
     results, tasks = experiment.results, rivals_of(experiment).pairs
     names = [f"{pairs}{part}" for pairs in tasks for part in ("", "-samples")]
-    tables = [name for name in names if not name.endswith("-samples")] + ["claims"]
+    tables = [*tasks, "claims"]
     return [
         f"{results}/rivals/budgets.md",
         *(f"{results}/rivals/{name}.{format}" for name in tables for format in ("csv", "md", "html")),
@@ -253,9 +273,10 @@ def sample_files(experiment: Experiment, *pairs: str) -> list[str]:
 
 def documents(experiment: Experiment) -> dict[str, list[str]]:
     """Return the files that each table and figure is made from."""
-    found = {"rivals/claims": score_files(experiment)}
+    costs = f"{experiment.results}/rivals/costs.json"
+    found = {"rivals/claims": [costs, *score_files(experiment)]}
     for pairs in rivals_of(experiment).pairs:
-        found[f"rivals/{pairs}"] = score_files(experiment, pairs)
+        found[f"rivals/{pairs}"] = [costs, *score_files(experiment, pairs)]
         found[f"rivals/{pairs}-samples"] = sample_files(experiment, pairs)
     return found
 

@@ -18,7 +18,7 @@ from typing import Any
 from get import experiment as experiments
 from get import plugins
 from get.experiment import contents, rivals, settings
-from get.experiment.checks import check, check_student
+from get.experiment.checks import check
 from get.experiment.config import Config, Pairs, Student, Studies
 from get.experiment.contents import Content
 from get.experiment.experiment import Experiment
@@ -93,11 +93,7 @@ def load_experiment(given: Mapping[str, Any]) -> Experiment:
     if config.studies:
         students = _added(experiment, "students", [load(name).students for name in NAMES])
         pairs = _added(experiment, "pairs", [load(name).pairs for name in NAMES])
-    if config.rivals:
-        for name, student in rivals.students(config, config.rivals).items():
-            check(name not in {**config.students, **students}, f"students.{name}: `rivals` makes one, too")
-            check_student(student, f"{name} (rivals.methods)", config)
-            students[name] = student
+    students |= rivals.students_beside(config, students)
     return Experiment(config, students, pairs)
 
 

@@ -53,6 +53,17 @@ def resources_of(kind):
     return found
 
 
+def resources_of_both(kind, other):
+    """The resources that a job asks for which does the work of two kinds, but how long it runs."""
+    ours, theirs = resources_of(kind), resources_of(other)
+    found = {
+        **max(ours, theirs, key=lambda each: each["gpu"]),
+        "mem_mb": max(ours["mem_mb"], theirs["mem_mb"]),
+    }
+    del found["runtime"]
+    return found
+
+
 def threads_of(kind):
     """The threads that a job of this kind asks for."""
     return experiment.jobs[kind].threads

@@ -28,16 +28,22 @@ rule rival_scores:
         "<results>/logs/rivals/scores/{student}-seed{seed}.log",
     benchmark:
         "<results>/benchmarks/rival_scores/{student}-seed{seed}.jsonl"
-    priority: 20
+    # trials first: other trainings wait for what they choose
+    priority: 85
     conda:
         "../../envs/get.yaml"
-    threads: threads_of("score")
+    threads: max(threads_of("sample"), threads_of("score"))
     resources:
-        **resources_of("score"),
+        **resources_of_both("sample", "score"),
+        runtime=lambda wildcards: (
+            (experiment.jobs["sample"].runtime + experiment.jobs["score"].runtime)
+            * len(experiment.all_students[wildcards.student].milestones)
+        ),
     params:
         extractor=experiment.config.features.extractor,
         batch=experiment.config.evaluation.batch,
         seed=experiment.config.seed,
+        sampling_device=device_of("sample"),
         device=device_of("score"),
     script:
         "../scripts/rival_scores.py"
@@ -56,6 +62,7 @@ rule choose_rate:
         "<results>/logs/choose_rate/{student}.log",
     wildcard_constraints:
         student=one_of(rivals.trials_of(experiment)),
+    priority: 85
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
@@ -72,6 +79,8 @@ rule rival_costs:
         "<results>/rivals/costs.json",
     log:
         "<results>/logs/rivals/costs.log",
+    benchmark:
+        "<results>/benchmarks/rivals/costs.jsonl"
     priority: 1000
     conda:
         "../../envs/get.yaml"

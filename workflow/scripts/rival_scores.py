@@ -17,7 +17,7 @@ with logging_to(snakemake.log[0]):
             "held_out": snakemake.input.held_out,
             "images": snakemake.input.get("images"),
             "seed": int(snakemake.wildcards.seed),
-            "device": snakemake.params.device,
+            "device": snakemake.params.sampling_device,
         },
         scoring={
             "statistics": {"train": snakemake.input.train, "test": snakemake.input.test},
