@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 
 from get.experiment.experiment import Experiment
-from get.experiment.rivals import trials_of
+from get.experiment.rivals import students_beside, trials_of
 from get.storage.places import part_of
 
 
@@ -52,7 +52,9 @@ def dependents(experiment: Experiment, part: str) -> Iterator[str]:
             )
             yield from _learning_from(experiment, "images")
         case "features":
-            yield from ("features/reference-*", "scores", "rivals/scores")
+            yield from ("features/reference-*", "scores")
+            if _are_rivals(experiment):
+                yield "rivals/scores"
         case "teachers":
             for name, pairs in experiment.pairs.items():
                 if names in ([], [pairs.teacher]):
@@ -66,13 +68,12 @@ def dependents(experiment: Experiment, part: str) -> Iterator[str]:
             yield from (f"pairs/{names[0]}/manifest", f"samples/teachers/{names[0]}")
         case "students":
             yield "/".join(["samples/students", *names])
-            yield "/".join(["rivals/scores", *names[:2]])
             yield "/".join(["samples/studies/*", *names[:2]])
             yield from _later_milestones(experiment, names)
             yield from _chosen_by(experiment, *names[:1])
         case "samples":
             yield "/".join(["scores", *names])
-            if names[:1] in ([], ["students"]):
+            if names[:1] in ([], ["students"]) and _are_rivals(experiment, names[1:2]):
                 yield "/".join(["rivals/scores", *names[1:3]])
         case "rivals" if not names:
             yield from _chosen_by(experiment)
@@ -94,6 +95,12 @@ def _of_students(experiment: Experiment, pairs: str) -> Iterator[str]:
         if student.pairs == pairs:
             learns = "manifest" in experiment.learned_from(name)
             yield f"students/{name}" if learns else f"samples/students/{name}"
+
+
+def _are_rivals(experiment: Experiment, names: Iterable[str] = ()) -> bool:
+    """Return True if there are rivals, and the students of these names are such."""
+    rivals = students_beside(experiment.config)
+    return bool(rivals) and rivals.keys() >= set(names)
 
 
 def _chosen_by(experiment: Experiment, trial: str = "") -> Iterator[str]:
