@@ -10,7 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 
 from get.experiment.experiment import Experiment
-from get.experiment.rivals import students_beside, trials_of
+from get.experiment.rivals import names as rival_names
+from get.experiment.rivals import trials_of
 from get.storage.places import part_of
 
 
@@ -99,8 +100,8 @@ def _of_students(experiment: Experiment, pairs: str) -> Iterator[str]:
 
 def _are_rivals(experiment: Experiment, names: Iterable[str] = ()) -> bool:
     """Return True if there are rivals, and the students of these names are such."""
-    rivals = students_beside(experiment.config)
-    return bool(rivals) and rivals.keys() >= set(names)
+    rivals = rival_names(experiment)
+    return bool(rivals) and set(names) <= set(rivals)
 
 
 def _chosen_by(experiment: Experiment, trial: str = "") -> Iterator[str]:

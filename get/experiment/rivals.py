@@ -32,6 +32,11 @@ class Rival(NamedTuple):
     trials: Mapping[str, float]
     runs: list[Run]
 
+    @property
+    def students(self) -> list[str]:
+        """All students, of trials and of runs."""
+        return list(dict.fromkeys([*self.trials, *(run.student for run in self.runs)]))
+
 
 def rivals_in(config: Config, rivals: Rivals) -> list[Rival]:
     """Return all methods on all sets of pairs."""
@@ -74,17 +79,23 @@ def rivals_of(experiment: Experiment) -> Rivals:
     return rivals
 
 
+def names(experiment: Experiment) -> list[str]:
+    """Return the names of all students of the rivals, if the config has any."""
+    rivals = experiment.config.rivals
+    found = rivals_in(experiment.config, rivals) if rivals else []
+    return [name for rival in found for name in rival.students]
+
+
 def students(config: Config, rivals: Rivals) -> dict[str, Student]:
     """Return all students by name: those of trials with their rates, the others with the method's own."""
     found: dict[str, Student] = {}
     for rival in rivals_in(config, rivals):
         method = rivals.methods[rival.method]
         steps, seeds = [steps_of(method, rivals.trial)], [rivals.trial_seed]
-        names = {*rival.trials, *(run.student for run in rival.runs)}
-        for name in names & found.keys():
-            check(
-                False, f"rivals.methods.{rival.method}: another one makes students called {name}; rename it"
-            )
+        clash = ", ".join(name for name in rival.students if name in found)
+        check(
+            not clash, f"rivals.methods.{rival.method}: another one makes students called {clash}; rename it"
+        )
         for name, rate in rival.trials.items():
             found[name] = _student(config, method, rival.pairs, rivals.trial, steps, seeds, rate)
         for run in rival.runs:

@@ -181,7 +181,7 @@ def settings_pattern(experiment: Experiment) -> str:
         "studies-sampling": sampled(),
         "rivals": config.rivals.pairs if config.rivals else [],
         "rivals-trials": chosen,
-        "rivals-sampling": rivals.students(config, config.rivals) if config.rivals else [],
+        "rivals-sampling": rivals.names(experiment),
     }
     own = [f"{kind}/({'|'.join(map(re.escape, each))})" for kind, each in names.items()]
     return "|".join([*own, "rivals-costs", "rivals-budgets", settings.settings_pattern(experiment, chosen)])
