@@ -22,7 +22,7 @@ from fabricate import edm_pickle
 
 from get import plugins
 from get.data import sets
-from get.experiment.config import Source
+from get.experiment.config.files import Source
 from get.plugins import Argument
 from get.sampling.files import open_samples
 from get.storage.errors import UserError

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from get.cli import main
 from get.cli.arguments import seed_list
 from get.experiment import ConfigError, Experiment
-from get.experiment.checks import OWN_FOLDERS
+from get.experiment.config import OWN_FOLDERS
 from get.experiment.text import check_files, check_options
 from get.runtime.device import pick_device
 from get.runtime.seeding import normal

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 import get
-from get.experiment.checks import PUBLISHED_CSV, check
-from get.experiment.config import Row
+from get.experiment.config.errors import check
+from get.experiment.config.paper import PUBLISHED_CSV, Row
 from get.experiment.experiment import Experiment
 from get.storage.hashing import sha256
 from get.student import losses

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from get.experiment.checks import sources
+from get.experiment.config.files import sources
 from get.experiment.contents import FIGURES, TABLES, figures, grids, same_noise_figures
 from get.experiment.experiment import HELD_OUT_PART, Experiment
 from get.experiment.rivals import rivals_in, rivals_of

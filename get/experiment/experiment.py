@@ -7,8 +7,12 @@ from functools import cached_property
 from typing import Any
 
 from get.data import sets
-from get.experiment.checks import check, sources
-from get.experiment.config import Config, Data, Pairs, Source, Student, Teacher
+from get.experiment.config import Config
+from get.experiment.config.data import Data
+from get.experiment.config.errors import check
+from get.experiment.config.files import Source, sources
+from get.experiment.config.students import Student
+from get.experiment.config.teachers import Pairs, Teacher
 from get.pairs.indices import HELD_OUT, shard_range
 from get.storage.hashing import fingerprint
 from get.student import objectives

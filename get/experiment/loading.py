@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from get import plugins
-from get.experiment.checks import ConfigError, check_config
-from get.experiment.config import Config
+from get.experiment.config import Config, check_config
+from get.experiment.config.errors import ConfigError
+from get.experiment.config.keys import meant
 from get.experiment.experiment import Experiment
-from get.experiment.keys import meant
 
 
 def load(given: Mapping[str, Any]) -> Experiment:

@@ -7,8 +7,10 @@ best of a few, each tried in a short training with a seed of its own, and so wit
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from get.experiment.checks import check, check_student
-from get.experiment.config import Config, Method, Rivals, Student
+from get.experiment.config import Config
+from get.experiment.config.errors import check
+from get.experiment.config.rivals import Method, Rivals
+from get.experiment.config.students import Student, check_student
 from get.experiment.contents import Content, about_data, captions, row
 from get.experiment.experiment import Experiment
 from get.experiment.settings import Settings, costs_of, sampling_settings, student_settings

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
-from get.experiment.checks import ConfigError, check
+from get.experiment.config.errors import ConfigError, check
 from get.experiment.loading import key_of
 
 Place = tuple[str | int, ...]

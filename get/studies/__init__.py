@@ -18,8 +18,11 @@ from typing import Any
 from get import experiment as experiments
 from get import plugins
 from get.experiment import contents, rivals, settings
-from get.experiment.checks import check
-from get.experiment.config import Config, Pairs, Student, Studies
+from get.experiment.config import Config
+from get.experiment.config.errors import check
+from get.experiment.config.students import Student
+from get.experiment.config.studies import Studies
+from get.experiment.config.teachers import Pairs
 from get.experiment.contents import Content
 from get.experiment.experiment import Experiment
 from get.paper.cells import Cell, Line

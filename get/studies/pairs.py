@@ -2,7 +2,10 @@
 
 from itertools import pairwise
 
-from get.experiment.config import Config, Pairs, Student, Studies
+from get.experiment.config import Config
+from get.experiment.config.students import Student
+from get.experiment.config.studies import Studies
+from get.experiment.config.teachers import Pairs
 from get.experiment.contents import Content, row
 from get.experiment.experiment import Experiment
 from get.paper.cells import Line, fixed, number

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from get.experiment.config import Studies
+from get.experiment.config.studies import Studies
 from get.experiment.contents import Content
 from get.experiment.experiment import Experiment
 from get.paper.cells import Line, number, plus_minus, text

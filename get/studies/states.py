@@ -1,7 +1,7 @@
 """Which state is decoded: the one after the smallest residual, which is the published rule, or the last."""
 
 from get.experiment import contents
-from get.experiment.config import Studies
+from get.experiment.config.studies import Studies
 from get.experiment.contents import Content
 from get.experiment.experiment import Experiment
 from get.paper.cells import Line

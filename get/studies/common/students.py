@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from get.experiment.config import Config, Student, Studies
+from get.experiment.config import Config
+from get.experiment.config.students import Student
+from get.experiment.config.studies import Studies
 from get.experiment.contents import Content, row
 from get.experiment.experiment import Experiment
 
