@@ -292,6 +292,8 @@ def test_phases_halve_the_steps_and_the_student_becomes_the_teacher() -> None:
     student = unet()
     objective = Progressive(task(student), start=8, phase=3)
     assert [objective.steps(step) for step in (0, 2, 3, 5, 6, 100)] == [4, 4, 2, 2, 1, 1]
+    rates = [objective.rate(step) for step in range(12)]
+    assert rates == pytest.approx([1, 2 / 3, 1 / 3] * 3 + [1 / 3] * 3)
     options = Distillation.read({**TRAINING, "objective": "progressive", "start": 8, "phase": 3}, "training")
     state, changes = State(student, options, "", objective.frozen), []
     assert objective.frozen is not None
@@ -438,6 +440,15 @@ def test_killed_and_resumed_equals_uninterrupted(kind: str, fit: Fit, tmp_path: 
     assert header["plateau"] in (True, False)
     rows = json.loads((tmp_path / "whole" / "60.json").read_text())["rows"]
     assert all(math.isfinite(value) for row in rows for value in row)
+
+
+def test_the_learning_rate_is_that_of_the_objective(
+    fit: Fit, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Progressive, "rate", lambda self, step: float(step >= 5))
+    assert_same(fit("pd", tmp_path / "5.pt", 5), load_file(teacher))
+    changed = fit("pd", tmp_path / "6.pt", 6, tmp_path / "5.pt")
+    assert not changed["model.map_layer0.weight"].equal(load_file(teacher)["model.map_layer0.weight"])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -135,6 +135,10 @@ class Objective:
         """How many networks training holds: the student, a target, a teacher."""
         return 1 + (self.frozen is not None) + (self.task.teacher is not None)
 
+    def rate(self, step: int) -> float:
+        """Return the factor of the learning rate in a step, beside that of the warm-up."""
+        return 1.0
+
     def prepare(self, state: State) -> None:
         """Get ready for step `state.step`; the state may be changed."""
 

@@ -116,7 +116,7 @@ def train_student(
         train(
             student, loss, options,
             examples=examples.order, settings=run, stop=stop, output=output, start=start, write=write,
-            frozen=objective.frozen, prepare=objective.prepare,
+            frozen=objective.frozen, prepare=objective.prepare, rate=objective.rate,
         )  # fmt: skip
 
 

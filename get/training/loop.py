@@ -61,6 +61,7 @@ class _Run:
     scratch: Path
     journal: Journal
     prepare: Callable[[State], None]
+    rate: Callable[[int], float]
 
 
 def train(
@@ -76,6 +77,7 @@ def train(
     start: str | Path | None = None,
     frozen: nn.Module | None = None,
     prepare: Callable[[State], None] = lambda state: None,
+    rate: Callable[[int], float] = lambda step: 1.0,
 ) -> None:
     """Train `model` in place up to step `stop`, and let `write` write the results.
 
@@ -98,6 +100,7 @@ def train(
         start: state of the milestone before, or None to start from `model` as it is.
         frozen: networks beside the model that are saved with it, and that `prepare` may change.
         prepare: called with the state before every step.
+        rate: factor of the learning rate in each step (from 0), beside that of the warm-up.
 
     Raises:
         Stopped: a signal or the end of the job asked for it; the state is saved.
@@ -108,7 +111,9 @@ def train(
     _require_equal_parts(options)
     state = State(model, options, fingerprint(settings), frozen)
     scratch = Path(output).with_suffix(".unfinished.pt")
-    run = _Run(state, loss, examples, options, settings["seed"], stop, scratch, Journal(output), prepare)
+    run = _Run(
+        state, loss, examples, options, settings["seed"], stop, scratch, Journal(output), prepare, rate
+    )
     with exclusive(scratch.with_suffix(".lock"), state.window.device):
         # Resume
         _restore(run, start)
@@ -176,7 +181,7 @@ def _fit(run: _Run, requested: threading.Event) -> None:
         next_save = time.monotonic() + SAVE_EVERY
         while state.step < run.stop:
             run.prepare(state)
-            take_step(state, forward, run.loss, run.options, run.seed)
+            take_step(state, forward, run.loss, run.options, run.seed, run.rate(state.step))
             # A line of the history
             recorded = state.step % RECORD_EVERY == 0
             if recorded:
@@ -223,9 +228,14 @@ def _forward(model: nn.Module, compiled: bool) -> Callable[..., Tensor]:
 
 
 def take_step(
-    state: State, forward: Callable[..., Tensor], loss: Loss, options: Optimisation, seed: int
+    state: State,
+    forward: Callable[..., Tensor],
+    loss: Loss,
+    options: Optimisation,
+    seed: int,
+    rate: float = 1.0,
 ) -> None:
-    """Take one optimisation step, without waiting for the device."""
+    """Take one optimisation step, its learning rate times `rate`, without waiting for the device."""
     # Each process has dropout masks of its own; the first has those of a process that is alone
     own = (rank(),) if rank() else ()
     torch.manual_seed(fold_in(seed, "dropout", state.step, *own))
@@ -245,7 +255,7 @@ def take_step(
     if options.clip is not None:
         nn.utils.clip_grads_with_norm_(state.parameters, options.clip, norm)
     # AdamW
-    state.optimizer.step(options.lr_at(state.step))
+    state.optimizer.step(rate * options.lr_at(state.step))
     with torch.no_grad():
         # Exponential moving average of the weights
         torch._foreach_lerp_(state.ema, state.parameters, 1 - options.ema_at(state.step))

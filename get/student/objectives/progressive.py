@@ -26,7 +26,8 @@ class Progressive(Objective):
 
     Args:
         start: steps N of the first teacher.
-        phase: training steps of each phase; the last one, of a single step, goes on.
+        phase: training steps of each phase, in which the learning rate falls linearly to zero; what is
+            trained beyond the last phase, of a single step, has the rate of its last step.
     """
 
     teacher_evaluations = 2
@@ -45,7 +46,15 @@ class Progressive(Objective):
 
     def steps(self, step: int) -> int:
         """Return in how many steps the student goes from noise to image, at a training step."""
-        return self.start >> (min(step // self.phase, self.phases - 1) + 1)
+        return self.start >> (self._number(step) + 1)
+
+    def rate(self, step: int) -> float:
+        """Return what is left of the learning rate in this phase (Salimans and Ho 2022, Appendix E)."""
+        return 1 - min(step - self._number(step) * self.phase, self.phase - 1) / self.phase
+
+    def _number(self, step: int) -> int:
+        """Return the phase, from 0, that a training step is in."""
+        return min(step // self.phase, self.phases - 1)
 
     def prepare(self, state: State) -> None:
         """Let the student become the teacher at the end of a phase."""
