@@ -3,16 +3,18 @@
 import json
 import shutil
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from test_training import student
 
 from get.cli import main
-from get.cli.inspection import runs, verify_folder
+from get.cli.inspection import equal_times, runs, verify_folder
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.storage.lock import Lock
+from get.storage.reading import recorded
 from get.training.journal import Journal
 
 
@@ -122,6 +124,22 @@ def test_status_tells_how_far_each_training_is(copy: Path) -> None:
         scores | {"headline": "x", "scores": {"x": {"fid_train": 1.0, "fid_test": 2.0}}},
     )
     assert runs(copy)[0].fids == (100, 1.0, 2.0)
+    write_json(copy / "rivals/scores/a/seed1.json", {"steps": {"9": scores, "50": scores}})
+    assert runs(copy)[1].fids == (50, 1.5, 2.5)
+
+
+@pytest.mark.parametrize("rival", [False, True])
+def test_times_of_a_copy_with_scores_of_another_student(rival: bool, copy: Path) -> None:
+    digest = recorded(copy / "students/a/seed0/100.safetensors")
+    for weights in (digest, 64 * "0"):
+        content = {"weights": weights}
+        path = copy / "scores/students/a/seed0/100.json"
+        if rival:
+            path, content = copy / "rivals/scores/a/seed0.json", {"steps": {"100": content}}
+        write_json(path, content)
+        stale = pytest.raises(UserError, match=rf"{path.name} \(1 such files\) is of another")
+        with nullcontext() if weights == digest else stale:
+            equal_times(copy)
 
 
 @pytest.mark.parametrize("reason", ["asked", "time", "no progress", "diverged"])
