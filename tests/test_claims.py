@@ -147,19 +147,33 @@ def test_reproduction_is_readable(tmp_path: Path) -> None:
     write_reproduction(claims, "A caption.", {kind: tmp_path / f"r.{kind}" for kind in ("csv", "md", "html")})
     text = (tmp_path / "r.md").read_text()
     first, second = text.split("## Published numbers")
-    assert first.startswith("## Orderings")
+    first, conjunctions = first.split("## Several in one")
+    conjunctions, designs = conjunctions.split("## Facts of the design")
+    assert first.startswith("## Measured orderings")
     assert text.endswith("\n\nA caption.\n")
     assert "nan" not in text
-    orderings, found = cells_of(first), cells_of(second)
-    assert {len(line) for line in orderings} == {8}
-    assert {len(line) for line in found} == {5}
-    assert len(orderings) + len(found) == len(claims) + 4
+    parts = orderings, conjoined, designed, found = [
+        cells_of(part) for part in (first, conjunctions, designs, second)
+    ]
+    assert [{len(line) for line in part} for part in parts] == [{10}, {2}, {3}, {5}]
+    assert sum(map(len, parts)) == len(claims) + 2 * len(parts)
     judged = {line[0]: line[1:] for line in orderings}
     what = r"Table 4: GET \| mini beats ViT in"
     verdict = "not reproduced (single run)"
-    assert judged[f"{what} FID"] == [verdict, "-1.00", "-1.00", "-1.00", "1", "-1.00", verdict]
-    assert judged[f"{what} parameters"][1] == "20M"
-    assert judged[f"{what} training memory (MB)"][1] == "39,998"
+    assert judged[f"{what} FID"] == [
+        "equal steps",
+        verdict,
+        "-1.00",
+        "-1.00",
+        "-1.00",
+        "1",
+        "-1.00",
+        verdict,
+        verdict,
+    ]
+    assert judged[f"{what} training memory (MB)"][2] == "39,998"
+    assert [line[1:] for line in designed if line[0] == f"{what} parameters"] == [["reproduced", "20M"]]
+    assert conjoined[-1] == [f"{what} every column", verdict]
     numbers = {line[0]: line[1:] for line in found}
     assert numbers["Table 4: GET-Mini, parameters"] == ["19.2M", "1,000", "-100.0", "not reproduced"]
     assert numbers["Table 4: GET-Mini, MACs"][0] == "15.2G"

@@ -8,7 +8,7 @@ import pytest
 from fabricate_results import VIT, costs, row, run, teacher_run
 
 from get.paper import documents
-from get.paper.claims import SIGNS, Judgement, Kind, Verdict
+from get.paper.claims import SIGNS, Claim, Judgement, Kind, Topic, Verdict
 from get.paper.documents import Bullets, Heading, Note, Paragraph, Table
 from get.paper.provenance import provenance, provenance_page
 from get.paper.reproduction import reproduction
@@ -48,11 +48,17 @@ def test_the_findings_follow_the_results() -> None:
     small, large = row("GET-S", run(12.0)), row("GET-L", run(8.0))
     table = table1([small, large, Row("EDM teacher", [teacher_run()])], cifar10=False)
     table["student"] = table["student"].replace("", None)
-    claims = reproduction({"2": [small, large], "4": [row("ViT", run(9.0, VIT)), small]}, [], cifar10=False)
+    against = [([small], [row("ViT", run(9.0, VIT))]), ([large], [row("ViT-L", run(9.0, VIT))])]
+    tables = {"2": [small, large], "4": [row("ViT", run(9.0, VIT)), small]}
+    claims = reproduction(tables, [], cifar10=False, against=against)
     found = findings(table, claims)
     assert found[0].startswith("With classes given, the best of 2 students by FID, GET-L, has a FID of 8.00")
     assert "its teacher has a FID of 3.00 (± 1.00) against the train split with 35 evaluations" in found[0]
-    assert "Table 4: GET-S beats ViT in every column: " in found[1]
+    assert found[1] == (
+        "A GET beside the ViT of its size, at equal steps: its FID is higher in 1, lower in 1 of 2 pairs."
+    )
+    assert found[4].startswith("a GET matches a ViT of five times its size: not run")
+    assert "have scores are to err in 5% together (Holm): " in found[-2]
     refuted = [c for c in claims if c.kind is Kind.ORDERING and c.judgement.verdict is Verdict.NOT_REPRODUCED]
     assert f"{len(refuted)} not reproduced" in found[-2]
     assert found[-1].endswith("not comparable.")
@@ -64,21 +70,22 @@ def test_the_findings_follow_the_results() -> None:
 @pytest.mark.parametrize(
     ("judgements", "sentence"),
     [
-        ([REPRODUCED, NOT_RUN], "Yes: of 1 claim that could be judged, 1 reproduced, 0 not"),
+        ([REPRODUCED, NOT_RUN], "Yes: of 1 measured ordering, 1 reproduced, 0 not"),
         (
             [Judgement(Verdict.REPRODUCED, single_run=True), UNDECIDED],
-            "In part: of 2 claims that could be judged, 1 reproduced (1 of them by a single run), 0 not",
+            "In part: of 2 measured orderings, 1 reproduced (1 of them by a single run), 0 not",
         ),
         (
             [NOT_REPRODUCED, NO_SCORE],
-            "Nothing of it is shown: of 1 claim that could be judged, 0 reproduced",
+            "Nothing of it is shown: of 1 measured ordering, 0 reproduced",
         ),
         ([NO_SCORE, UNDECIDED], "1 undecided; 1 had no results"),
         ([NOT_RUN], "could not be judged"),
     ],
 )
 def test_orderings_are_counted(judgements: list[Judgement], sentence: str) -> None:
-    assert sentence in count_orderings(judgements)
+    claims = [Claim(str(n), Topic.SIZE, "", judgement) for n, judgement in enumerate(judgements)]
+    assert sentence in count_orderings(claims)
 
 
 def test_costs_are_shown_for_every_student() -> None:

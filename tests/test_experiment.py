@@ -141,6 +141,8 @@ WRONG: list[tuple[str, Any, str]] = [
         "published: 'GET-Tinny' names 0 rows of the paper's table 2; there are GET-Base,",
     ),
     ("paper.table4", [{"student": "get"}, {"student": "vit"}], "table4[0].student: get is no vit"),
+    ("paper.versus", [{"get": "get", "vit": "other"}], "paper.versus[0].vit: no student 'other'"),
+    ("paper.versus", [{"get": "vit", "vit": "vit"}], "paper.versus[0].get: vit is no get"),
     ("paper.figure4.conditional", "vit", "paper.figure4.conditional: vit is unconditional"),
     ("pairs.conditional.teacher", "x", "pairs.conditional.teacher: no teacher 'x'"),
     (f"{GET_TRAINING}.pairs", 41, "get.training.pairs is larger than pairs.conditional.count"),

@@ -57,8 +57,12 @@ def content(experiment: Experiment, name: str) -> Content:
 
 def all_milestones(experiment: Experiment) -> Content:
     """Return a row for every milestone of every student."""
-    students = experiment.students.items()
-    return {"rows": [row(experiment, name, step) for name, each in students for step in each.milestones]}
+    return {"rows": [line for name in experiment.students for line in milestones(experiment, name)]}
+
+
+def milestones(experiment: Experiment, student: str) -> list[Content]:
+    """Return a row for every milestone of a student."""
+    return [row(experiment, student, step) for step in experiment.students[student].milestones]
 
 
 def all_students(experiment: Experiment) -> Content:
@@ -82,7 +86,13 @@ def claims(experiment: Experiment) -> Content:
     """Return the rows on which the claims of the paper are judged."""
     judged = {name.removeprefix("table"): table_rows(experiment, name) for name in TABLES if name != "table5"}
     larger = listed(experiment, experiment.config.paper.larger_vit or [])
-    return {**published_hash(), "cifar10": on_cifar10(experiment), "tables": judged, "larger": larger}
+    versus = [
+        [milestones(experiment, name) for name in (pair.get, pair.vit)]
+        for pair in experiment.config.paper.versus
+        if {pair.get, pair.vit} <= experiment.students.keys()
+    ]
+    rows = {"tables": judged, "larger": larger, "versus": versus}
+    return {**published_hash(), "cifar10": on_cifar10(experiment), **rows}
 
 
 def published_hash() -> Content:
@@ -238,6 +248,7 @@ def result_files(experiment: Experiment, name: str) -> list[str]:
     shown = content(experiment, name)
     rows = [*shown.get("rows", []), *shown.get("larger", []), *shown.get("histories", [])]
     rows += [entry for table in shown.get("tables", {}).values() for entry in table]
+    rows += [entry for pair in shown.get("versus", []) for one in pair for entry in one]
     return list(dict.fromkeys(path for entry in rows for path in entry.get("scores") or entry["histories"]))
 
 

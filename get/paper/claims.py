@@ -2,23 +2,26 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from get.paper import documents
 from get.paper.cells import Cell, amount, missing
 from get.paper.documents import Block, Heading, Note, Sign, Table, as_text, write_texts
+from get.paper.statistics import holm
 
 
 class Kind(StrEnum):
-    """What sort of claim: that one row is better than another, or that a number is so much."""
+    """What sort of claim it is."""
 
-    ORDERING = "ordering"
-    NUMBER = "number"
+    ORDERING = "measured ordering"  # one row is better than another, as measured
+    DESIGN = "design fact"  # one row is smaller than another, as the config has it
+    CONJUNCTION = "conjunction"  # several others in one
+    NUMBER = "number"  # a number is as published
 
 
 class Topic(StrEnum):
@@ -32,6 +35,7 @@ class Topic(StrEnum):
     LONGER = "longer"  # longer training or a larger batch lowers FID
     ITERATIONS = "iterations"  # FID improves with fixed-point iterations
     CONDITIONING = "conditioning"  # injection beats AdaLN-Zero
+    VERSUS = "versus"  # a GET beats a ViT at equal steps, compute or sampling time
     RIVAL = "rival"  # a GET beats another one-step method at an equal budget
 
 
@@ -49,7 +53,8 @@ class Verdict(StrEnum):
     INCONSISTENT = "not comparable (the paper gives 8.6M for the same model)"
 
 
-class Judgement(NamedTuple):
+@dataclass(frozen=True)
+class Judgement:
     """A verdict, and whether it rests on a single run."""
 
     verdict: Verdict
@@ -81,14 +86,18 @@ class Claim:
     """A claim of the paper.
 
     Args:
-        topic: what it is about; claim: the claim in words.
+        id: names it, wherever it stands; topic: what it is about; claim: the claim in words.
         judgement: on the train split, for an ordering in FID; judgement_test: on the test split.
         published: a number of the paper.
         measured: the number, or the advantage of what is said to be better; low, high: its 95% interval.
         seeds, by_seed: how many seeds there are (0: the claim is of none), and the advantage for each.
         split: of the data set, which FID is taken against.
+        kind: what sort of claim it is; at: what both rows have alike.
+        p: of a measured ordering, the probability of such a difference where there is none.
+        p_holm: the same, corrected for the number of orderings (see `corrected`).
     """
 
+    id: str
     topic: Topic
     claim: str
     judgement: Judgement
@@ -100,16 +109,33 @@ class Claim:
     seeds: int = 0
     by_seed: Sequence[float] = ()
     split: str = ""
+    kind: Kind = Kind.ORDERING
+    at: str = ""
+    p: float = math.nan
+    p_holm: float = math.nan
 
     @property
-    def kind(self) -> Kind:
-        """Whether it is an ordering or a number."""
-        return Kind.NUMBER if self.topic is Topic.NUMBER else Kind.ORDERING
+    def judgement_holm(self) -> Judgement:
+        """The judgement that is left if all orderings together are to err in 5%."""
+        decided = self.judgement.verdict in (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED)
+        if decided and self.p_holm >= LEVEL:
+            return replace(self.judgement, verdict=Verdict.UNDECIDED)
+        return self.judgement
+
+
+LEVEL = 0.05  # of all tests
+
+
+def corrected(claims: Sequence[Claim]) -> list[Claim]:
+    """Return claims, the p-values of those that have one corrected for their number."""
+    tested = [claim for claim in claims if math.isfinite(claim.p)]
+    found = dict(zip((claim.id for claim in tested), holm([claim.p for claim in tested]), strict=True))
+    return [replace(claim, p_holm=found.get(claim.id, math.nan)) for claim in claims]
 
 
 CSV = [
-    "claim", "kind", "published", "measured", "low", "high", "seeds", "by_seed", "split",
-    "difference_percent", "verdict", "verdict_test",
+    "id", "claim", "kind", "at", "published", "measured", "low", "high", "p", "p_holm", "seeds", "by_seed",
+    "split", "difference_percent", "verdict", "verdict_holm", "verdict_test",
 ]  # fmt: skip
 
 
@@ -123,6 +149,7 @@ def claims_frame(claims: Sequence[Claim]) -> pd.DataFrame:
             "by_seed": ", ".join(f"{value:.2f}" for value in claim.by_seed),
             "difference_percent": 100 * (claim.measured / claim.published - 1),
             "verdict": str(claim.judgement),
+            "verdict_holm": str(claim.judgement_holm) if math.isfinite(claim.p_holm) else "",
             "verdict_test": str(claim.judgement_test or ""),
         }
         for claim in claims
@@ -134,17 +161,23 @@ def _cell(name: str, write: Callable[[Any], str] = amount) -> Cell:
     return lambda line: "" if missing(line[name]) else write(line[name])
 
 
+_ORDERING = {
+    "claim": _cell("claim", str),
+    "at": _cell("at", str),
+    "verdict": _cell("verdict", str),
+    "measured difference": _cell("measured"),
+    "low": _cell("low"),
+    "high": _cell("high"),
+    "seeds": _cell("seeds", "{:.0f}".format),
+    "by seed": _cell("by_seed", str),
+    "verdict of all together": _cell("verdict_holm", str),
+    "verdict on test": _cell("verdict_test", str),
+}
+_DESIGN = {name: _ORDERING[name] for name in ("claim", "verdict", "measured difference")}
 COLUMNS = {
-    Kind.ORDERING: {
-        "claim": _cell("claim", str),
-        "verdict": _cell("verdict", str),
-        "measured difference": _cell("measured"),
-        "low": _cell("low"),
-        "high": _cell("high"),
-        "seeds": _cell("seeds", "{:.0f}".format),
-        "by seed": _cell("by_seed", str),
-        "verdict on test": _cell("verdict_test", str),
-    },
+    Kind.ORDERING: _ORDERING,
+    Kind.DESIGN: _DESIGN,
+    Kind.CONJUNCTION: {name: _ORDERING[name] for name in ("claim", "verdict")},
     Kind.NUMBER: {
         "claim": _cell("claim", str),
         "published": _cell("published"),
@@ -153,7 +186,7 @@ COLUMNS = {
         "verdict": _cell("verdict", str),
     },
 }
-WORDS = ("claim", "verdict", "verdict on test")
+WORDS = ("claim", "at", "verdict", "verdict of all together", "verdict on test")
 
 
 def claims_table(claims: Sequence[Claim], kind: Kind) -> Table:
@@ -164,13 +197,17 @@ def claims_table(claims: Sequence[Claim], kind: Kind) -> Table:
 
 def write_reproduction(claims: Sequence[Claim], caption: str, paths: Mapping[str, str | Path]) -> None:
     """Write the claims as paths['csv'], and for reading as paths['md'] and paths['html']."""
-    blocks: list[Block] = [
-        Heading("Orderings"),
-        claims_table(claims, Kind.ORDERING),
-        Heading("Published numbers"),
-        claims_table(claims, Kind.NUMBER),
-        Note(caption),
-    ]
+    titles = {
+        Kind.ORDERING: "Measured orderings",
+        Kind.CONJUNCTION: "Several in one",
+        Kind.DESIGN: "Facts of the design",
+        Kind.NUMBER: "Published numbers",
+    }
+    blocks: list[Block] = []
+    for kind, title in titles.items():
+        if any(claim.kind is kind for claim in claims):
+            blocks += [Heading(title), claims_table(claims, kind)]
+    blocks.append(Note(caption))
     texts = {
         "csv": documents.csv(claims_frame(claims)),
         "md": documents.markdown(blocks),

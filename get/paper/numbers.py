@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from get.paper.cells import MEGA
-from get.paper.claims import Claim, Judgement, Topic, Verdict
+from get.paper.claims import Claim, Judgement, Kind, Topic, Verdict
 from get.paper.published import CHECKPOINTED, numbers_of, published
 from get.paper.results import Mode, Row
 from get.paper.statistics import Z95
@@ -62,11 +62,13 @@ def numbers(tables: Mapping[str, Sequence[Row]], cifar10: bool) -> Iterator[Clai
             for column, value in numbers_of(line).items():
                 entry = Entry(table, line["method"], column)
                 claim = Claim(
+                    f"{Topic.NUMBER}/{entry.table}/{entry.method}/{entry.column}",
                     Topic.NUMBER,
                     str(entry),
                     Judgement(Verdict.NOT_RUN if cifar10 else Verdict.NOT_COMPARABLE),
                     published=value / UNITS.get(column, 1),
                     split="test" if column == "fid" else "",
+                    kind=Kind.NUMBER,
                 )
                 yield _judge_number(claim, entry, row) if row and cifar10 else claim
 

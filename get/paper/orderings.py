@@ -1,21 +1,23 @@
 """Claims on orderings: that one row is better than another.
 
 An ordering in FID is judged on the train split, which has more images; `judgement_test` is that on test.
-It is reproduced (or not) where every seed and the whole 95% interval are on one side of zero; else it is
-undecided. The interval comes from paired bootstrap resamples of the samples and from the scatter of the seeds
-(see `statistics.Advantage`). One seed has no scatter, and a verdict from it says so.
+It is reproduced (or not) where the whole 95% interval is on one side of zero; else it is undecided. The
+interval is Student's, from the scatter of the seeds, and never narrower than that of paired bootstrap
+resamples of the samples (see `statistics.Advantage`). One seed has no scatter, and a verdict from it says so.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
-from get.paper.claims import Claim, Judgement, Topic, Verdict, support
+from get.paper.claims import Claim, Judgement, Kind, Topic, Verdict, support
 from get.paper.numbers import NAMES, cost
 from get.paper.results import Row
-from get.paper.statistics import Advantage, Variants, advantage
+from get.paper.statistics import Advantage, Variants, advantage, side
 from get.storage.variants import Rule, Variant
+
+ALIKE = 1.1  # sizes within this factor count as equal
+DESIGNED = ("parameters", "macs")  # columns that the config decides
 
 FROM_ADVANTAGE = {
     "better": Verdict.REPRODUCED,
@@ -32,12 +34,18 @@ def ordering(
     worse: Row,
     score: Literal["fid_train", "is"] = "fid_train",
     variants: Variants = (None, None),
+    at: str | None = None,
 ) -> Claim:
-    """Return the claim that `better` has the better `score` (FID: lower, IS: higher)."""
+    """Return the claim that `better` has the better `score` (FID: lower, IS: higher).
+
+    What both have alike is `at`; left out, it is what of steps and parameters they share.
+    """
     found = advantage(better, worse, score, variants)
     low, high = found.interval
     in_fid = score == "fid_train"
+    at = _alike(better, worse) if at is None else at
     return Claim(
+        _id(topic, _named(better, variants[0]), _named(worse, variants[1]), score, at),
         topic,
         claim,
         _judge(found),
@@ -48,7 +56,27 @@ def ordering(
         seeds=len(found.by_seed),
         by_seed=found.by_seed,
         split="train" if in_fid else "",
+        at=at,
+        p=found.p,
     )
+
+
+def _id(topic: Topic, *parts: str) -> str:
+    return "/".join([topic, *parts]).replace(" ", "-")
+
+
+def _named(row: Row, variant: Variant | None) -> str:
+    return ":".join(map(str, filter(None, [row.student, row.runs[0].step, variant])))
+
+
+def _alike(one: Row, other: Row) -> str:
+    """Return what two rows have in common: their weights, or their steps and (to a tenth) parameters."""
+    steps, student = _steps(one) == _steps(other), one.student == other.student
+    if steps and student:
+        return "equal weights"
+    sizes = sorted([_parameters(one), _parameters(other)])
+    shared = ["steps"] * steps + ["parameters"] * (student or sizes[1] <= ALIKE * sizes[0])
+    return f"equal {' and '.join(shared)}" if shared else ""
 
 
 def _judge(found: Advantage) -> Judgement:
@@ -57,7 +85,7 @@ def _judge(found: Advantage) -> Judgement:
 
 
 def _not_run(topic: Topic, claim: str) -> list[Claim]:
-    return [Claim(topic, claim, Judgement(Verdict.NOT_RUN))]
+    return [Claim(topic, topic, claim, Judgement(Verdict.NOT_RUN))]
 
 
 def table4_orderings(rows: Sequence[Row]) -> list[Claim]:
@@ -74,12 +102,22 @@ def table4_orderings(rows: Sequence[Row]) -> list[Claim]:
         # costs have no seeds; of quartiles, the interval is that of all differences
         (ours, *mine), (theirs, *others) = cost(get, column), cost(vit, column)
         ends = sorted(sign * (one - other) for one in mine for other in others)
-        found = Advantage(sign * (ours - theirs), 0.0, [ends[0], ends[-1]])
-        judgement = Judgement(FROM_ADVANTAGE[found.verdict])
-        claim = Claim(Topic.COLUMN, f"{beats} {NAMES[column]}", judgement, measured=found.value)
-        claims.append(replace(claim, low=ends[0], high=ends[-1]))
+        verdict = Judgement(FROM_ADVANTAGE[side(ends[0], ends[-1])])
+        claim = Claim(
+            _id(Topic.COLUMN, column),
+            Topic.COLUMN,
+            f"{beats} {NAMES[column]}",
+            verdict,
+            measured=sign * (ours - theirs),
+            low=ends[0],
+            high=ends[-1],
+            kind=Kind.DESIGN if column in DESIGNED else Kind.ORDERING,
+            at=_alike(get, vit),
+        )
+        claims.append(claim)
+    every = f"{beats} every column"
     worst = max((claim.judgement for claim in claims), key=support)
-    return [*claims, Claim(Topic.EVERY_COLUMN, f"{beats} every column", worst)]
+    return [*claims, Claim(Topic.EVERY_COLUMN, Topic.EVERY_COLUMN, every, worst, kind=Kind.CONJUNCTION)]
 
 
 def larger_vit(rows: Sequence[Row]) -> list[Claim]:

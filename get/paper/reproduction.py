@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from get.paper.claims import Claim
+from get.paper.claims import Claim, corrected
 from get.paper.numbers import numbers
 from get.paper.orderings import (
     conditioning,
@@ -13,18 +13,26 @@ from get.paper.orderings import (
     table4_orderings,
 )
 from get.paper.results import Row, read_rows
+from get.paper.versus import Milestones, versus
 from get.storage.reading import read_json
 
 
-def reproduction(tables: Mapping[str, Sequence[Row]], larger: Sequence[Row], cifar10: bool) -> list[Claim]:
-    """Return all claims.
+def reproduction(
+    tables: Mapping[str, Sequence[Row]],
+    larger: Sequence[Row],
+    cifar10: bool,
+    against: Sequence[tuple[Milestones, Milestones]] = (),
+) -> list[Claim]:
+    """Return all claims, the orderings corrected for their number.
 
     Args:
         tables: the rows of each table by its number; of Table 4 the ViT and then the GET.
         larger: a GET and the larger ViT that it is said to match.
         cifar10: whether numbers compare with the paper's.
+        against: the milestones of a GET and of the ViT that it is set against, for each such pair.
     """
-    return [
+    found = [
+        *versus(against),
         *table4_orderings(tables.get("4", ())),
         *larger_vit(larger),
         *falls_with_size(tables.get("2", ())),
@@ -32,6 +40,7 @@ def reproduction(tables: Mapping[str, Sequence[Row]], larger: Sequence[Row], cif
         *conditioning(tables.get("6", ())),
         *numbers(tables, cifar10),
     ]
+    return corrected(found)
 
 
 def read_claims(settings: str | Path, costs: str | Path) -> list[Claim]:
@@ -42,4 +51,5 @@ def read_claims(settings: str | Path, costs: str | Path) -> list[Claim]:
     """
     content = read_json(settings)
     tables = {number: read_rows(rows, costs) for number, rows in content["tables"].items()}
-    return reproduction(tables, read_rows(content["larger"], costs), content["cifar10"])
+    against = [(read_rows(get, costs), read_rows(vit, costs)) for get, vit in content["versus"]]
+    return reproduction(tables, read_rows(content["larger"], costs), content["cifar10"], against)

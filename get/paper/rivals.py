@@ -150,10 +150,12 @@ def _claims_about(ours: Sequence[Entry], others: Sequence[Entry], task: str) -> 
         words = " and ".join(AXES[axis] for axis in axes)
         claim = f"{task}: {label} has a lower FID than {other} at no more {words}"
         if pair is None:
-            yield Claim(Topic.RIVAL, f"{claim} ({other}: always more)", Judgement(Verdict.NOT_RUN))
+            name = f"{Topic.RIVAL}/{task}/{others[-1].method}/{first}"
+            yield Claim(name, Topic.RIVAL, f"{claim} ({other}: always more)", Judgement(Verdict.NOT_RUN))
         else:
             shares = " and ".join(_share(pair[1], pair[0], axis) for axis in axes)
-            yield ordering(Topic.RIVAL, f"{claim} ({other}: {shares})", pair[0].row, pair[1].row)
+            words = f"no more {words}"
+            yield ordering(Topic.RIVAL, f"{claim} ({other}: {shares})", pair[0].row, pair[1].row, at=words)
 
 
 def _share(entry: Entry, of: Entry, axis: Axis) -> str:

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr, stdtr, stdtrit
 
 from get.paper.results import SPREAD, Row, Scores
 from get.storage.variants import Rule, Variant
@@ -106,34 +108,56 @@ class Advantage:
     """How much better one row is than another, and how sure that is.
 
     Args:
-        value: mean difference over the seeds that both have, positive if better (lower FID, higher IS).
-        error: standard deviation of `value`. Over paired bootstrap resamples of the samples; of several seeds
-            the standard error of their mean is added in squares, which is on the careful side: the scatter of
-            the seeds holds sampling noise too.
-        by_seed: the difference of each seed.
+        value: mean difference, positive if better (lower FID, higher IS).
+        sampling: its standard deviation over paired bootstrap resamples of the samples.
+        by_seed: the difference of each seed that both have.
+        scatter: standard error of `value` from the scatter of the seeds, which holds the noise of the samples
+            too; freedom: its degrees of freedom. None of one seed.
     """
 
     value: float
-    error: float
+    sampling: float
     by_seed: Sequence[float]
+    scatter: float | None = None
+    freedom: float | None = None
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95% interval of `value`."""
-        return self.value - Z95 * self.error, self.value + Z95 * self.error
+        """The 95% interval of `value`: Student's t of the scatter, but never narrower than by the samples."""
+        half = Z95 * self.sampling
+        if self.scatter is not None:
+            half = max(half, float(stdtrit(self.freedom, 0.975)) * self.scatter)
+        return self.value - half, self.value + half
 
     @property
-    def verdict(self) -> Literal["better", "worse", "undecided", "no score"]:
-        """On which side of zero the whole interval and every seed are, if they are on one."""
-        low, high = self.interval
-        low, high = min(low, *self.by_seed), max(high, *self.by_seed)
-        if not (math.isfinite(low) and math.isfinite(high)):
-            return "no score"
-        return "better" if low > 0 else "worse" if high < 0 else "undecided"
+    def p(self) -> float:
+        """The probability of a difference as large where there is none: below 5% outside the interval."""
+        found = [2 * ndtr(-abs(self.value) / self.sampling)] if self.sampling else [0.0]
+        if self.scatter:
+            found.append(2 * stdtr(self.freedom, -abs(self.value) / self.scatter))
+        return float(max(found)) if math.isfinite(self.value) else math.nan
+
+    @property
+    def verdict(self) -> "Side":
+        """On which side of zero the interval is."""
+        return side(*self.interval)
+
+
+Side = Literal["better", "worse", "undecided", "no score"]
+
+
+def side(low: float, high: float) -> Side:
+    """Return on which side of zero an interval is, if the whole of it is on one."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "no score"
+    return "better" if low > 0 else "worse" if high < 0 else "undecided"
 
 
 def advantage(better: Row, worse: Row, score: str, variants: Variants = (None, None)) -> Advantage:
-    """Return by how much `better` has the better `score`; runs of one seed saw the same noise and are paired.
+    """Return by how much `better` has the better `score`.
+
+    Seeds of one student (at two steps, or sampled in two ways) are compared one by one: Student's t of their
+    differences. Those of two students were trained apart: Welch's t of their means.
 
     Args:
         better, worse: with runs; where they have no seed in common, runs are paired in their order.
@@ -141,18 +165,45 @@ def advantage(better: Row, worse: Row, score: str, variants: Variants = (None, N
         variants: of the samples of each; None is the headline.
     """
     sign = -1 if score.startswith("fid") else 1
-    values, resampled = [], []
-    for runs in _pairs(better, worse):
-        one, other = (run.of(variant)[score] for run, variant in zip(runs, variants, strict=True))
-        values.append(sign * (one - other))
-        ours, theirs = (
-            np.array(run.resamples(variant)[score]) for run, variant in zip(runs, variants, strict=True)
-        )
-        resampled.append(sign * (ours - theirs))
-    # noise of the samples, and noise of the training
-    sampling = np.mean(resampled, axis=0).std(ddof=1)
-    training = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else 0.0
-    return Advantage(float(np.mean(values)), math.hypot(sampling, training), values)
+    pairs = _pairs(better, worse)
+    by_seed = [sign * (one.of(variants[0])[score] - other.of(variants[1])[score]) for one, other in pairs]
+    one_student = better.student == worse.student
+    apart = not one_student and min(len(better.runs), len(worse.runs)) > 1
+    sides = (better.runs, worse.runs) if apart else tuple(zip(*pairs, strict=True))
+    values = [
+        sign * np.array([run.of(variant)[score] for run in runs])
+        for runs, variant in zip(sides, variants, strict=True)
+    ]
+    resamples = [
+        np.mean([run.resamples(variant)[score] for run in runs], axis=0)
+        for runs, variant in zip(sides, variants, strict=True)
+    ]
+    value, sampling = values[0].mean() - values[1].mean(), (resamples[0] - resamples[1]).std(ddof=1)
+    found = Advantage(float(value), float(sampling), by_seed)
+    if apart:
+        scatter, freedom = welch(*values)
+    elif one_student and len(pairs) > 1:
+        scatter, freedom = float(np.std(by_seed, ddof=1)) / math.sqrt(len(pairs)), len(pairs) - 1.0
+    else:
+        return found
+    return replace(found, scatter=scatter, freedom=freedom)
+
+
+def welch(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the standard error of the difference of two means, and its degrees of freedom (Welch 1947)."""
+    parts = [values.var(ddof=1) / len(values) for values in (one, other)]
+    total = sum(parts)
+    weights = sum(part**2 / (len(values) - 1) for part, values in zip(parts, (one, other), strict=True))
+    return math.sqrt(total), total**2 / weights if weights else math.inf
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number (Holm 1979): reject those below 5% for 5% in all."""
+    found, highest = [math.nan] * len(p), 0.0
+    for place, index in enumerate(sorted(range(len(p)), key=lambda each: p[each])):
+        highest = max(highest, min(1.0, (len(p) - place) * p[index]))
+        found[index] = highest
+    return found
 
 
 def _pairs(one: Row, other: Row) -> list[tuple[Scores, Scores]]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from get.paper import documents
 from get.paper.cells import MEGA, Line, fixed, number, plus_minus
-from get.paper.claims import Claim, Judgement, Kind, Topic, Verdict, claims_table
+from get.paper.claims import Claim, Kind, Topic, Verdict, claims_table
 from get.paper.documents import Block, Bullets, Heading, Note, Paragraph, Table, records
 from get.paper.results import Costs, CostsFile, Mode
 
@@ -21,6 +21,7 @@ PAPER = (
     "The paper: Geng, Pokle, Kolter, One-Step Diffusion Distillation via Deep Equilibrium Models, NeurIPS"
     " 2023, arXiv 2401.08639."
 )
+TURNS = {Verdict.REPRODUCED: "lower", Verdict.NOT_REPRODUCED: "higher"}
 JUDGED = (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.UNDECIDED)
 MICRO = 1e-6
 CLASSES = {True: "With classes given", False: "Without classes"}
@@ -36,8 +37,8 @@ def findings(table1: pd.DataFrame, claims: Sequence[Claim]) -> list[str]:
     numbers = [claim.judgement.verdict for claim in claims if claim.kind is Kind.NUMBER]
     return [
         *quality(table1),
-        *get_and_vit(orderings),
-        count_orderings([claim.judgement for claim in orderings]),
+        *get_and_vit(claims),
+        count_orderings(orderings),
         *([count_numbers(numbers)] if numbers else []),
     ]
 
@@ -65,9 +66,17 @@ def _fid(line: Line) -> str:
 
 
 def get_and_vit(claims: Sequence[Claim]) -> Iterator[str]:
-    """Yield the verdicts on the claims that set a GET against a larger ViT."""
+    """Yield how GETs do beside ViTs of their size, by what is equal, and beside a much larger one."""
+    pairs = [claim for claim in claims if claim.topic is Topic.VERSUS]
+    for at in dict.fromkeys(claim.at for claim in pairs):
+        verdicts = Counter(claim.judgement.verdict for claim in pairs if claim.at == at)
+        parts = [f"{TURNS.get(verdict, verdict)} in {count}" for verdict, count in verdicts.items()]
+        yield (
+            f"A GET beside the ViT of its size, at {at}: its FID is {', '.join(parts)} of"
+            f" {verdicts.total()} {'pair' if verdicts.total() == 1 else 'pairs'}."
+        )
     for claim in claims:
-        if claim.topic in (Topic.EVERY_COLUMN, Topic.LARGER_VIT):
+        if claim.topic is Topic.LARGER_VIT:
             yield f"{claim.claim}: {claim.judgement}{_advantage(claim)}."
 
 
@@ -78,20 +87,34 @@ def _advantage(claim: Claim) -> str:
     return f" (advantage {value}, 95% interval {low} to {high})"
 
 
-def count_orderings(judgements: Sequence[Judgement]) -> str:
-    """Return how many of the orderings are reproduced, of those that could be judged."""
-    counts = {verdict: [found for found in judgements if found.verdict is verdict] for verdict in JUDGED}
+def count_orderings(claims: Sequence[Claim]) -> str:
+    """Return how many of the measured orderings are reproduced, of those that could be judged."""
+    counts = {verdict: [each for each in claims if each.judgement.verdict is verdict] for verdict in JUDGED}
     judged, reproduced = sum(map(len, counts.values())), len(counts[Verdict.REPRODUCED])
     if not judged:
         return "Whether the order of things is the paper's could not be judged: there are no results."
     parts = []
     for verdict, found in counts.items():
-        single = sum(judgement.single_run for judgement in found)
+        single = sum(claim.judgement.single_run for claim in found)
         parts.append(f"{len(found)} {verdict}" + (f" ({single} of them by a single run)" if single else ""))
     word = "Yes" if reproduced == judged else "In part" if reproduced else "Nothing of it is shown"
-    rest = f"; {len(judgements) - judged} had no results" if judged < len(judgements) else ""
-    of = f"of {judged} {'claim' if judged == 1 else 'claims'} that could be judged, {', '.join(parts)}{rest}"
-    return f"Is the order of things the paper's? {word}: {of}."
+    rest = f"; {len(claims) - judged} had no results" if judged < len(claims) else ""
+    of = f"of {judged} measured {_orderings(judged)}, {', '.join(parts)}{rest}"
+    return f"Is the order of things the paper's? {word}: {of}.{_together(claims)}"
+
+
+def _together(claims: Sequence[Claim]) -> str:
+    """Return how many verdicts are left when they are corrected for their number."""
+    tested = [claim for claim in claims if math.isfinite(claim.p)]
+    if len(tested) < 2:
+        return ""
+    left = Counter(claim.judgement_holm.verdict for claim in tested)
+    parts = ", ".join(f"{left[verdict]} {verdict}" for verdict in JUDGED)
+    return f" If the {len(tested)} that have scores are to err in 5% together (Holm): {parts}."
+
+
+def _orderings(count: int) -> str:
+    return "ordering" if count == 1 else "orderings"
 
 
 def count_numbers(verdicts: Sequence[Verdict]) -> str:
@@ -121,11 +144,12 @@ def overview_page(found: Sequence[str], scope: str, claims: Sequence[Claim]) -> 
         Bullets(found),
         Heading("What it is"),
         Paragraph(scope),
-        Heading("The claims of order, one by one"),
+        Heading("The measured orderings, one by one"),
         claims_table(claims, Kind.ORDERING),
         Note(
-            "A positive difference is as claimed; low and high bound its 95% interval; the last column says"
-            " what the test split would. The page of all claims says how they are judged."
+            "A positive difference is as claimed; low and high bound its 95% interval; then what is left of"
+            " the verdict if all together are to err in 5% (Holm), and what the test split would say. The"
+            " page of all claims says how they are judged, and has those of the design."
         ),
     ]
     title = "One-step diffusion distillation via deep equilibrium models: question and answer"

@@ -2,7 +2,7 @@
 
 A study compares ways of doing one thing. Its table has a line for each way, with the change of FID to the
 way that it is compared with; where the interval of that change (see `get.paper.statistics.Advantage`) holds
-zero or the seeds disagree, it is undecided. Its text says what the table shows of these students, no more.
+zero, it is undecided. Its text says what the table shows of these students, no more.
 
 A module assigns a `Study` to `STUDY`; all about the study is there. The modules are loaded to plan an
 experiment, too: what takes long to import (torch, matplotlib, pandas) they import inside functions. What

@@ -49,6 +49,15 @@ class Figure4(Keys):
     """Name of the student of Figure 4b: a row per class."""
 
 
+class Versus(Keys):
+    """A GET and the ViT that it is set against: at equal steps, training compute and sampling time."""
+
+    get: str
+    """Name of the GET."""
+    vit: str
+    """Name of the ViT, of about as many parameters."""
+
+
 class Paper(Keys):
     """What the paper's tables and figures show."""
 
@@ -68,6 +77,8 @@ class Paper(Keys):
     """How the class comes in: not at all, by AdaLN-Zero, by injection."""
     larger_vit: TwoRows | None = None
     """A GET, and the much larger ViT that it is said to match."""
+    versus: list[Versus] = []
+    """GETs and the ViTs that they are set against."""
     figure4: Figure4 = Figure4()
     """The students shown: uncurated samples, and a row per class; each may be left out."""
 
@@ -84,6 +95,11 @@ def check_paper(config: "Config") -> None:
             check_figure4(part, name, config)
     for name, rows in config.paper.rows().items():
         check_rows(rows, name, config)
+    for position, pair in enumerate(config.paper.versus):
+        for family, name in pair.settings().items():
+            key = f"paper.versus[{position}].{family}"
+            check(name in config.students, f"{key}: no student {name!r}")
+            check(config.students[name].model.family == family, f"{key}: {name} is no {family}")
     for name, wanted in (("table4", ["vit", "get"]), ("larger_vit", ["get", "vit"])):
         for position, (row, family) in enumerate(zip(config.paper.rows()[name], wanted, strict=False)):
             found = config.students[row.student].model.family
