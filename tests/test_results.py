@@ -49,20 +49,13 @@ def test_advantage_pairs_seeds_and_resamples() -> None:
     other = row("b", run(13.0, seed=1), run(11.5, seed=0))
     found = advantage(one, other, "fid_train")
     assert (found.value, list(found.by_seed)) == (1.25, [1.5, 1.0])
-    assert found.error == pytest.approx(0.25)  # the same resamples: of the scatter of the seeds alone
+    assert (found.sampling, found.scatter) == pytest.approx((0.0, 1.25))  # the same resamples
     assert advantage(one, row("b", run(13.0, seed=1)), "fid_train").by_seed == [1.0]  # seeds in common alone
     independent = advantage(row("a", run(10.0)), row("b", run(11.0, noise=1)), "fid_train")
-    assert independent.error == pytest.approx(2**0.5, rel=0.2)
+    assert independent.sampling == pytest.approx(2**0.5, rel=0.2)
+    of_two = advantage(seeds("a", 10.0, 20.0), seeds("b", 11.0, 21.0, noise=5), "fid_train")
+    assert of_two.sampling == pytest.approx(1.0, rel=0.2)  # each of four runs has noise 1
     assert advantage(row("a", run(1.0)), row("b", run(1.0)), "is").value == 0
-
-
-def test_error_of_several_seeds_has_both_parts() -> None:
-    one = seeds("a", 10.0, 20.0)
-    alike = advantage(one, seeds("b", 11.0, 21.0, noise=5), "fid_train")
-    apart = advantage(one, seeds("b", 11.0, 25.0, noise=5), "fid_train")
-    # each of four runs has noise 1; a mean of two differences
-    assert alike.error == pytest.approx(1.0, rel=0.2)
-    assert apart.error == pytest.approx(np.hypot(alike.error, np.std([1.0, 5.0], ddof=1) / 2**0.5))
 
 
 def test_iterations_are_in_order_and_have_their_times() -> None:
