@@ -1,6 +1,7 @@
 """Documents, and those that sum up: the overview, costs, provenance."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ from fabricate_results import VIT, costs, row, run, teacher_run
 from get.paper import documents
 from get.paper.claims import SIGNS, Claim, Judgement, Kind, Topic, Verdict
 from get.paper.documents import Bullets, Heading, Note, Paragraph, Table
-from get.paper.provenance import provenance, provenance_page
+from get.paper.provenance import commit, processor, provenance, provenance_page
 from get.paper.reproduction import reproduction
 from get.paper.results import CostsFile, Row
 from get.paper.summary import costs_page, count_orderings, findings, overview_text
@@ -102,6 +103,7 @@ def test_provenance_names_versions_hashes_and_durations(tmp_path: Path) -> None:
     for name, seconds in (("score/x", 2.0), ("score/y", 4.0), ("costs", 1.0)):
         (benchmarks / f"{name}.jsonl").write_text(json.dumps({"s": seconds, "max_rss": "NA"}))
     given = {"seeds": {"student get": [0, 1]}, "measured_on": "CPU", "folder": tmp_path / "results"}
+    given |= {"config": "abc", "threads": {"student": 1, "score": 2}}
     found = provenance(files=[weights], benchmarks=benchmarks, **given)
     assert found["sha256"] == {"a.safetensors": sha256(weights)}
     rules = {rule["rule"]: rule for rule in found["rules"]}
@@ -109,5 +111,22 @@ def test_provenance_names_versions_hashes_and_durations(tmp_path: Path) -> None:
     page = provenance_page(json.loads(json.dumps(found)))
     for text in (sha256(weights), "0, 1", "torch", ">6.0<"):
         assert text in page
+    assert found["source"]["config (SHA-256, with defaults)"] == "abc"
+    assert found["machine"]["threads of jobs"] == "student 1, score 2"
+    assert processor()
     empty = provenance(files=[], benchmarks=tmp_path / "none", **given)
     assert "No rule has kept its record" in provenance_page(empty)
+
+
+def test_the_commit_and_whether_files_have_changed_since(tmp_path: Path) -> None:
+    assert commit(tmp_path) == {"commit": "not known"}
+    git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b"]
+    write_text(tmp_path / "a", "one")
+    for command in (["init", "-q"], ["add", "a"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *command], check=True)
+    write_text(tmp_path / "results", "not in the commit, but no change either")
+    found = commit(tmp_path)
+    assert len(found["commit"]) == 40
+    assert found["files"] == "as in the commit"
+    write_text(tmp_path / "a", "two")
+    assert commit(tmp_path)["files"] == "changed since"

@@ -124,20 +124,13 @@ def test_status_tells_how_far_each_training_is(copy: Path) -> None:
         scores | {"headline": "x", "scores": {"x": {"fid_train": 1.0, "fid_test": 2.0}}},
     )
     assert runs(copy)[0].fids == (100, 1.0, 2.0)
-    write_json(copy / "rivals/scores/a/seed1.json", {"steps": {"9": scores, "50": scores}})
-    assert runs(copy)[1].fids == (50, 1.5, 2.5)
 
 
-@pytest.mark.parametrize("rival", [False, True])
-def test_times_of_a_copy_with_scores_of_another_student(rival: bool, copy: Path) -> None:
+def test_times_of_a_copy_with_scores_of_another_student(copy: Path) -> None:
     digest = recorded(copy / "students/a/seed0/100.safetensors")
     for weights in (digest, 64 * "0"):
-        content = {"weights": weights}
-        path = copy / "scores/students/a/seed0/100.json"
-        if rival:
-            path, content = copy / "rivals/scores/a/seed0.json", {"steps": {"100": content}}
-        write_json(path, content)
-        stale = pytest.raises(UserError, match=rf"{path.name} \(1 such files\) is of another")
+        write_json(copy / "scores/students/a/seed0/100.json", {"weights": weights})
+        stale = pytest.raises(UserError, match=r"100\.json \(1 such files\) is of another")
         with nullcontext() if weights == digest else stale:
             equal_times(copy)
 

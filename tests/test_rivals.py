@@ -3,7 +3,6 @@
 import copy
 import json
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +17,8 @@ from test_workflow import planned, snakemake
 from get.costs.budgets import budgets, write_budgets
 from get.experiment import ConfigError, rivals
 from get.experiment.dependents import with_dependents
-from get.paper.results import read_run_scores
 from get.paper.rival_figures import fid_over_budgets
 from get.paper.rivals import Entry, at_equal, best_trial, claims_of, in_words, lines_of
-from get.storage.errors import UserError
 from get.studies import documents, load_experiment, settings_text
 
 ROOT = Path(__file__).parents[1]
@@ -38,12 +35,6 @@ def entry(
     own = costs(**{"training_flops": 100.0, **change})
     row = replace(seeds(name.upper(), *fids, model=VIT, step=step), costs=own, batch=8)
     return Entry(row, about, MACS, NFE, 3.0)
-
-
-def write_run(path: Path, fids: dict[int, float], place: str = "elsewhere") -> Path:
-    """Write the scores of a run, with a FID for each step."""
-    steps = {step: run_content(fid, VIT, seed=0, step=step) for step, fid in fids.items()}
-    return write_scores(path, {"place": place, "steps": steps})
 
 
 def test_the_ledger_by_hand() -> None:
@@ -137,27 +128,11 @@ def test_the_figure_shows_every_method(tmp_path: Path, drawn: list[Any]) -> None
 
 
 def test_the_best_trial(tmp_path: Path) -> None:
-    paths = [write_run(tmp_path / f"{number}.json", {7: fid}) for number, fid in enumerate((7.0, 4.0, 5.0))]
-    assert best_trial(paths, 7) == 1
-    with pytest.raises(UserError, match="no step 8"):
-        best_trial(paths[2:], 8)
-
-
-def test_scores_of_a_run_put_in_the_place_of_another(tmp_path: Path) -> None:
-    one, other = (tmp_path / f"results/rivals/scores/{name}/seed0.json" for name in ("kd", "cd"))
-    write_run(one, {7: 5.0}, place="rivals/scores/kd/seed0")
-    assert read_run_scores(one, 7).of(None)["fid_train"] == 5.0
-    other.parent.mkdir()
-    shutil.copy(one, other)
-    with pytest.raises(UserError, match="was made for 'rivals/scores/kd/seed0'"):
-        read_run_scores(other, 7)
-
-
-def test_scores_of_a_run_by_a_wrong_step(tmp_path: Path) -> None:
-    path = write_run(tmp_path / "run.json", {7: 5.0})
-    path.write_text(path.read_text().replace('"step": 7', '"step": 8'))
-    with pytest.raises(UserError, match="the scores at step 7 are of step 8"):
-        read_run_scores(path, 7)
+    paths = [
+        write_scores(tmp_path / f"{number}.json", run_content(fid, VIT, seed=0))
+        for number, fid in enumerate((7.0, 4.0, 5.0))
+    ]
+    assert best_trial(paths) == 1
 
 
 # ----------------------------------------------------------------------------------------------- students
@@ -186,7 +161,9 @@ def test_students_of_every_method(config: Config) -> None:
         trial = experiment.all_students[name]
         assert (trial.training.lr, trial.seeds, trial.milestones) == (rate, [9], [2])
     scores = rivals.trial_scores(experiment, "rival-ect-conditional-at1000")
-    assert scores == [f"results/rivals/scores/rival-ect-conditional-try{n}/seed9.json" for n in (1000, 3000)]
+    assert scores == [
+        f"results/scores/students/rival-ect-conditional-try{n}/seed9/2.json" for n in (1000, 3000)
+    ]
     shown = json.loads(settings_text(experiment, "rivals/conditional"))["rows"]
     assert [(row["method"], row["kind"], row["budget"], row["pairs"]) for row in shown] == [
         ("get", "get", 0.5, 40), ("get", "get", 1.0, 40), ("ect", "training", 0.5, 0),
@@ -260,7 +237,11 @@ def test_wrong_keys_are_named(key: str, value: Any, message: str, edit: Callable
 def test_what_is_forgotten_with_a_student(config: Config) -> None:
     experiment = load_experiment(config)
     found = with_dependents(experiment, ["students/rival-get-conditional/seed0"], documents(experiment))
-    assert set(found) >= {"rivals/scores/rival-get-conditional/seed0", "rivals/claims", "rivals/conditional"}
+    assert set(found) >= {
+        "scores/students/rival-get-conditional/seed0",
+        "rivals/claims",
+        "rivals/conditional",
+    }
     assert "rivals/conditional-samples" in found
     assert not any("ect" in part for part in found)
     found = with_dependents(
@@ -273,11 +254,6 @@ def test_what_is_forgotten_with_a_student(config: Config) -> None:
         found = with_dependents(experiment, [part], documents(experiment))
         assert "settings/students/rival-get-conditional" in found
         assert "students/rival-get-conditional" in found
-    # samples that are drawn where they are scored; costs
-    assert "rivals/scores" in with_dependents(experiment, ["samples"], {})
-    assert "rivals/scores/rival-get-conditional" in with_dependents(
-        experiment, ["samples/students/rival-get-conditional"], {}
-    )
     assert "rivals/claims" in with_dependents(experiment, ["rivals/costs"], documents(experiment))
 
 
@@ -321,7 +297,7 @@ def test_rivals(config: Config, tmp_path: Path) -> None:
         assert (folder / "results/rivals" / name).stat().st_size > 300
     # the rate with the lower FID was chosen
     trials = [
-        json.loads((folder / path).read_text())["steps"]["2"]
+        json.loads((folder / path).read_text())
         for path in rivals.trial_scores(load_experiment(config), "rival-get-conditional")
     ]
     fids = [run["scores"][run["headline"]]["fid_train"] for run in trials]
@@ -339,12 +315,12 @@ def test_rivals(config: Config, tmp_path: Path) -> None:
         assert sum(job.startswith("choose_rate") for job in again) == 3
         tried = sum(bool(re.match(r"train_student .*-try\d+/", job)) for job in again)
         assert tried == (2 if key == "rates" else 4)  # a rate that was tried is not tried again
-    # a further budget: a milestone is trained, and scored with the others of its run
+    # a further budget: a milestone is trained and scored
     edited = copy.deepcopy(config)
     edited["rivals"]["budgets"] = [0.5, 1.0, 2.0]
     again = planned(folder, edited, "rivals")
     assert "train_student students/rival-get-conditional/seed0/8.pt" in again
-    assert "rival_scores rivals/scores/rival-get-conditional/seed0.json" in again
+    assert "score_rival samples/students/rival-get-conditional/seed0/8.h5" in again
     assert not [job for job in again if "-try" in job]
 
 

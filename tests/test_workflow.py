@@ -110,10 +110,10 @@ def test_everything_is_made(finished: Path) -> None:
 
 def test_the_summary_says_what_was_found(finished: Path) -> None:
     text = (finished / "results/overview.md").read_text()
-    claims = pd.read_csv(finished / "results/reproduction.csv").query("kind == 'ordering'")["verdict"]
+    claims = pd.read_csv(finished / "results/reproduction.csv").query("kind == 'measured ordering'")["verdict"]
     yes = claims.str.startswith("reproduced").sum()
     assert f"{yes} reproduced" in text
-    assert "Table 4: GET beats ViT in every column: " in text
+    assert "A GET beside the ViT of its size, at equal training compute: its FID is " in text
     found = json.loads((finished / "results/provenance.json").read_text())
     weights = found["sha256"]["students/get/seed0/4.safetensors"]
     assert weights == sha256(finished / "results/students/get/seed0/4.safetensors")
@@ -121,6 +121,7 @@ def test_the_summary_says_what_was_found(finished: Path) -> None:
     assert jobs["train_student"] == 3
     assert jobs["generate_pairs"] == 5
     assert found["seeds"]["student get"] == [0]
+    assert len(found["source"]["config (SHA-256, with defaults)"]) == 64
 
 
 @pytest.fixture(scope="module")
@@ -367,26 +368,26 @@ def test_what_is_forgotten_reaches_students_by_what_they_learned_from(
     assert left == {"get", "vit", *LEARNED_FROM} - trained
     jobs = planned(folder, with_objectives, TABLE1)
     assert {job.split("/")[1] for job in jobs if job.startswith("train_student")} == trained
-    assert {job.split("/")[2] for job in jobs if job.startswith("score scores/students")} >= trained
+    assert {job.split("/")[2] for job in jobs if job.startswith("score_student")} >= trained
 
 
 def test_a_second_run_has_nothing_to_do(finished: Path, config: Config) -> None:
     assert planned(finished, config) == []
 
 
-def test_scoring_settings_train_and_sample_nothing(finished: Path, edit: Callable[..., Config]) -> None:
+def test_scoring_settings_train_nothing(finished: Path, edit: Callable[..., Config]) -> None:
     jobs = planned(finished, edit(4, "evaluation", "scoring", "bootstrap"))
-    assert rules(jobs) == {"settings", "score", *SHOWN}
+    assert rules(jobs) == {"settings", "score", "score_student", "figure4", *SHOWN}
 
 
 def test_sampling_settings_train_nothing(finished: Path, edit: Callable[..., Config]) -> None:
     jobs = planned(finished, edit(30, "evaluation", "samples"))
     assert rules(jobs) == {
         "settings",
-        "sample_student",
         "sample_teacher",
         "sample_baseline",
         "score",
+        "score_student",
         "figure4",
         *SHOWN,
     }
@@ -396,8 +397,8 @@ def test_iterations_are_swept_at_the_headline_of_gets_alone(
     finished: Path, edit: Callable[..., Config]
 ) -> None:
     jobs = planned(finished, edit([1], "evaluation", "iterations"))
-    assert [job for job in jobs if job.startswith("sample_student")] == [
-        "sample_student samples/students/get/seed0/4.h5"
+    assert [job for job in jobs if job.startswith("score_student")] == [
+        "score_student samples/students/get/seed0/4.h5"
     ]
 
 
@@ -408,10 +409,8 @@ def test_one_students_learning_rate_re_runs_its_chain_alone(
     assert sorted(job for job in jobs if job.split()[0] not in SHOWN) == [
         "figure4 figures/figure4b.pdf",
         "same_noise figures/same-noise-conditional.pdf",
-        "sample_student samples/students/get/seed0/2.h5",
-        "sample_student samples/students/get/seed0/4.h5",
-        "score scores/students/get/seed0/2.json",
-        "score scores/students/get/seed0/4.json",
+        "score_student samples/students/get/seed0/2.h5",
+        "score_student samples/students/get/seed0/4.h5",
         "settings settings/students/get.json",
         "train_student students/get/seed0/2.pt",
         "train_student students/get/seed0/4.pt",
@@ -474,8 +473,7 @@ def test_a_later_milestone_continues(finished: Path, edit: Callable[..., Config]
     ]
     assert rules(jobs) == {
         "train_student",
-        "sample_student",
-        "score",
+        "score_student",
         "settings",
         "figure4",
         "same_noise",
@@ -492,8 +490,7 @@ def test_a_milestone_in_between_re_runs_no_other(
     jobs = planned(folder, edited)
     assert [job for job in jobs if job.startswith(("train", "sample", "score"))] == [
         "train_student students/get/seed0/3.pt",
-        "sample_student samples/students/get/seed0/3.h5",
-        "score scores/students/get/seed0/3.json",
+        "score_student samples/students/get/seed0/3.h5",
     ]
     assert snakemake(folder, edited).returncode == 0
     assert planned(folder, edited) == []
@@ -502,15 +499,14 @@ def test_a_milestone_in_between_re_runs_no_other(
 def test_a_seed_adds_its_own_run(finished: Path, edit: Callable[..., Config]) -> None:
     jobs = planned(finished, edit([0, 1], "students", "vit", "seeds"))
     assert sorted(job for job in jobs if job.split()[0] not in {"settings", *SHOWN}) == [
-        "sample_student samples/students/vit/seed1/3.h5",
-        "score scores/students/vit/seed1/3.json",
+        "score_student samples/students/vit/seed1/3.h5",
         "train_student students/vit/seed1/3.pt",
     ]
 
 
 def test_a_student_adds_its_own_chain(finished: Path, config: Config, edit: Callable[..., Config]) -> None:
     jobs = planned(finished, edit({**config["students"]["vit"], "label": "new"}, "students", "vit-2"))
-    made = {"train_student", "sample_student", "score"}
+    made = {"train_student", "score_student"}
     assert all("vit-2" in job for job in jobs if job.split()[0] in made)
     assert rules(jobs) == {"settings", "costs", "same_noise", *made, *SHOWN}
 
@@ -637,8 +633,8 @@ def test_two_edits_at_once_leave_nothing_stale(finished: Path, edit: Callable[..
     edited["evaluation"]["scoring"]["nearest"] = 6
     jobs = planned(finished, edited)
     assert {job for job in jobs if job.startswith("score")} >= {
-        "score scores/students/get/seed0/4.json",
-        "score scores/students/vit/seed0/3.json",
+        "score_student samples/students/get/seed0/4.h5",
+        "score_student samples/students/vit/seed0/3.h5",
     }
     assert "train_student" not in rules(jobs)
     edited["students"]["get"]["label"] = "another"

@@ -22,7 +22,6 @@ ORDER = [  # files, and those that are made from them in each experiment
     ("data/images.h5", "features/reference-*.np?"),
     ("data/images.h5", "samples/baselines/*.h5"),
     ("features/reference-*.np?", "scores/**/*.json"),
-    ("features/reference-*.np?", "rivals/scores/**/*.json"),
     ("settings/rivals-costs.json", "rivals/costs.json"),
     ("scores/baselines/*.json", "table1.csv"),
     ("reproduction.csv", "overview.html"),
@@ -143,11 +142,10 @@ def _require_consistent(folder: Path) -> None:
     teachers = {recorded(path) for path in folder.glob("teachers/*.safetensors")}
     manifests = folder.glob("pairs/*/manifest.json")
     stale = [path for path in manifests if read_json(path)["teacher"] not in teachers]
-    for run in folder.glob("students/*/seed*"):
-        for step, (path, scores) in _scored(folder, "/".join(run.parts[-2:])).items():
-            weights = run / f"{step}.safetensors"
-            if weights.exists() and scores["weights"] != recorded(weights):
-                stale.append(path)
+    for path in folder.glob("scores/students/*/seed*/*.json"):
+        weights = folder / path.relative_to(folder / "scores").with_suffix(".safetensors")
+        if weights.exists() and read_json(path)["weights"] != recorded(weights):
+            stale.append(path)
     if stale:
         raise UserError(
             f"{stale[0]} ({len(stale)} such files) is of another teacher or student than the one that lies "
@@ -212,7 +210,8 @@ def _run(name: str, journal: Path, folder: Path) -> Run:
     if state == "running" and rate:
         left = max(0.0, (stop - step) / rate - (time.time() - last["time"]))
     experiment, _, run = name.rpartition("students/")  # another experiment's folder may lie in this one
-    return Run(name, step, stop, state, loss, rate, left, _fids(folder / experiment, run))
+    scores = folder / experiment / "scores/students" / run
+    return Run(name, step, stop, state, loss, rate, left, _fids(scores))
 
 
 def _state(last: Line, lock: Path) -> str:
@@ -221,21 +220,10 @@ def _state(last: Line, lock: Path) -> str:
     return "running" if Lock(lock).held() else "killed"
 
 
-def _fids(folder: Path, run: str) -> tuple[int, float, float] | None:
-    scores = _scored(folder, run)
-    if not scores:
+def _fids(scores: Path) -> tuple[int, float, float] | None:
+    steps = sorted(int(path.stem) for path in scores.glob("*.json") if path.stem.isdigit())
+    if not steps:
         return None
-    step = max(scores)
-    _, content = scores[step]
+    content: dict[str, Any] = read_json(scores / f"{steps[-1]}.json")
     headline = content["scores"][content["headline"]]
-    return step, headline["fid_train"], headline["fid_test"]
-
-
-def _scored(folder: Path, run: str) -> dict[int, tuple[Path, dict[str, Any]]]:
-    """Return the scores of a run (STUDENT/seedK) by step, and their files; all of a rival are in one."""
-    files = [path for path in folder.glob(f"scores/students/{run}/*.json") if path.stem.isdigit()]
-    found = {int(path.stem): (path, read_json(path)) for path in files}
-    rival = folder / f"rivals/scores/{run}.json"
-    if rival.exists():
-        found |= {int(step): (rival, scores) for step, scores in read_json(rival)["steps"].items()}
-    return found
+    return steps[-1], headline["fid_train"], headline["fid_test"]

@@ -20,7 +20,7 @@ MODULES = {  # by rule, or else by kind of job
     "pairs": [*SCRIPT, "get.teacher.generation"],
     "student": [*COMMAND, "get.student.training"],
     "sample": [*SCRIPT, "get.sampling.students", "get.paper.mosaic"],
-    "score": [*SCRIPT, "get.scoring.scores"],
+    "score": [*SCRIPT, "get.sampling.students", "get.paper.mosaic", "get.scoring.scores"],
     "costs": [*SCRIPT, "get.costs.measure"],
 }
 WITHOUT_TORCH = ("settings", "light")

@@ -33,11 +33,11 @@ RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage
     "import_student": ("light", "students"),
     "train_student": ("student", "students"),
     "choose_rate": ("light", "students"),
-    "sample_student": ("sample", "samples"),
+    "score_student": ("score", "samples"),
     "sample_teacher": ("light", "samples"),
     "sample_baseline": ("light", "samples"),
     "score": ("score", "samples"),
-    "rival_scores": ("score", "samples"),
+    "score_rival": ("score", "samples"),
     "table": ("light", "paper"),
     "figure": ("light", "paper"),
     "figure4": ("light", "paper"),
@@ -129,10 +129,10 @@ def score_count(experiment: Experiment, what: str, jobs: int = 1, variants: int 
     return Count("score", what, jobs, score_work(experiment, variants))
 
 
-def score_work(experiment: Experiment, variants: int = 1, times: int = 1) -> tuple[Work, ...]:
-    """Return the work of scoring so many sample files, each of so many variants."""
-    features = Work(FEATURES, {"image": times * variants * experiment.config.evaluation.samples})
-    return features, Work(SCORING, {"variant": times * variants, "headline": times})
+def score_work(experiment: Experiment, variants: int = 1) -> tuple[Work, ...]:
+    """Return the work of scoring samples of so many variants."""
+    features = Work(FEATURES, {"image": variants * experiment.config.evaluation.samples})
+    return features, Work(SCORING, {"variant": variants, "headline": 1})
 
 
 def data_counts(experiment: Experiment) -> Iterator[Count]:
@@ -210,9 +210,7 @@ def student_counts(experiment: Experiment) -> Iterator[Count]:
         else:
             yield from training_counts(experiment, name)
         for step in student.milestones:
-            yield sample_count(experiment, name, step, len(student.seeds))
-            iterations = variants(experiment, name, step)
-            yield score_count(experiment, f"{name}, step {step}", len(student.seeds), len(iterations))
+            yield student_score_count(experiment, "score_student", name, step)
 
 
 def training_counts(experiment: Experiment, name: str) -> Iterator[Count]:
@@ -224,19 +222,17 @@ def training_counts(experiment: Experiment, name: str) -> Iterator[Count]:
         yield Count("train_student", f"{name}, step {stop}", len(student.seeds), work, chain=name)
 
 
-def sample_count(experiment: Experiment, name: str, step: int, jobs: int) -> Count:
-    """Return the samples of a student at a step."""
-    pixels, iterations = math.prod(experiment.config.data.shape), variants(experiment, name, step)
-    disk = experiment.config.evaluation.samples * (len(iterations) * pixels + LABEL)
-    return Count("sample_student", f"{name}, step {step}", jobs, (sample_work(experiment, name, step),), disk)
-
-
-def sample_work(experiment: Experiment, name: str, step: int, times: int = 1) -> Work:
-    """Return the work of sampling a student so often, and of its error on the held-out pairs."""
-    held_out = experiment.pairs[experiment.all_students[name].pairs].held_out
-    images = times * (experiment.config.evaluation.samples + held_out)
-    sample = Unit("sampling", "sample", alike(experiment, name))
-    return Work(sample, {"image": images, "iteration": images * max(variants(experiment, name, step))})
+def student_score_count(experiment: Experiment, rule: str, name: str, step: int, kept: bool = True) -> Count:
+    """Return the samples (if they are kept) and scores of a student at a step."""
+    student, iterations = experiment.all_students[name], variants(experiment, name, step)
+    samples, pixels = experiment.config.evaluation.samples, math.prod(experiment.config.data.shape)
+    # Sampling, and the error on the held-out pairs
+    images = samples + experiment.pairs[student.pairs].held_out
+    unit = Unit("sampling", "sample", alike(experiment, name))
+    sampling = Work(unit, {"image": images, "iteration": images * max(iterations)})
+    work = (sampling, *score_work(experiment, len(iterations)))
+    disk = samples * (len(iterations) * pixels + LABEL) if kept else 0
+    return Count(rule, f"{name}, step {step}", len(student.seeds), work, disk)
 
 
 def variants(experiment: Experiment, name: str, step: int) -> list[int]:
@@ -306,14 +302,11 @@ def rival_counts(experiment: Experiment) -> list[Count]:
     # Trainings: trials, whose scores choose learning rates, and those proper
     names = list(students_of_rivals(experiment.config, rivals))
     for name in names:
-        student = experiment.all_students[name]
-        times, last = len(student.milestones), student.shown_step
-        work = (
-            sample_work(experiment, name, last, times),
-            *score_work(experiment, len(variants(experiment, name, last)), times),
-        )
+        milestones = experiment.all_students[name].milestones
         found.extend(training_counts(experiment, name))
-        found.append(Count("rival_scores", name, len(student.seeds), work))
+        found += [
+            student_score_count(experiment, "score_rival", name, step, kept=False) for step in milestones
+        ]
     runs = {run.student: run for rival in methods for run in rival.runs}
     found.append(Count("choose_rate", "all", len(runs)))
     # Costs, samples that are shown, and what shows them
@@ -321,8 +314,8 @@ def rival_counts(experiment: Experiment) -> list[Count]:
     found.append(
         Count("rival_costs", "all methods", work=costs_work(experiment, [end.student for end in ends]))
     )
-    found += [sample_count(experiment, end.student, end.step, 1) for end in ends]
     found += [Count("rival_table", pairs) for pairs in rivals.pairs]
     found += [Count("rival_claims", "all"), Count("rival_budgets", "all")]
-    settings = 2 * len(names) + len(ends) + len(rivals.pairs) + 3  # and of scoring, costs, budgets
+    samplings = sum(len(experiment.all_students[name].milestones) for name in names)
+    settings = len(names) + samplings + len(rivals.pairs) + 3  # and of scoring, costs, budgets
     return in_order([*found, Count("settings", "all", settings)])

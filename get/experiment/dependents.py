@@ -10,7 +10,6 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 
 from get.experiment.experiment import Experiment
-from get.experiment.rivals import names as rival_names
 from get.experiment.rivals import trials_of
 from get.storage.places import part_of
 
@@ -54,8 +53,6 @@ def dependents(experiment: Experiment, part: str) -> Iterator[str]:
             yield from _learning_from(experiment, "images")
         case "features":
             yield from ("features/reference-*", "scores")
-            if _are_rivals(experiment):
-                yield "rivals/scores"
         case "teachers":
             for name, pairs in experiment.pairs.items():
                 if names in ([], [pairs.teacher]):
@@ -74,8 +71,8 @@ def dependents(experiment: Experiment, part: str) -> Iterator[str]:
             yield from _chosen_by(experiment, *names[:1])
         case "samples":
             yield "/".join(["scores", *names])
-            if names[:1] in ([], ["students"]) and _are_rivals(experiment, names[1:2]):
-                yield "/".join(["rivals/scores", *names[1:3]])
+        case "scores" if names[:1] in ([], ["students"]):  # made with their samples
+            yield "/".join(["samples/students", *names[1:]])
         case "rivals" if not names:
             yield from _chosen_by(experiment)
         case "settings":  # of a student, whose learning rate was chosen
@@ -96,12 +93,6 @@ def _of_students(experiment: Experiment, pairs: str) -> Iterator[str]:
         if student.pairs == pairs:
             learns = "manifest" in experiment.learned_from(name)
             yield f"students/{name}" if learns else f"samples/students/{name}"
-
-
-def _are_rivals(experiment: Experiment, names: Iterable[str] = ()) -> bool:
-    """Return True if there are rivals, and the students of these names are such."""
-    rivals = rival_names(experiment)
-    return bool(rivals) and set(names) <= set(rivals)
 
 
 def _chosen_by(experiment: Experiment, trial: str = "") -> Iterator[str]:

@@ -13,7 +13,7 @@ from get.experiment.config.rivals import Method, Rivals
 from get.experiment.config.students import Student, check_student
 from get.experiment.contents import Content, about_data, captions, row
 from get.experiment.experiment import Experiment
-from get.experiment.settings import Settings, costs_of, sampling_settings, student_settings
+from get.experiment.settings import Settings, costs_of, student_settings
 from get.student import objectives
 
 
@@ -151,24 +151,11 @@ def trials_of(experiment: Experiment) -> dict[str, Mapping[str, float]]:
 
 def trial_scores(experiment: Experiment, student: str) -> list[str]:
     """Return the scores of the trials that decide the learning rate of a student."""
-    rivals = rivals_of(experiment)
-    return [run_scores(experiment, name, rivals.trial_seed) for name in trials_of(experiment)[student]]
-
-
-def run_scores(experiment: Experiment, student: str, seed: int) -> str:
-    """Return the path of the scores of a run at all its milestones."""
-    return f"{experiment.results}/rivals/scores/{student}/seed{seed}.json"
-
-
-def run_weights(experiment: Experiment, student: str, seed: int) -> list[str]:
-    """Return the checkpoints of a run."""
-    return [experiment.run_file(student, seed, step) for step in experiment.all_students[student].milestones]
-
-
-def run_settings(experiment: Experiment, student: str) -> Settings:
-    """Return how a student is sampled, and at which steps: other ones are other scores in the same file."""
-    steps = experiment.all_students[student].milestones
-    return {"steps": steps, **sampling_settings(experiment, student, str(steps[-1]))}
+    seed, students = rivals_of(experiment).trial_seed, experiment.all_students
+    return [
+        experiment.run_file(name, seed, students[name].shown_step, "scores", "json")
+        for name in trials_of(experiment)[student]
+    ]
 
 
 def candidates(experiment: Experiment, student: str) -> Settings:
@@ -216,11 +203,8 @@ def _rows(experiment: Experiment, rivals: Rivals, pairs: str) -> Iterator[Conten
         for run in rival.runs:
             settings = f"{experiment.results}/settings/students/{run.student}.json"
             samples = experiment.run_file(run.student, rivals.seeds[0], run.step, "samples", "h5")
-            found = row(experiment, run.student, run.step)
-            del found["scores"]
-            found["run_scores"] = [run_scores(experiment, run.student, seed) for seed in rivals.seeds]
-            found |= {"costs_of": rival.name, "settings": settings, "samples": samples}
-            yield {**found, **about, "budget": run.budget}
+            found = {"costs_of": rival.name, "settings": settings, "samples": samples}
+            yield {**row(experiment, run.student, run.step), **found, **about, "budget": run.budget}
 
 
 def kind_of(method: Method) -> str:
@@ -271,7 +255,7 @@ def outputs(experiment: Experiment) -> list[str]:
 
 def score_files(experiment: Experiment, *pairs: str) -> list[str]:
     """Return the scores that the tables of these sets of pairs read; without any, of all."""
-    return list(dict.fromkeys(path for entry in _entries(experiment, *pairs) for path in entry["run_scores"]))
+    return list(dict.fromkeys(path for entry in _entries(experiment, *pairs) for path in entry["scores"]))
 
 
 def settings_files(experiment: Experiment, *pairs: str) -> list[str]:

@@ -1,9 +1,11 @@
-"""Where the results come from: versions, seeds, hashes, device, and how long each rule took."""
+"""Where the results come from: commit, config, versions, seeds, hashes, machine, and how long rules took."""
 
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ PACKAGES = (
 
 def provenance(
     *,
+    config: str,
+    threads: Mapping[str, int],
     seeds: Mapping[str, Any],
     files: Iterable[str | Path],
     benchmarks: str | Path,
@@ -34,22 +38,50 @@ def provenance(
     """Return all of it, as JSON.
 
     Args:
+        config: the hash of the config, defaults filled in; threads: of each kind of job.
         seeds: of the experiment, and of each student by its name.
         files: whose hashes are given, by their names in `folder`.
         benchmarks: the folder of Snakemake's records of jobs.
         measured_on: the device of the costs.
     """
     return {
+        "source": {**commit(Path(__file__).parent), "config (SHA-256, with defaults)": config},
         "versions": versions(),
         "machine": {
             "system": platform.platform(),
+            "processor": processor(),
             "cores": os.cpu_count(),
+            "threads of jobs": ", ".join(f"{kind} {count}" for kind, count in threads.items()),
             "costs measured on": measured_on,
         },
         "seeds": dict(seeds),
         "sha256": {os.path.relpath(path, folder): sha256(path) for path in files},
         "rules": durations(Path(benchmarks)).to_dict("records"),
     }
+
+
+def commit(folder: Path) -> dict[str, str]:
+    """Return the commit of the clone that a folder lies in, and whether its files are those of the commit."""
+    found = []
+    for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
+        try:
+            done = subprocess.run(["git", "-C", folder, *command], capture_output=True, text=True, timeout=60)
+        except (OSError, subprocess.TimeoutExpired):
+            return {"commit": "not known"}
+        if done.returncode:  # no clone, or another user's
+            return {"commit": "not known"}
+        found.append(done.stdout.strip())
+    head, changes = found
+    return {"commit": head, "files": "changed since" if changes else "as in the commit"}
+
+
+def processor() -> str:
+    """Return the model of the processor."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:
@@ -91,6 +123,8 @@ def provenance_page(content: Mapping[str, Any]) -> str:
             "Of all jobs that this folder has records of. Seconds are by the wall, of jobs that may have run"
             " side by side; memory is the largest of all jobs. Rules that take next to nothing keep none."
         ),
+        Heading("Source"),
+        _mapping_table(content["source"], "what"),
         Heading("Machine"),
         _mapping_table(content["machine"], "what"),
         Note("Of the job that made this page; others may have run elsewhere."),

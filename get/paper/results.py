@@ -2,8 +2,7 @@
 
 Settings files (`results/settings/paper/*.json`) list the rows of each table and figure:
 `student` and `label` (what to call it), `step`, `batch`, `published` (name of the paper's row, or null), and
-`scores`, a score file per seed, or `run_scores`, per seed one of all milestones; `costs_of` names the student
-whose costs it has, where that is another.
+`scores`, a score file per seed; `costs_of` names the student whose costs it has, where that is another.
 """
 
 import math
@@ -133,20 +132,6 @@ class Scores(Record):
         return self.bootstrap[str(variant or self.headline)]
 
 
-class RunScores(Record):
-    """A file of the scores of a run at all its milestones, by step."""
-
-    place: str
-    steps: dict[int, Scores]
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        for step, scores in self.steps.items():
-            if scores.step != step:
-                raise ValueError(f"the scores at step {step} are of step {scores.step}")
-        return self
-
-
 def read_scores(path: str | Path) -> Scores:
     """Read a score file.
 
@@ -157,16 +142,6 @@ def read_scores(path: str | Path) -> Scores:
         found = Scores.read(path)
         require_place(path, found.place)
     return found
-
-
-def read_run_scores(path: str | Path, step: int) -> Scores:
-    """Read the scores of a run at a step; raises `UserError` as `read_scores`, or where there are none."""
-    with reading(path, "file of the scores of a run"):
-        found = RunScores.read(path)
-        require_place(path, found.place)
-        if step not in found.steps:
-            raise ValueError(f"no step {step}")
-    return found.steps[step]
 
 
 # ---------- costs
@@ -296,18 +271,14 @@ def read_rows(entries: Iterable[Mapping[str, Any]], costs: str | Path | None = N
     file = read_costs(costs) if costs else None
     rows = []
     for entry in entries:
-        paths = entry.get("run_scores") or entry["scores"]
-        runs = [
-            read_run_scores(path, entry["step"]) if "run_scores" in entry else read_scores(path)
-            for path in paths
-        ]
+        runs = [read_scores(path) for path in entry["scores"]]
         row = Row(
             entry["label"], runs, entry.get("student", ""), entry.get("batch", 0), entry.get("published")
         )
         if costs and file and row.student:
             # costs are those of the scored student if it has as many parameters
             found = file.students.get(entry.get("costs_of", row.student))
-            for run, path in zip(runs, paths, strict=True):
+            for run, path in zip(runs, entry["scores"], strict=True):
                 if found is None or found.parameters != run.parameters:
                     raise UserError(f"{costs} has no costs of the student that {path} is of", costs, path)
             row = replace(row, costs=found, device=file.device)

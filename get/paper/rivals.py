@@ -12,7 +12,7 @@ from get.paper.cells import MEGA, Cell, Line, amount, marks, missing, number, pl
 from get.paper.claims import Claim, Judgement, Kind, Topic, Verdict, claims_frame, claims_table
 from get.paper.documents import Block, Note, Paragraph, Table, as_text, write_texts
 from get.paper.orderings import ordering
-from get.paper.results import Costs, Mode, Row, read_costs, read_rows, read_run_scores
+from get.paper.results import Costs, Mode, Row, read_costs, read_rows, read_scores
 from get.paper.statistics import advantage, row_statistics
 from get.storage.reading import read_json
 
@@ -302,7 +302,7 @@ def write_claims(claims: Sequence[Claim], caption: str, paths: Mapping[str, str 
     write_texts(texts, paths)
 
 
-def best_trial(scores: Sequence[str | Path], step: int) -> int:
-    """Return the number of the trial with the lowest FID (train) at a step, by the scores of their runs."""
-    fids = [read_run_scores(path, step).of(None)["fid_train"] for path in scores]
+def best_trial(scores: Sequence[str | Path]) -> int:
+    """Return the number of the trial with the lowest FID (train), by their score files."""
+    fids = [read_scores(path).of(None)["fid_train"] for path in scores]
     return min(range(len(fids)), key=fids.__getitem__)

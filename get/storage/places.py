@@ -6,10 +6,8 @@ from pathlib import Path, PurePath
 
 from get.storage.errors import UserError
 
-# what is made for one milestone, run, teacher or baseline has the same place in each folder of the results
-_PLACE = re.compile(
-    r"(?:^|/)(students/[^/]+/seed\d+/\d+|rivals/scores/[^/]+/seed\d+|(?:teachers|baselines)/[^/]+)\.[a-z0-9]+$"
-)
+# what is made for one milestone, teacher or baseline has the same place in each folder of the results
+_PLACE = re.compile(r"(?:^|/)(students/[^/]+/seed\d+/\d+|(?:teachers|baselines)/[^/]+)\.[a-z0-9]+$")
 
 _NAME = r"[^/.]+"
 # every output of a rule, by its path in the folder of results
@@ -18,7 +16,7 @@ _OUTPUT = (
     rf"|(?:data/images|features/{_NAME}|pairs/{_NAME}/{_NAME}|teachers/{_NAME})\.(?:h5|np[yz]|pth|safetensors|json)"
     rf"|students/{_NAME}/seed\d+/\d+\.(?:pt|safetensors|json)"
     r"|(?:samples|scores)/(?:students|teachers|baselines|studies)/[^.]+\.(?:h5|png|json)"
-    rf"|rivals/scores/{_NAME}/seed\d+\.json|inputs/[^/]+|settings/[^.]+\.json"
+    r"|inputs/[^/]+|settings/[^.]+\.json"
     rf"|(?:figures|studies|rivals)/{_NAME}\.(?:pdf|png|csv|md|html|json)"
 )
 _MADE = re.compile(rf"^(.*)/(?:{_OUTPUT})$")

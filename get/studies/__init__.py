@@ -184,7 +184,6 @@ def settings_pattern(experiment: Experiment) -> str:
         "studies-sampling": sampled(),
         "rivals": config.rivals.pairs if config.rivals else [],
         "rivals-trials": chosen,
-        "rivals-sampling": rivals.names(experiment),
     }
     own = [f"{kind}/({'|'.join(map(re.escape, each))})" for kind, each in names.items()]
     return "|".join([*own, "rivals-costs", "rivals-budgets", settings.settings_pattern(experiment, chosen)])
@@ -195,7 +194,6 @@ SETTINGS: dict[str, Callable[[Experiment, str], Settings]] = {
     "studies-sampling": sampling,
     "rivals": rivals.content,
     "rivals-trials": rivals.candidates,
-    "rivals-sampling": rivals.run_settings,
     "rivals-budgets": lambda experiment, _: rivals.budgets_settings(experiment),
     "rivals-costs": lambda experiment, _: rivals.costs_settings(experiment),
 }

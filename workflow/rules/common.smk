@@ -54,14 +54,13 @@ def resources_of(kind):
 
 
 def resources_of_both(kind, other):
-    """The resources that a job asks for which does the work of two kinds, but how long it runs."""
+    """The resources that a job asks for which does the work of two kinds, one after the other."""
     ours, theirs = resources_of(kind), resources_of(other)
-    found = {
+    return {
         **max(ours, theirs, key=lambda each: each["gpu"]),
         "mem_mb": max(ours["mem_mb"], theirs["mem_mb"]),
+        "runtime": ours["runtime"] + theirs["runtime"],
     }
-    del found["runtime"]
-    return found
 
 
 def threads_of(kind):

@@ -1,14 +1,24 @@
 # Samples of every source under one roof, and their scores; what the students cost.
+#
+# A student is sampled and scored by one job: to start another would take as long as either.
 
 
-rule sample_student:
+rule score_student:
     input:
         unpack(images_learned_from),
         weights="<results>/students/{student}/seed{seed}/{step}.safetensors",
-        settings="<results>/settings/sampling/{student}/{step}.json",
+        sampling="<results>/settings/sampling/{student}/{step}.json",
         held_out=lambda wildcards: f"<results>/pairs/{experiment.all_students[wildcards.student].pairs}/held-out.h5",
+        scoring="<results>/settings/scoring.json",
+        store="<results>/data/images.h5",
+        extractor=experiment.extractor_weights,
+        train="<results>/features/reference-train.npz",
+        test="<results>/features/reference-test.npz",
+        train_features="<results>/features/reference-train.npy",
+        test_features="<results>/features/reference-test.npy",
     output:
         samples="<results>/samples/students/{student}/seed{seed}/{step}.h5",
+        scores="<results>/scores/students/{student}/seed{seed}/{step}.json",
         grid=report(
             "<results>/samples/students/{student}/seed{seed}/{step}.png",
             caption="../report/grid.rst",
@@ -16,21 +26,27 @@ rule sample_student:
             labels={"student": "{student}", "seed": "{seed}", "step": "{step}"},
         ),
     log:
-        "<results>/logs/sample_student/{student}-seed{seed}-{step}.log",
+        "<results>/logs/score_student/{student}-seed{seed}-{step}.log",
     benchmark:
-        "<results>/benchmarks/sample_student/{student}-seed{seed}-{step}.jsonl"
+        "<results>/benchmarks/score_student/{student}-seed{seed}-{step}.jsonl"
+    wildcard_constraints:
+        student=one_of(experiment.all_students.keys() - rivals.names(experiment)),
     priority: 20
     conda:
         "../../envs/get.yaml"
-    threads: threads_of("sample")
+    threads: max(threads_of("sample"), threads_of("score"))
     resources:
-        **resources_of("sample"),
+        **resources_of_both("sample", "score"),
     params:
-        device=device_of("sample"),
+        extractor=experiment.config.features.extractor,
+        batch=experiment.config.evaluation.batch,
+        seed=experiment.config.seed,
+        sampling_device=device_of("sample"),
+        device=device_of("score"),
         # of the caption alone: it reads `input`, so that Snakemake takes it for derived
         classes=lambda wildcards, input: experiment.config.data.classes,
     script:
-        "../scripts/sample_student.py"
+        "../scripts/score_student.py"
 
 
 rule sample_teacher:
@@ -94,6 +110,8 @@ rule score:
         "<results>/logs/score/{source}.log",
     benchmark:
         "<results>/benchmarks/score/{source}.jsonl"
+    wildcard_constraints:
+        source="(teachers|baselines|studies)/.+",
     priority: 10
     conda:
         "../../envs/get.yaml"

@@ -182,5 +182,10 @@ rule summary:
         **resources_of("light"),
     params:
         costs_caption=contents.caption(experiment, "costs"),
+        # these read `input`, so that Snakemake takes them for derived: they make no page anew
+        config=lambda wildcards, input: fingerprint(experiment.config.settings()),
+        threads=lambda wildcards, input: {
+            kind: job.threads for kind, job in experiment.config.jobs.by_kind().items()
+        },
     script:
         "../scripts/summary.py"

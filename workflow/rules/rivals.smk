@@ -9,44 +9,19 @@ rule rivals:
         lambda wildcards: rivals.outputs(experiment),
 
 
-rule rival_scores:
-    input:
-        unpack(images_learned_from),
-        weights=lambda wildcards: rivals.run_weights(experiment, wildcards.student, int(wildcards.seed)),
-        sampling="<results>/settings/rivals-sampling/{student}.json",
-        held_out=lambda wildcards: f"<results>/pairs/{experiment.all_students[wildcards.student].pairs}/held-out.h5",
-        scoring="<results>/settings/scoring.json",
-        store="<results>/data/images.h5",
-        extractor=experiment.extractor_weights,
-        train="<results>/features/reference-train.npz",
-        test="<results>/features/reference-test.npz",
-        train_features="<results>/features/reference-train.npy",
-        test_features="<results>/features/reference-test.npy",
+use rule score_student as score_rival with:
     output:
-        "<results>/rivals/scores/{student}/seed{seed}.json",
+        # but for those that the table shows, nobody asks for them
+        samples=temp("<results>/samples/students/{student}/seed{seed}/{step}.h5"),
+        scores="<results>/scores/students/{student}/seed{seed}/{step}.json",
     log:
-        "<results>/logs/rivals/scores/{student}-seed{seed}.log",
+        "<results>/logs/score_rival/{student}-seed{seed}-{step}.log",
     benchmark:
-        "<results>/benchmarks/rival_scores/{student}-seed{seed}.jsonl"
+        "<results>/benchmarks/score_rival/{student}-seed{seed}-{step}.jsonl"
+    wildcard_constraints:
+        student=one_of(rivals.names(experiment)),
     # trials first: other trainings wait for what they choose
     priority: 85
-    conda:
-        "../../envs/get.yaml"
-    threads: max(threads_of("sample"), threads_of("score"))
-    resources:
-        **resources_of_both("sample", "score"),
-        runtime=lambda wildcards: (
-            (experiment.jobs["sample"].runtime + experiment.jobs["score"].runtime)
-            * len(experiment.all_students[wildcards.student].milestones)
-        ),
-    params:
-        extractor=experiment.config.features.extractor,
-        batch=experiment.config.evaluation.batch,
-        seed=experiment.config.seed,
-        sampling_device=device_of("sample"),
-        device=device_of("score"),
-    script:
-        "../scripts/rival_scores.py"
 
 
 rule choose_rate:

@@ -9,6 +9,6 @@ with logging_to(snakemake.log[0]):
     from get.storage.reading import read_json
 
     trials = read_json(snakemake.input.trials)
-    settings = trials["candidates"][best_trial(snakemake.input.scores, trials["step"])]
+    settings = trials["candidates"][best_trial(snakemake.input.scores)]
     log.info("learning rate %g", settings["training"]["lr"])
     write_text(snakemake.output[0], canonical_json(settings))

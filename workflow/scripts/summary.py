@@ -23,6 +23,8 @@ with logging_to(snakemake.log[0]):
     write_text(paths.overview, overview_page(found, settings["scope"], claims))
     write_text(paths.costs, costs_page(costs, settings["labels"], snakemake.params.costs_caption))
     content = provenance(
+        config=snakemake.params.config,
+        threads=snakemake.params.threads,
         seeds=settings["seeds"],
         files=snakemake.input.hashed,
         # no input: a record that was deleted must not make its job run again
