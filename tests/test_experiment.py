@@ -18,7 +18,9 @@ from get.studies import load_experiment as load
 from get.studies import settings_text
 
 Config = dict[str, Any]
-CONFIGS = ["config.yaml", "workflow/config/cifar10.yaml", "tests/config.yaml"]
+CONFIGS = [
+    "config.yaml", "workflow/config/cifar10.yaml", "workflow/config/photos.yaml", "tests/config.yaml"
+]  # fmt: skip
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
 
 

@@ -38,6 +38,7 @@ CONFIGS = {
     "default": ROOT / "config.yaml",
     "tests": ROOT / "tests/config.yaml",
     "cifar10": ROOT / "workflow/config/cifar10.yaml",
+    "photos": ROOT / "workflow/config/photos.yaml",
 }
 
 

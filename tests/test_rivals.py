@@ -171,8 +171,9 @@ def test_students_of_every_method(config: Config) -> None:
     ]  # fmt: skip
 
 
-def test_steps_of_the_config_take_equal_operations(tmp_path: Path) -> None:
-    default = load_experiment(yaml.safe_load((ROOT / "config.yaml").read_text()))
+@pytest.mark.parametrize("config_file", ["config.yaml", "workflow/config/photos.yaml"])
+def test_steps_of_the_config_take_equal_operations(config_file: str, tmp_path: Path) -> None:
+    default = load_experiment(yaml.safe_load((ROOT / config_file).read_text()))
     path = tmp_path / "budgets.json"
     path.write_text(settings_text(default, "rivals-budgets"))
     table = budgets(path).set_index("method")

@@ -110,7 +110,9 @@ def test_everything_is_made(finished: Path) -> None:
 
 def test_the_summary_says_what_was_found(finished: Path) -> None:
     text = (finished / "results/overview.md").read_text()
-    claims = pd.read_csv(finished / "results/reproduction.csv").query("kind == 'measured ordering'")["verdict"]
+    claims = pd.read_csv(finished / "results/reproduction.csv").query("kind == 'measured ordering'")[
+        "verdict"
+    ]
     yes = claims.str.startswith("reproduced").sum()
     assert f"{yes} reproduced" in text
     assert "A GET beside the ViT of its size, at equal training compute: its FID is " in text
