@@ -217,8 +217,8 @@ def summary(experiment: Experiment) -> Content:
     runs = sum(len(student.seeds) for student in students.values())
     size = "x".join(map(str, config.data.shape[1:]))
     scope = (
-        f"{len(students)} students in {runs} runs, on {config.data.name} at {size} pixels, each scored on"
-        f" {config.evaluation.samples:,} samples. {about_data(experiment)['scope']}"
+        f"{_counted(len(students), 'student')} in {_counted(runs, 'run')}, on {config.data.name} at {size}"
+        f" pixels, each scored on {config.evaluation.samples:,} samples. {about_data(experiment)['scope']}"
     )
     return {
         "scope": scope,
@@ -227,6 +227,10 @@ def summary(experiment: Experiment) -> Content:
         "seeds": {"data, features, teachers, pairs": config.seed}
         | {f"student {name}": student.seeds for name, student in students.items()},
     }
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + "s" * (number != 1)
 
 
 CONTENTS: dict[str, Callable[[Experiment], Content]] = {

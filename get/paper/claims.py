@@ -128,9 +128,8 @@ LEVEL = 0.05  # of all tests
 
 def corrected(claims: Sequence[Claim]) -> list[Claim]:
     """Return claims, the p-values of those that have one corrected for their number."""
-    tested = [claim for claim in claims if math.isfinite(claim.p)]
-    found = dict(zip((claim.id for claim in tested), holm([claim.p for claim in tested]), strict=True))
-    return [replace(claim, p_holm=found.get(claim.id, math.nan)) for claim in claims]
+    found = iter(holm([claim.p for claim in claims if math.isfinite(claim.p)]))
+    return [replace(claim, p_holm=next(found)) if math.isfinite(claim.p) else claim for claim in claims]
 
 
 CSV = [
@@ -205,7 +204,10 @@ def write_reproduction(claims: Sequence[Claim], caption: str, paths: Mapping[str
     }
     blocks: list[Block] = []
     for kind, title in titles.items():
-        if any(claim.kind is kind for claim in claims):
+        verdicts = [claim.judgement.verdict for claim in claims if claim.kind is kind]
+        if set(verdicts) == {Verdict.NOT_COMPARABLE}:
+            blocks.append(Note(f"{title}: {len(verdicts)}, none comparable; the data are not the paper's."))
+        elif verdicts:
             blocks += [Heading(title), claims_table(claims, kind)]
     blocks.append(Note(caption))
     texts = {

@@ -125,17 +125,22 @@ class Advantage:
     def interval(self) -> tuple[float, float]:
         """The 95% interval of `value`: Student's t of the scatter, but never narrower than by the samples."""
         half = Z95 * self.sampling
-        if self.scatter is not None:
+        if self.scatter:
             half = max(half, float(stdtrit(self.freedom, 0.975)) * self.scatter)
         return self.value - half, self.value + half
 
     @property
     def p(self) -> float:
-        """The probability of a difference as large where there is none: below 5% outside the interval."""
+        """The probability of a difference as large where there is none: below 5% outside the interval.
+
+        NaN of one seed, which does not tell what another would give.
+        """
+        if self.scatter is None or not math.isfinite(self.value):
+            return math.nan
         found = [2 * ndtr(-abs(self.value) / self.sampling)] if self.sampling else [0.0]
         if self.scatter:
             found.append(2 * stdtr(self.freedom, -abs(self.value) / self.scatter))
-        return float(max(found)) if math.isfinite(self.value) else math.nan
+        return float(max(found))
 
     @property
     def verdict(self) -> "Side":

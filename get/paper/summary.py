@@ -110,7 +110,7 @@ def _together(claims: Sequence[Claim]) -> str:
         return ""
     left = Counter(claim.judgement_holm.verdict for claim in tested)
     parts = ", ".join(f"{left[verdict]} {verdict}" for verdict in JUDGED)
-    return f" If the {len(tested)} that have scores are to err in 5% together (Holm): {parts}."
+    return f" If the {len(tested)} that have seeds are to err in 5% together (Holm): {parts}."
 
 
 def _orderings(count: int) -> str:

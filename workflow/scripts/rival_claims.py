@@ -5,6 +5,7 @@ from pathlib import Path
 from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
+    from get.paper.claims import corrected
     from get.paper.rivals import claims_of, read_entries, write_claims
     from get.storage.reading import read_json
 
@@ -12,4 +13,4 @@ with logging_to(snakemake.log[0]):
     for settings in snakemake.input.settings:
         entries = read_entries(settings, snakemake.input.costs)
         claims += claims_of(entries, read_json(settings)["reference"], Path(settings).stem)
-    write_claims(claims, snakemake.params.caption, dict(snakemake.output.items()))
+    write_claims(corrected(claims), snakemake.params.caption, dict(snakemake.output.items()))
