@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from get.experiment.config.files import sources
 from get.experiment.contents import FIGURES, TABLES, figures, grids, same_noise_figures
 from get.experiment.experiment import HELD_OUT_PART, Experiment
-from get.experiment.rivals import rivals_in, rivals_of
+from get.experiment.rivals import rivals_in, rivals_of, seeds_by_use
 from get.experiment.rivals import students as students_of_rivals
 from get.experiment.settings import costs_of, sampling_settings
 
@@ -38,6 +38,7 @@ RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage
     "sample_baseline": ("light", "samples"),
     "score": ("score", "samples"),
     "score_rival": ("score", "samples"),
+    "score_rival_alone": ("score", "samples"),
     "table": ("light", "paper"),
     "figure": ("light", "paper"),
     "figure4": ("light", "paper"),
@@ -48,6 +49,7 @@ RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage
     "rival_table": ("light", "paper"),
     "rival_claims": ("light", "paper"),
 }
+KEPT = ("score_student", "score_rival")  # which keep the samples
 INCEPTION = 2048  # features
 IN_TRAINING = ("checkpointing", "implicit", "accumulate")  # keys that steps depend on, which costs leaves out
 COSTS_CALLS = 8  # of each step whose costs are measured: to warm up, timed, profiled (`costs.measure`)
@@ -124,9 +126,9 @@ def training(step: Unit, steps: int) -> tuple[Work, ...]:
     return (Work(step, {"step": steps, "first": 1}),)
 
 
-def score_count(experiment: Experiment, what: str, jobs: int = 1, variants: int = 1) -> Count:
-    """Return the scores of samples of so many variants."""
-    return Count("score", what, jobs, score_work(experiment, variants))
+def score_count(experiment: Experiment, what: str) -> Count:
+    """Return the scores of what is no student."""
+    return Count("score", what, work=score_work(experiment))
 
 
 def score_work(experiment: Experiment, variants: int = 1) -> tuple[Work, ...]:
@@ -210,7 +212,7 @@ def student_counts(experiment: Experiment) -> Iterator[Count]:
         else:
             yield from training_counts(experiment, name)
         for step in student.milestones:
-            yield student_score_count(experiment, "score_student", name, step)
+            yield student_score_count(experiment, "score_student", name, step, len(student.seeds))
 
 
 def training_counts(experiment: Experiment, name: str) -> Iterator[Count]:
@@ -222,8 +224,8 @@ def training_counts(experiment: Experiment, name: str) -> Iterator[Count]:
         yield Count("train_student", f"{name}, step {stop}", len(student.seeds), work, chain=name)
 
 
-def student_score_count(experiment: Experiment, rule: str, name: str, step: int, kept: bool = True) -> Count:
-    """Return the samples (if they are kept) and scores of a student at a step."""
+def student_score_count(experiment: Experiment, rule: str, name: str, step: int, jobs: int) -> Count:
+    """Return the samples and scores of a student at a step."""
     student, iterations = experiment.all_students[name], variants(experiment, name, step)
     samples, pixels = experiment.config.evaluation.samples, math.prod(experiment.config.data.shape)
     # Sampling, and the error on the held-out pairs
@@ -231,8 +233,8 @@ def student_score_count(experiment: Experiment, rule: str, name: str, step: int,
     unit = Unit("sampling", "sample", alike(experiment, name))
     sampling = Work(unit, {"image": images, "iteration": images * max(iterations)})
     work = (sampling, *score_work(experiment, len(iterations)))
-    disk = samples * (len(iterations) * pixels + LABEL) if kept else 0
-    return Count(rule, f"{name}, step {step}", len(student.seeds), work, disk)
+    disk = samples * (len(iterations) * pixels + LABEL) if rule in KEPT else 0
+    return Count(rule, f"{name}, step {step}", jobs, work, disk)
 
 
 def variants(experiment: Experiment, name: str, step: int) -> list[int]:
@@ -302,14 +304,17 @@ def rival_counts(experiment: Experiment) -> list[Count]:
     # Trainings: trials, whose scores choose learning rates, and those proper
     names = list(students_of_rivals(experiment.config, rivals))
     for name in names:
-        milestones = experiment.all_students[name].milestones
+        student = experiment.all_students[name]
         found.extend(training_counts(experiment, name))
-        found += [
-            student_score_count(experiment, "score_rival", name, step, kept=False) for step in milestones
-        ]
+        for rule, seeds in zip(("score_rival", "score_rival_alone"), seeds_by_use(experiment), strict=True):
+            jobs = len(set(student.seeds) & set(seeds))
+            if jobs:
+                found += [
+                    student_score_count(experiment, rule, name, step, jobs) for step in student.milestones
+                ]
     runs = {run.student: run for rival in methods for run in rival.runs}
     found.append(Count("choose_rate", "all", len(runs)))
-    # Costs, samples that are shown, and what shows them
+    # Costs, and what shows them
     ends = [rival.runs[-1] for rival in methods]
     found.append(
         Count("rival_costs", "all methods", work=costs_work(experiment, [end.student for end in ends]))

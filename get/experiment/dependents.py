@@ -74,6 +74,8 @@ def dependents(experiment: Experiment, part: str) -> Iterator[str]:
         case "scores" if names[:1] in ([], ["students"]):  # made with their samples
             yield "/".join(["samples/students", *names[1:]])
         case "rivals" if not names:
+            for trials in trials_of(experiment).values():
+                yield from (f"scores/students/{trial}" for trial in trials)
             yield from _chosen_by(experiment)
         case "settings":  # of a student, whose learning rate was chosen
             yield f"students/{names[-1]}"

@@ -149,6 +149,12 @@ def trials_of(experiment: Experiment) -> dict[str, Mapping[str, float]]:
     return {run.student: rival.trials for rival in found for run in rival.runs}
 
 
+def seeds_by_use(experiment: Experiment) -> tuple[list[int], list[int]]:
+    """Return the seeds whose samples are kept (those of the first are shown), and the others."""
+    rivals = experiment.config.rivals
+    return (rivals.seeds[:1], [*rivals.seeds[1:], rivals.trial_seed]) if rivals else ([], [])
+
+
 def trial_scores(experiment: Experiment, student: str) -> list[str]:
     """Return the scores of the trials that decide the learning rate of a student."""
     seed, students = rivals_of(experiment).trial_seed, experiment.all_students
@@ -163,6 +169,7 @@ def candidates(experiment: Experiment, student: str) -> Settings:
     settings, trials = student_settings(experiment, student), trials_of(experiment)[student]
     rivals = rivals_of(experiment)
     return {
+        # read by nobody: other ones are other trials
         "seed": rivals.trial_seed,
         "step": experiment.all_students[next(iter(trials))].shown_step,
         "candidates": [

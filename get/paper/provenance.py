@@ -127,7 +127,10 @@ def provenance_page(content: Mapping[str, Any]) -> str:
         _mapping_table(content["source"], "what"),
         Heading("Machine"),
         _mapping_table(content["machine"], "what"),
-        Note("Of the job that made this page; others may have run elsewhere."),
+        Note(
+            "Of the job that made this page; others may have run elsewhere, and threads are those of the"
+            " config at that time. The job that samples and scores a student has the larger number of the two."
+        ),
         Heading("Versions"),
         _mapping_table(content["versions"], "package"),
         Heading("Seeds"),

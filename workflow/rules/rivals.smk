@@ -11,8 +11,7 @@ rule rivals:
 
 use rule score_student as score_rival with:
     output:
-        # but for those that the table shows, nobody asks for them
-        samples=temp("<results>/samples/students/{student}/seed{seed}/{step}.h5"),
+        samples="<results>/samples/students/{student}/seed{seed}/{step}.h5",
         scores="<results>/scores/students/{student}/seed{seed}/{step}.json",
     log:
         "<results>/logs/score_rival/{student}-seed{seed}-{step}.log",
@@ -20,6 +19,17 @@ use rule score_student as score_rival with:
         "<results>/benchmarks/score_rival/{student}-seed{seed}-{step}.jsonl"
     wildcard_constraints:
         student=one_of(rivals.names(experiment)),
+        seed=one_of(map(str, rivals.seeds_by_use(experiment)[0])),
+
+
+use rule score_rival as score_rival_alone with:
+    output:
+        # nobody asks for samples of trials, nor for those of seeds that are not shown
+        samples=temp("<results>/samples/students/{student}/seed{seed}/{step}.h5"),
+        scores="<results>/scores/students/{student}/seed{seed}/{step}.json",
+    wildcard_constraints:
+        student=one_of(rivals.names(experiment)),
+        seed=one_of(map(str, rivals.seeds_by_use(experiment)[1])),
     # trials first: other trainings wait for what they choose
     priority: 85
 

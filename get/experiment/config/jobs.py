@@ -34,7 +34,8 @@ class Jobs(Keys):
     student: Job = Job()
     """Training of a student, from one milestone to the next."""
     sample: Job = Job()
-    """Sampling of a student."""
+    """Sampling of a student, by the job that scores it, which has the larger threads, memory and GPUs of
+    `sample` and `score`, and the sum of their minutes."""
     score: Job = Job()
     """Scoring, and the reference statistics."""
     costs: Job = Job()
