@@ -129,7 +129,7 @@ def provenance_page(content: Mapping[str, Any]) -> str:
         _mapping_table(content["machine"], "what"),
         Note(
             "Of the job that made this page; others may have run elsewhere, and threads are those of the"
-            " config at that time. The job that samples and scores a student has the larger number of the two."
+            " config at that time. The job that samples and scores a student has the larger number of both."
         ),
         Heading("Versions"),
         _mapping_table(content["versions"], "package"),
