@@ -49,7 +49,7 @@ def test_advantage_pairs_seeds_and_resamples() -> None:
     other = row("b", run(13.0, seed=1), run(11.5, seed=0))
     found = advantage(one, other, "fid_train")
     assert (found.value, list(found.by_seed)) == (1.25, [1.5, 1.0])
-    assert (found.sampling, found.scatter) == pytest.approx((0.0, 1.25))  # the same resamples
+    assert (found.sampling, found.scatter) == pytest.approx((0.0, 0.25))  # the same resamples
     assert advantage(one, row("b", run(13.0, seed=1)), "fid_train").by_seed == [1.0]  # seeds in common alone
     independent = advantage(row("a", run(10.0)), row("b", run(11.0, noise=1)), "fid_train")
     assert independent.sampling == pytest.approx(2**0.5, rel=0.2)

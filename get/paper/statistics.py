@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import ndtr, stdtr, stdtrit
 
 from get.paper.results import SPREAD, Row, Scores
@@ -108,18 +107,22 @@ class Advantage:
     """How much better one row is than another, and how sure that is.
 
     Args:
-        value: mean difference, positive if better (lower FID, higher IS).
+        value: mean difference over the seeds that both have, positive if better (lower FID, higher IS).
         sampling: its standard deviation over paired bootstrap resamples of the samples.
-        by_seed: the difference of each seed that both have.
+        by_seed: the difference of each seed.
         scatter: standard error of `value` from the scatter of the seeds, which holds the noise of the samples
-            too; freedom: its degrees of freedom. None of one seed.
+            too; None of one seed.
     """
 
     value: float
     sampling: float
     by_seed: Sequence[float]
     scatter: float | None = None
-    freedom: float | None = None
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of the scatter."""
+        return len(self.by_seed) - 1
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -161,8 +164,8 @@ def side(low: float, high: float) -> Side:
 def advantage(better: Row, worse: Row, score: str, variants: Variants = (None, None)) -> Advantage:
     """Return by how much `better` has the better `score`.
 
-    Seeds of one student (at two steps, or sampled in two ways) are compared one by one: Student's t of their
-    differences. Those of two students were trained apart: Welch's t of their means.
+    Runs of one seed saw the same pairs in the same order and were sampled from the same noise, whatever the
+    student: they are compared one by one, by Student's t of their differences.
 
     Args:
         better, worse: with runs; where they have no seed in common, runs are paired in their order.
@@ -170,36 +173,17 @@ def advantage(better: Row, worse: Row, score: str, variants: Variants = (None, N
         variants: of the samples of each; None is the headline.
     """
     sign = -1 if score.startswith("fid") else 1
-    pairs = _pairs(better, worse)
-    by_seed = [sign * (one.of(variants[0])[score] - other.of(variants[1])[score]) for one, other in pairs]
-    one_student = better.student == worse.student
-    apart = not one_student and min(len(better.runs), len(worse.runs)) > 1
-    sides = (better.runs, worse.runs) if apart else tuple(zip(*pairs, strict=True))
-    values = [
-        sign * np.array([run.of(variant)[score] for run in runs])
-        for runs, variant in zip(sides, variants, strict=True)
-    ]
-    resamples = [
-        np.mean([run.resamples(variant)[score] for run in runs], axis=0)
-        for runs, variant in zip(sides, variants, strict=True)
-    ]
-    value, sampling = values[0].mean() - values[1].mean(), (resamples[0] - resamples[1]).std(ddof=1)
-    found = Advantage(float(value), float(sampling), by_seed)
-    if apart:
-        scatter, freedom = welch(*values)
-    elif one_student and len(pairs) > 1:
-        scatter, freedom = float(np.std(by_seed, ddof=1)) / math.sqrt(len(pairs)), len(pairs) - 1.0
-    else:
-        return found
-    return replace(found, scatter=scatter, freedom=freedom)
-
-
-def welch(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the standard error of the difference of two means, and its degrees of freedom (Welch 1947)."""
-    parts = [values.var(ddof=1) / len(values) for values in (one, other)]
-    total = sum(parts)
-    weights = sum(part**2 / (len(values) - 1) for part, values in zip(parts, (one, other), strict=True))
-    return math.sqrt(total), total**2 / weights if weights else math.inf
+    values, resampled = [], []
+    for runs in _pairs(better, worse):
+        one, other = (run.of(variant)[score] for run, variant in zip(runs, variants, strict=True))
+        values.append(sign * (one - other))
+        ours, theirs = (
+            np.array(run.resamples(variant)[score]) for run, variant in zip(runs, variants, strict=True)
+        )
+        resampled.append(sign * (ours - theirs))
+    sampling = float(np.mean(resampled, axis=0).std(ddof=1))
+    scatter = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
+    return Advantage(float(np.mean(values)), sampling, values, scatter)
 
 
 def holm(p: Sequence[float]) -> list[float]:
