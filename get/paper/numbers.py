@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import pandas as pd
+from scipy.special import stdtrit
 
 from get.paper.cells import MEGA
 from get.paper.claims import Claim, Judgement, Kind, Topic, Verdict
 from get.paper.published import CHECKPOINTED, numbers_of, published
 from get.paper.results import Mode, Row
-from get.paper.statistics import Z95
 
 TOLERANCE = 0.03
 TABLES = ("1", "2", "3", "4", "6")  # whose numbers are claims
@@ -81,7 +81,7 @@ def _judge_number(claim: Claim, entry: Entry, row: Row) -> Claim:
     claim = replace(claim, measured=measured)
     scored = entry.column in SCORES
     if scored:
-        error = Z95 * sd / math.sqrt(len(row.runs))
+        error = stdtrit(len(row.runs) - 1, 0.975) * sd / math.sqrt(len(row.runs))
         claim = replace(claim, seeds=len(row.runs), low=measured - error, high=measured + error)
     if entry.column in HARDWARE:
         verdict = Verdict.OTHER_HARDWARE

@@ -140,6 +140,8 @@ class Advantage:
         """
         if self.scatter is None or not math.isfinite(self.value):
             return math.nan
+        if not self.value:
+            return 1.0
         found = [2 * ndtr(-abs(self.value) / self.sampling)] if self.sampling else [0.0]
         if self.scatter:
             found.append(2 * stdtr(self.freedom, -abs(self.value) / self.scatter))
@@ -164,8 +166,9 @@ def side(low: float, high: float) -> Side:
 def advantage(better: Row, worse: Row, score: str, variants: Variants = (None, None)) -> Advantage:
     """Return by how much `better` has the better `score`.
 
-    Runs of one seed saw the same pairs in the same order and were sampled from the same noise, whatever the
-    student: they are compared one by one, by Student's t of their differences.
+    Runs are compared seed by seed, by Student's t of their differences: those of one seed are sampled from
+    the same noise, whatever the student (and see the same pairs in the same order, where batch and pairs are
+    equal).
 
     Args:
         better, worse: with runs; where they have no seed in common, runs are paired in their order.

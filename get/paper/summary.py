@@ -98,7 +98,7 @@ def count_orderings(claims: Sequence[Claim]) -> str:
         single = sum(claim.judgement.single_run for claim in found)
         parts.append(f"{len(found)} {verdict}" + (f" ({single} of them by a single run)" if single else ""))
     word = "Yes" if reproduced == judged else "In part" if reproduced else "Nothing of it is shown"
-    rest = f"; {len(claims) - judged} had no results" if judged < len(claims) else ""
+    rest = f"; {len(claims) - judged} could not be compared" if judged < len(claims) else ""
     of = f"of {judged} measured {_orderings(judged)}, {', '.join(parts)}{rest}"
     return f"Is the order of things the paper's? {word}: {of}.{_together(claims)}"
 
@@ -110,7 +110,9 @@ def _together(claims: Sequence[Claim]) -> str:
         return ""
     left = Counter(claim.judgement_holm.verdict for claim in tested)
     parts = ", ".join(f"{left[verdict]} {verdict}" for verdict in JUDGED)
-    return f" If the {len(tested)} that have seeds are to err in 5% together (Holm): {parts}."
+    return (
+        f" With at most a 5% chance of any false decision among the {len(tested)} over seeds (Holm): {parts}."
+    )
 
 
 def _orderings(count: int) -> str:
@@ -148,7 +150,7 @@ def overview_page(found: Sequence[str], scope: str, claims: Sequence[Claim]) -> 
         claims_table(claims, Kind.ORDERING),
         Note(
             "A positive difference is as claimed; low and high bound its 95% interval; then what is left of"
-            " the verdict if all together are to err in 5% (Holm), and what the test split would say. The"
+            " the verdict with at most a 5% chance of any false one among all (Holm), and what the test split would say. The"
             " page of all claims says how they are judged, and has those of the design."
         ),
     ]

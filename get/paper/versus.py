@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from get.paper.claims import Claim, Judgement, Topic, Verdict
 from get.paper.orderings import ordering
@@ -36,8 +37,9 @@ def at_equal_steps(gets: Milestones, vits: Milestones) -> Claim:
 def at_equal_compute(gets: Milestones, vits: Milestones) -> Claim:
     """Return the claim at the training compute of the one that has less, the other between its milestones."""
     at = "equal training compute"
-    least = min(training_flops(rows[-1]) for rows in (gets, vits))
-    if math.isnan(least):
+    computes = [training_flops(rows[-1]) for rows in (gets, vits)]
+    least = min(computes)
+    if any(map(math.isnan, computes)):
         return _not_run(gets, vits, at, "costs were not measured")
     found = [at_compute(rows, least) for rows in (gets, vits)]
     if None in found:
@@ -81,7 +83,7 @@ def training_flops(row: Row) -> float:
 
 
 def at_compute(rows: Milestones, flops: float) -> Row | None:
-    """Return a student at a training compute: scores are linear in its logarithm between two milestones."""
+    """Return a student at a training compute: between two milestones, scores follow a power law of it."""
     computes = [training_flops(row) for row in rows]
     for place, compute in enumerate(computes):
         if math.isclose(compute, flops):
@@ -101,15 +103,24 @@ def between(one: Scores, other: Scores, share: float) -> Scores:
     """Return the headline scores between two of a run, `share` of the way to the other."""
     name, before = other.headline, one.of(None)
     scores = {
-        key: (1 - share) * before[key] + share * value
+        key: float(_weighted(before[key], value, share))
         for key, value in other.of(None).items()
         if key in before
     }
     resampled = {
-        key: ((1 - share) * np.array(one.resamples(None)[key]) + share * np.array(values)).tolist()
+        key: _weighted(one.resamples(None)[key], values, share).tolist()
         for key, values in other.resamples(None).items()
     }
     return other.model_copy(update={"scores": {name: scores}, "bootstrap": {name: resampled}})
+
+
+def _weighted(one: ArrayLike, other: ArrayLike, share: float) -> NDArray[np.float64]:
+    """Return the weighted geometric mean; the arithmetic one of what is not positive."""
+    a, b = np.asarray(one, float), np.asarray(other, float)
+    positive = (a > 0) & (b > 0)
+    logarithms = [np.log(np.where(positive, values, 1)) for values in (a, b)]
+    geometric = np.exp((1 - share) * logarithms[0] + share * logarithms[1])
+    return np.where(positive, geometric, (1 - share) * a + share * b)
 
 
 def _words(get: Row, vit: Row, at: str) -> str:
