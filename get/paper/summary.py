@@ -150,8 +150,8 @@ def overview_page(found: Sequence[str], scope: str, claims: Sequence[Claim]) -> 
         claims_table(claims, Kind.ORDERING),
         Note(
             "A positive difference is as claimed; low and high bound its 95% interval; then what is left of"
-            " the verdict with at most a 5% chance of any false one among all (Holm), and what the test split would say. The"
-            " page of all claims says how they are judged, and has those of the design."
+            " the verdict with at most a 5% chance of any false one among all (Holm), and what the test split"
+            " would say. The page of all claims says how they are judged, and has those of the design."
         ),
     ]
     title = "One-step diffusion distillation via deep equilibrium models: question and answer"
