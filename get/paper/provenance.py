@@ -65,7 +65,9 @@ def commit(folder: Path) -> dict[str, str]:
     found = []
     for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
         try:
-            done = subprocess.run(["git", "-C", folder, *command], capture_output=True, text=True, timeout=60)
+            done = subprocess.run(
+                ["git", "-C", folder, *command], capture_output=True, encoding="utf-8", timeout=60
+            )
         except (OSError, subprocess.TimeoutExpired):
             return {"commit": "not known"}
         if done.returncode:  # no clone, or another user's
