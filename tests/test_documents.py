@@ -118,7 +118,7 @@ def test_provenance_names_versions_hashes_and_durations(tmp_path: Path) -> None:
     page = provenance_page(json.loads(json.dumps(found)))
     for text in (sha256(weights), "0, 1", "torch", ">6.0<"):
         assert text in page
-    assert found["source"]["config (SHA-256, with defaults)"] == "abc"
+    assert found["source"]["fingerprint of the config"] == "abc"
     assert found["machine"]["threads of jobs"] == "student 1, score 2"
     assert processor()
     empty = provenance(files=[], benchmarks=tmp_path / "none", **given)

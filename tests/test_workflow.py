@@ -123,7 +123,7 @@ def test_the_summary_says_what_was_found(finished: Path) -> None:
     assert jobs["train_student"] == 3
     assert jobs["generate_pairs"] == 5
     assert found["seeds"]["student get"] == [0]
-    assert len(found["source"]["config (SHA-256, with defaults)"]) == 64
+    assert len(found["source"]["fingerprint of the config"]) == 16
 
 
 @pytest.fixture(scope="module")

@@ -38,14 +38,14 @@ def provenance(
     """Return all of it, as JSON.
 
     Args:
-        config: the hash of the config, defaults filled in; threads: of each kind of job.
+        config: the fingerprint of the config, defaults filled in; threads: of each kind of job.
         seeds: of the experiment, and of each student by its name.
         files: whose hashes are given, by their names in `folder`.
         benchmarks: the folder of Snakemake's records of jobs.
         measured_on: the device of the costs.
     """
     return {
-        "source": {**commit(Path(__file__).parent), "config (SHA-256, with defaults)": config},
+        "source": {**commit(Path(__file__).parent), "fingerprint of the config": config},
         "versions": versions(),
         "machine": {
             "system": platform.platform(),
