@@ -71,7 +71,7 @@ def _named(row: Row, variant: Variant | None) -> str:
 
 def _alike(one: Row, other: Row) -> str:
     """Return what two rows have in common: their weights, or their steps and (to a tenth) parameters."""
-    steps, student = _steps(one) == _steps(other), one.student == other.student
+    steps, student = one.steps == other.steps, one.student == other.student
     if steps and student:
         return "equal weights"
     sizes = sorted([_parameters(one), _parameters(other)])
@@ -134,7 +134,7 @@ def falls_with_size(rows: Sequence[Row]) -> list[Claim]:
     """Return a claim for each step up the ladder of Table 2, and for its longer training and larger batch."""
     run = [row for row in rows if row.runs]
     # the ladder: rows trained as long as the first, with its batch
-    alike = [row for row in run if (_steps(row), row.batch) == (_steps(run[0]), run[0].batch)]
+    alike = [row for row in run if (row.steps, row.batch) == (run[0].steps, run[0].batch)]
     ladder = sorted(alike, key=_parameters)
     claims = [
         ordering(Topic.SIZE, f"Table 2: FID falls with size: {large.label} below {small.label}", large, small)
@@ -144,17 +144,13 @@ def falls_with_size(rows: Sequence[Row]) -> list[Claim]:
     for row in run:
         bases = [base for base in ladder if _parameters(base) == _parameters(row)]
         for base in bases if row not in ladder else []:
-            longer, larger = _steps(row) / _steps(base), row.batch / base.batch
+            longer, larger = row.steps / base.steps, row.batch / base.batch
             change = (
                 f"training {longer:g} times as long" if longer != 1 else f"a batch {larger:g} times as large"
             )
             claim = f"Table 2: {change} lowers the FID of {base.label}"
             claims.append(ordering(Topic.LONGER, claim, row, base))
     return claims or _not_run(Topic.SIZE, "Table 2: FID falls with size")
-
-
-def _steps(row: Row) -> int:
-    return row.runs[0].step or 0
 
 
 def _parameters(row: Row) -> int:
@@ -164,7 +160,7 @@ def _parameters(row: Row) -> int:
 def improves_with_iterations(rows: Sequence[Row]) -> list[Claim]:
     """Return a claim per GET: FID at the trained number of iterations is below that at two."""
     claims = []
-    different = {(row.student, _steps(row)): row for row in rows if row.runs}
+    different = {(row.student, row.steps): row for row in rows if row.runs}
     for row in different.values():
         first = row.runs[0]
         few, many = (Variant(Rule.LOWEST_RESIDUAL, count) for count in (2, first.iterations))

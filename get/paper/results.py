@@ -261,6 +261,11 @@ class Row:
     costs: Costs | None = None
     device: str | None = None  # that the costs were measured on
 
+    @property
+    def steps(self) -> int:
+        """Training steps of its runs; 0 of what is no student."""
+        return self.runs[0].step or 0
+
 
 def read_rows(entries: Iterable[Mapping[str, Any]], costs: str | Path | None = None) -> list[Row]:
     """Read the rows that a settings file lists, with their costs from the file `costs`, if given.

@@ -31,7 +31,7 @@ def at_equal_steps(gets: Milestones, vits: Milestones) -> Claim:
     if pair is None:
         return _not_run(gets, vits, at, "no milestone of both")
     get, vit = pair
-    return ordering(Topic.VERSUS, _words(get, vit, f"{at} ({_steps(get):,})"), get, vit, at=at)
+    return ordering(Topic.VERSUS, _words(get, vit, f"{at} ({get.steps:,})"), get, vit, at=at)
 
 
 def at_equal_compute(gets: Milestones, vits: Milestones) -> Claim:
@@ -72,14 +72,14 @@ def at_equal_time(gets: Milestones, vits: Milestones) -> Claim:
 
 def last_common(gets: Milestones, vits: Milestones) -> tuple[Row, Row] | None:
     """Return the rows of the last step that both have."""
-    ours, theirs = ({_steps(row): row for row in rows} for rows in (gets, vits))
+    ours, theirs = ({row.steps: row for row in rows} for rows in (gets, vits))
     common = ours.keys() & theirs.keys()
     return (ours[max(common)], theirs[max(common)]) if common else None
 
 
 def training_flops(row: Row) -> float:
     """Return the operations of the training of a row; NaN where they were not measured."""
-    return row.costs.training_flops * row.batch * _steps(row) if row.costs else math.nan
+    return row.costs.training_flops * row.batch * row.steps if row.costs else math.nan
 
 
 def at_compute(rows: Milestones, flops: float) -> Row | None:
@@ -131,7 +131,3 @@ def _not_run(gets: Milestones, vits: Milestones, at: str, why: str) -> Claim:
     get, vit = gets[-1], vits[-1]
     name = f"{Topic.VERSUS}/{get.student}/{vit.student}/{at}".replace(" ", "-")
     return Claim(name, Topic.VERSUS, f"{_words(get, vit, at)} ({why})", Judgement(Verdict.NOT_RUN), at=at)
-
-
-def _steps(row: Row) -> int:
-    return row.runs[0].step or 0
