@@ -116,7 +116,7 @@ class Claim:
 
     @property
     def judgement_holm(self) -> Judgement:
-        """The judgement that is left if all orderings together are to err in 5%."""
+        """What is left of the judgement with at most a 5% chance of any false one among all orderings."""
         decided = self.judgement.verdict in (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED)
         if decided and self.p_holm >= LEVEL:
             return replace(self.judgement, verdict=Verdict.UNDECIDED)

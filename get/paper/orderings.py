@@ -102,12 +102,12 @@ def table4_orderings(rows: Sequence[Row]) -> list[Claim]:
         # costs have no seeds; of quartiles, the interval is that of all differences
         (ours, *mine), (theirs, *others) = cost(get, column), cost(vit, column)
         ends = sorted(sign * (one - other) for one in mine for other in others)
-        verdict = Judgement(FROM_ADVANTAGE[side(ends[0], ends[-1])])
+        judgement = Judgement(FROM_ADVANTAGE[side(ends[0], ends[-1])])
         claim = Claim(
             _id(Topic.COLUMN, column),
             Topic.COLUMN,
             f"{beats} {NAMES[column]}",
-            verdict,
+            judgement,
             measured=sign * (ours - theirs),
             low=ends[0],
             high=ends[-1],
