@@ -4,6 +4,7 @@
 #   snakemake --cores all --configfile workflow/config/cifar10.yaml   the paper's experiment
 #   snakemake --cores all results/table1.csv                          one target, with what it needs
 #   snakemake --cores all results/plan.csv                            what all of it will take
+#   snakemake --cores all tuning                                      learning rates of the students, tried alike
 #   snakemake --cores all studies                                     what the paper lacks, about the solver and training
 #   snakemake --cores all rivals                                      other one-step methods at equal budgets
 from get.experiment import ConfigError, contents, text
@@ -40,6 +41,7 @@ include: "workflow/rules/students.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/plan.smk"
+include: "workflow/rules/tuning.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/rivals.smk"
 

@@ -233,10 +233,35 @@ def test_studies(finished: Path, config: Config, edit: Callable[..., Config], tm
     assert report.returncode == 0, report.stdout + report.stderr
 
 
-def test_a_config_without_studies_has_none(config: Config, tmp_path: Path) -> None:
-    done = snakemake(tmp_path, {key: part for key, part in config.items() if key != "studies"}, "studies")
+def test_tuning(finished: Path, config: Config, edit: Callable[..., Config], tmp_path: Path) -> None:
+    """Trials train beside what is there, and values or milestones that are added train themselves alone."""
+    folder = tmp_path / "tuned"
+    shutil.copytree(finished, folder)
+    done = snakemake(folder, config, "tuning")
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = pd.read_csv(folder / "results/tuning/lr.csv")
+    assert table["steps"].tolist() == [2, 4, 2, 4]
+    assert table["chosen"].sum() == 1
+    last = table[table["steps"] == 4]
+    assert last.loc[last["chosen"], "fid_train"].item() == last["fid_train"].min()
+    assert_complete_page((folder / "results/tuning/lr.html").read_text())
+    assert (folder / "results/tuning/lr.png").stat().st_size > 1000
+    assert planned(folder, config, "tuning") == []
+    assert planned(folder, config) == []
+    assert not list((folder / "results/samples/students").glob("try-*"))  # which nobody asks for
+    more = planned(folder, edit([1e-3, 2e-3, 4e-3], "tuning", "values"), "tuning")
+    assert [job for job in more if job.startswith("train")] == [
+        f"train_student students/try-get-lr-0p004/seed100/{step}.pt" for step in (2, 4)
+    ]
+    longer = planned(folder, edit([2, 4, 6], "tuning", "milestones"), "tuning")
+    assert len([job for job in longer if job.startswith("train")]) == 2
+
+
+@pytest.mark.parametrize("part", ["tuning", "studies"])
+def test_a_config_without_a_part_has_none(part: str, config: Config, tmp_path: Path) -> None:
+    done = snakemake(tmp_path, {key: each for key, each in config.items() if key != part}, part)
     assert done.returncode != 0
-    assert "there is no key studies" in done.stdout + done.stderr
+    assert f"there is no key {part}" in done.stdout + done.stderr
 
 
 def test_the_page_of_formats_names_all_that_is_in_files(finished: Path) -> None:

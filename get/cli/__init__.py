@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from get.cli import compare, export, forget, imports, info, plan, sample, scores, status, training
+from get.cli import compare, export, forget, imports, info, plan, sample, scores, status, training, tuned
 from get.cli.streams import checked_streams
 from get.runtime.log import log, logging_to
 from get.runtime.remedies import explain
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         "(docs/failures.md).",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for module in (sample, compare, scores, info, status, forget, plan, export, imports, training):
+    for module in (sample, compare, scores, info, status, forget, plan, tuned, export, imports, training):
         module.add(commands)
     return top
 

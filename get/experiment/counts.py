@@ -46,6 +46,7 @@ RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage
     "reproduction": ("light", "paper"),
     "summary": ("light", "paper"),
     "rival_budgets": ("light", "paper"),
+    "rival_rates": ("light", "paper"),
     "rival_table": ("light", "paper"),
     "rival_claims": ("light", "paper"),
 }
@@ -319,8 +320,8 @@ def rival_counts(experiment: Experiment) -> list[Count]:
     found.append(
         Count("rival_costs", "all methods", work=costs_work(experiment, [end.student for end in ends]))
     )
-    found += [Count("rival_table", pairs) for pairs in rivals.pairs]
+    found += [Count(rule, pairs) for rule in ("rival_rates", "rival_table") for pairs in rivals.pairs]
     found += [Count("rival_claims", "all"), Count("rival_budgets", "all")]
     samplings = sum(len(experiment.all_students[name].milestones) for name in names)
-    settings = len(names) + samplings + len(rivals.pairs) + 3  # and of scoring, costs, budgets
+    settings = len(names) + samplings + 2 * len(rivals.pairs) + 3  # and of scoring, costs, budgets
     return in_order([*found, Count("settings", "all", settings)])

@@ -164,6 +164,28 @@ def trial_scores(experiment: Experiment, student: str) -> list[str]:
     ]
 
 
+def rates(experiment: Experiment, pairs: str) -> Content:
+    """Return what table and figure of the trials on a set of pairs show: a row for each."""
+    rivals, students = rivals_of(experiment), experiment.all_students
+    rows = [
+        {
+            **row(experiment, trial, students[trial].shown_step),
+            "tried_for": rival.method,
+            "value": rate,
+            "own": rivals.methods[rival.method].training.lr,
+        }
+        for rival in rivals_in(experiment.config, rivals)
+        for trial, rate in rival.trials.items()
+        if rival.pairs == pairs
+    ]
+    return {"part": "rivals.methods", "key": "lr", "rows": rows}
+
+
+def rate_scores(experiment: Experiment, pairs: str) -> list[str]:
+    """Return the scores of the trials on a set of pairs."""
+    return [path for entry in rates(experiment, pairs)["rows"] for path in entry["scores"]]
+
+
 def candidates(experiment: Experiment, student: str) -> Settings:
     """Return for every trial of a student the settings that it would have, and those of the trial itself."""
     settings, trials = student_settings(experiment, student), trials_of(experiment)[student]
@@ -251,12 +273,12 @@ def budgets_settings(experiment: Experiment) -> Settings:
 def outputs(experiment: Experiment) -> list[str]:
     """Return all that the rule `rivals` makes."""
     results, tasks = experiment.results, rivals_of(experiment).pairs
-    names = [f"{pairs}{part}" for pairs in tasks for part in ("", "-samples")]
-    tables = [*tasks, "claims"]
+    figures = [f"{pairs}{part}" for pairs in tasks for part in ("", "-rates", "-samples")]
+    tables = [*tasks, *(f"{pairs}-rates" for pairs in tasks), "claims"]
     return [
         f"{results}/rivals/budgets.md",
         *(f"{results}/rivals/{name}.{format}" for name in tables for format in ("csv", "md", "html")),
-        *(f"{results}/rivals/{name}.{format}" for name in names for format in ("pdf", "png")),
+        *(f"{results}/rivals/{name}.{format}" for name in figures for format in ("pdf", "png")),
     ]
 
 
@@ -280,6 +302,7 @@ def documents(experiment: Experiment) -> dict[str, list[str]]:
     costs = f"{experiment.results}/rivals/costs.json"
     found = {"rivals/claims": [costs, *score_files(experiment)]}
     for pairs in rivals_of(experiment).pairs:
+        found[f"rivals/{pairs}-rates"] = rate_scores(experiment, pairs)
         found[f"rivals/{pairs}"] = [costs, *score_files(experiment, pairs)]
         found[f"rivals/{pairs}-samples"] = sample_files(experiment, pairs)
     return found

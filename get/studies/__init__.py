@@ -17,7 +17,7 @@ from typing import Any
 
 from get import experiment as experiments
 from get import plugins
-from get.experiment import contents, rivals, settings
+from get.experiment import contents, rivals, settings, tuning
 from get.experiment.config import Config
 from get.experiment.config.errors import check
 from get.experiment.config.students import Student
@@ -88,13 +88,13 @@ def load(name: str) -> Study:
 
 
 def load_experiment(given: Mapping[str, Any]) -> Experiment:
-    """Return the experiment of a config, with what its studies and rivals add; raises `ConfigError`."""
+    """Return the experiment of a config, with what trials, studies and rivals add; raises `ConfigError`."""
     experiment = experiments.load(given)
     config = experiment.config
-    students: dict[str, Student] = {}
+    students = tuning.students_beside(config)
     pairs: dict[str, Pairs] = {}
     if config.studies:
-        students = _added(experiment, "students", [load(name).students for name in NAMES])
+        students |= _added(experiment, "students", [load(name).students for name in NAMES])
         pairs = _added(experiment, "pairs", [load(name).pairs for name in NAMES])
     students |= rivals.students_beside(config, students)
     return Experiment(config, students, pairs)
@@ -152,11 +152,11 @@ def score_files(experiment: Experiment, name: str) -> list[str]:
 
 
 def documents(experiment: Experiment) -> dict[str, list[str]]:
-    """Return the files that each document is made from (see `contents.documents`), studies and rivals too."""
+    """Return the files that each document is made from (see `contents.documents`), with all others."""
     names = NAMES if experiment.config.studies else []
     studies = {f"studies/{name}": score_files(experiment, name) for name in names}
     compared = rivals.documents(experiment) if experiment.config.rivals else {}
-    return studies | compared | contents.documents(experiment)
+    return tuning.documents(experiment) | studies | compared | contents.documents(experiment)
 
 
 def caption(experiment: Experiment, name: str) -> str:
@@ -184,6 +184,8 @@ def settings_pattern(experiment: Experiment) -> str:
         "studies-sampling": sampled(),
         "rivals": config.rivals.pairs if config.rivals else [],
         "rivals-trials": chosen,
+        "rivals-rates": config.rivals.pairs if config.rivals else [],
+        "tuning": [config.tuning.key] if config.tuning else [],
     }
     own = [f"{kind}/({'|'.join(map(re.escape, each))})" for kind, each in names.items()]
     return "|".join([*own, "rivals-costs", "rivals-budgets", settings.settings_pattern(experiment, chosen)])
@@ -192,8 +194,10 @@ def settings_pattern(experiment: Experiment) -> str:
 SETTINGS: dict[str, Callable[[Experiment, str], Settings]] = {
     "studies": content,
     "studies-sampling": sampling,
+    "tuning": lambda experiment, _: tuning.content(experiment),
     "rivals": rivals.content,
     "rivals-trials": rivals.candidates,
+    "rivals-rates": rivals.rates,
     "rivals-budgets": lambda experiment, _: rivals.budgets_settings(experiment),
     "rivals-costs": lambda experiment, _: rivals.costs_settings(experiment),
 }

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from get import studies
-from get.experiment import rivals
+from get.experiment import rivals, tuning
 from get.storage.hashing import canonical_json, fingerprint
 
 # jobs run with the Python that runs Snakemake, activated or not, and find the package in the checkout even in a

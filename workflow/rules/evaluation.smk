@@ -30,7 +30,9 @@ rule score_student:
     benchmark:
         "<results>/benchmarks/score_student/{student}-seed{seed}-{step}.jsonl"
     wildcard_constraints:
-        student=one_of(experiment.all_students.keys() - rivals.names(experiment)),
+        student=one_of(
+            experiment.all_students.keys() - {*rivals.names(experiment), *tuning.names(experiment)}
+        ),
     priority: 20
     conda:
         "../../envs/get.yaml"

@@ -57,6 +57,32 @@ rule choose_rate:
         "../scripts/choose_rate.py"
 
 
+use rule trials as rival_rates with:
+    input:
+        settings="<results>/settings/rivals-rates/{pairs}.json",
+        scores=lambda wildcards: rivals.rate_scores(experiment, wildcards.pairs),
+    output:
+        csv="<results>/rivals/{pairs}-rates.csv",
+        md="<results>/rivals/{pairs}-rates.md",
+        html=report(
+            "<results>/rivals/{pairs}-rates.html",
+            caption="../report/caption.rst",
+            category="9 Rivals",
+            labels={"task": "{pairs}", "shows": "learning rates tried"},
+        ),
+        pdf="<results>/rivals/{pairs}-rates.pdf",
+        png=report(
+            "<results>/rivals/{pairs}-rates.png",
+            caption="../report/caption.rst",
+            category="9 Rivals",
+            labels={"task": "{pairs}", "shows": "FID over learning rates"},
+        ),
+    log:
+        "<results>/logs/rivals/{pairs}-rates.log",
+    wildcard_constraints:
+        pairs=one_of(experiment.config.rivals.pairs if experiment.config.rivals else []),
+
+
 rule rival_costs:
     input:
         "<results>/settings/rivals-costs.json",

@@ -24,6 +24,7 @@ from get.experiment.config.rivals import Rivals, check_rivals
 from get.experiment.config.students import Student, check_student
 from get.experiment.config.studies import Studies, check_studies
 from get.experiment.config.teachers import Pairs, Teacher, check_pairs, check_teacher
+from get.experiment.config.tuning import Tuning, check_tuning
 
 PACKAGE = Path(get.__file__).resolve().parent
 LONGEST_NAME, LONGEST_PATH = 255, 1000  # of a folder: files have the names of students after that
@@ -56,6 +57,8 @@ class Config(Keys):
     """How models are sampled and scored."""
     paper: Paper
     """What the paper's tables and figures show."""
+    tuning: Tuning | None = optional()
+    """What `snakemake --cores all tuning` tries; left out, nothing."""
     studies: Studies | None = optional()
     """What `snakemake --cores all studies` looks at; left out, there are no studies."""
     rivals: Rivals | None = optional()
@@ -81,6 +84,8 @@ def check_config(config: Config) -> None:
     for name, student in config.students.items():
         check_student(student, f"students.{name}", config)
     check_paper(config)
+    if config.tuning:
+        check_tuning(config.tuning, config)
     if config.studies:
         check_studies(config.studies, config)
     if config.rivals:

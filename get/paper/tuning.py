@@ -1,0 +1,193 @@
+"""Trials of one key of training: what each value reached, and the config of those that are chosen."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from get.paper import documents, figures, style
+from get.paper.cells import Cell, Line, marks, number, plus_minus, with_warnings
+from get.paper.documents import Block, Note, Paragraph, Table, as_text, write_texts
+from get.paper.figures import FID, Paths, finish_fid_axes, name_of
+from get.paper.results import Row, read_rows
+from get.paper.statistics import row_statistics
+from get.storage.errors import UserError
+from get.storage.reading import reading
+
+RING = 60  # square points: around the value that is chosen
+AXIS = {"lr": "learning rate"}
+WRITTEN = ("part", "tried_for", "key", "value", "chosen")  # columns that the config is written from
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a student reached with a value, and the value that the config gives it (`own`)."""
+
+    row: Row
+    student: str
+    value: float
+    own: float
+
+
+@dataclass(frozen=True)
+class Tried:
+    """All trials of a key of training; `part` of the config has those that are tried."""
+
+    part: str
+    key: str
+    trials: Sequence[Trial]
+
+    def by_student(self) -> dict[str, list[Trial]]:
+        """Return the trials at the last milestone, which decide, by student and in the order of values."""
+        found: dict[str, list[Trial]] = {}
+        for trial in self.trials:
+            found.setdefault(trial.student, []).append(trial)
+        return {
+            student: [each for each in trials if each.row.steps == max(trial.row.steps for trial in trials)]
+            for student, trials in found.items()
+        }
+
+
+def read_trials(settings: Mapping[str, Any]) -> Tried:
+    """Return what the settings file of `tuning` lists; raises `UserError` as `results.read_rows`."""
+    rows = read_rows(settings["rows"])
+    trials = [
+        Trial(row, entry["tried_for"], entry["value"], entry["own"])
+        for row, entry in zip(rows, settings["rows"], strict=True)
+    ]
+    return Tried(settings["part"], settings["key"], trials)
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    """Return the trial with the lowest mean FID (train)."""
+    return min(trials, key=fid)
+
+
+def fid(trial: Trial) -> float:
+    """Return the mean FID (train) over the seeds of a trial."""
+    return float(row_statistics(trial.row)["fid_train"])
+
+
+def open_end(trials: Sequence[Trial]) -> str:
+    """Return where a better value may lie beyond those tried: 'below', 'above', or '' if not."""
+    values, chosen = [trial.value for trial in trials], best(trials).value
+    return {min(values): "below", max(values): "above"}.get(chosen, "")
+
+
+# -------------------------------------------------------------------------------------------------- table
+
+
+def lines_of(tried: Tried) -> list[Line]:
+    """Return a line for each trial at each milestone."""
+    decided = {name: (best(trials), open_end(trials)) for name, trials in tried.by_student().items()}
+    lines: list[Line] = []
+    for trial in tried.trials:
+        chosen, end = decided[trial.student]
+        mine = trial is chosen
+        about = {"part": tried.part, "tried_for": trial.student, "key": tried.key, "value": trial.value}
+        about |= {"own": trial.own, "chosen": mine, "open": end if mine else ""}
+        lines.append(row_statistics(trial.row) | about)
+    return lines
+
+
+def in_words(tried: Tried) -> Iterator[str]:
+    """Yield what is chosen for each student, what the config says, and where the optimum is open."""
+    chosen, ends = [], []
+    for trials in tried.by_student().values():
+        mine, end = best(trials), open_end(trials)
+        label = mine.row.label
+        score = plus_minus("fid_train")(row_statistics(mine.row))
+        now = "as in the config" if mine.value == mine.own else f"the config has {mine.own:g}"
+        chosen.append(f"{label} {mine.value:g} (FID {score}; {now})")
+        ends += [f"{label} ({end} {mine.value:g})"] if end else []
+    yield f"Of the values of {tried.key} that were tried, those have the lowest FID: {'; '.join(chosen)}."
+    if ends:
+        yield f"The optimum is open, a better value may lie beyond those tried, for {', '.join(ends)}."
+
+
+def _mark(line: Line) -> str:
+    end = f", open {line['open']}" if line["open"] else ""
+    return f"chosen{end}" if line["chosen"] else ""
+
+
+COLUMNS: dict[str, Cell] = {
+    "Student": lambda line: line["method"] + marks(line),
+    "Value": lambda line: f"{line['value']:g}",
+    "Steps": number("steps"),
+    "FID (train)": plus_minus("fid_train"),
+    "L1 (held out)": number("l1_held_out", 4),
+    "Seeds": number("seeds"),
+    "": _mark,
+}
+
+
+def write_table(tried: Tried, caption: str, paths: Mapping[str, str | Path]) -> None:
+    """Write the trials: all columns as 'csv', words and table as 'md' and 'html'."""
+    lines = lines_of(tried)
+    blocks: list[Block] = [
+        *(Paragraph(sentence) for sentence in in_words(tried)),
+        Table(as_text(pd.DataFrame(lines), COLUMNS), ("Student", "")),
+        Note(with_warnings(caption, lines)),
+    ]
+    texts = {
+        "csv": documents.csv(pd.DataFrame(lines)),
+        "md": documents.markdown(blocks),
+        "html": documents.html(f"Tuning: {tried.key}", blocks),
+    }
+    write_texts(texts, {kind: paths[kind] for kind in texts})
+
+
+def chosen_config(path: str | Path) -> str:
+    """Return the YAML that gives each one the value chosen for it, from the CSV of `write_table`.
+
+    Raises:
+        UserError: there is no such table.
+    """
+    with reading(path, "table of trials"):
+        table = pd.read_csv(path)
+        if missing := [name for name in WRITTEN if name not in table]:
+            raise UserError(f"{path} is no table of trials: there is no column {missing[0]}")
+    chosen = table[table["chosen"]]
+    config: Any = {
+        name: {"training": {key: value}}
+        for name, key, value in zip(chosen["tried_for"], chosen["key"], chosen["value"].tolist(), strict=True)
+    }
+    for key in reversed(str(table["part"].iloc[0]).split(".")):
+        config = {key: config}
+    return yaml.safe_dump(config, default_flow_style=None, sort_keys=False)
+
+
+# -------------------------------------------------------------------------------------------------- figure
+
+
+def draw(tried: Tried, paths: Paths) -> None:
+    """Draw FID over the values, a panel per family, a curve per student; the chosen value has a ring.
+
+    Where that is an end of the values, the label says that the optimum is open.
+    """
+    families: dict[str, list[list[Trial]]] = {}
+    for trials in tried.by_student().values():
+        model = trials[0].row.runs[0].model
+        families.setdefault(model.family if model else "", []).append(trials)
+    figure, panels = style.panels(len(families), [name_of(family) for family in families])
+    for axes, (family, members) in zip(panels, families.items(), strict=True):
+        labels = []
+        for rank, trials in enumerate(members):
+            look = style.look(family, rank)
+            data = pd.DataFrame([row_statistics(trial.row) for trial in trials])
+            values = [trial.value for trial in trials]
+            last = figures.line(axes, values, data["fid_train"], data["fid_train_sd"], look)
+            mine = best(trials)
+            label = trials[0].row.label + " (open)" * bool(open_end(trials))
+            labels.append((*last, label, look["color"]))
+            ring = {"facecolor": "none", "edgecolor": look["color"], "linewidth": 0.8, "zorder": 4}
+            axes.scatter([mine.value], [fid(mine)], RING, **ring)
+        axes.set_xlabel(AXIS.get(tried.key, tried.key))
+        axes.set_ylabel(FID)
+        style.log_axis(axes, "x")
+        style.ticks_at(axes, sorted({trial.value for trials in members for trial in trials}))
+        finish_fid_axes(axes, labels)
+    style.save(figure, paths)
