@@ -66,9 +66,8 @@ def check_rivals(rivals: Rivals, config: "Config") -> None:
     check(rivals.trial_seed not in rivals.seeds, "rivals.trial_seed is one of rivals.seeds; take another")
     for pairs in rivals.pairs:
         check(pairs in config.pairs, f"rivals.pairs: no pairs {pairs!r}")
-        taken = pairs in ("claims", "budgets", "costs", "plan", "scores") or pairs.endswith(
-            ("-rates", "-samples")
-        )
+        taken = pairs in ("claims", "budgets", "costs", "plan", "scores")
+        taken |= pairs.endswith(("-rates", "-samples"))
         check(not taken, f"rivals.pairs: files of results/rivals are called {pairs!r}; rename these pairs")
     for name, method in rivals.methods.items():
         key = f"rivals.methods.{name}"
