@@ -56,3 +56,4 @@ rule all:
         "<results>/reproduction.csv",
         "<results>/reproduction.html",
         "<results>/overview.html",
+        ["<results>/scaling/laws.png"] if contents.compared_laws(experiment) else [],

@@ -14,7 +14,7 @@ import yaml
 
 import get
 from get.experiment.config.errors import check
-from get.experiment.config.paper import PUBLISHED_CSV, Row
+from get.experiment.config.paper import PUBLISHED_CSV, Row, Versus
 from get.experiment.experiment import Experiment
 from get.storage.hashing import sha256
 from get.student import losses
@@ -27,8 +27,32 @@ FIGURES = [*OVER_MILESTONES, "figure3a", "residuals", "training-curves"]
 FIGURE4 = {"figure4a": "unconditional", "figure4b": "conditional"}  # and the key of the config for each
 WITH_FID = [*OVER_MILESTONES, "figure3a"]
 WITH_PUBLISHED_ROWS = ["table1", "table3", "table5"]  # below ours, on the paper's data
-WITH_COSTS = ["table4", "table5", "figure3a", "figure3b", "reproduction"]
+WITH_COSTS = ["table4", "table5", "figure3a", "figure3b", "reproduction", "scaling"]
+ENOUGH_FOR_LAWS = 5  # milestones
 SAME_NOISE = "same-noise-"  # and the name of the pairs
+
+
+def compared_laws(experiment: Experiment) -> list[tuple[str, str]]:
+    """Return the GETs and ViTs of `paper.versus` that have enough milestones for laws of FID over compute."""
+    pairs = [(pair.get, pair.vit) for pair in _versus(experiment)]
+    return [
+        pair
+        for pair in pairs
+        if all(len(experiment.students[name].milestones) >= ENOUGH_FOR_LAWS for name in pair)
+    ]
+
+
+def _versus(experiment: Experiment) -> list[Versus]:
+    """Return the pairs of `paper.versus`, without those of which a student is disabled."""
+    return [
+        pair for pair in experiment.config.paper.versus if {pair.get, pair.vit} <= experiment.students.keys()
+    ]
+
+
+def scaling(experiment: Experiment) -> Content:
+    """Return the milestones of the GETs and ViTs whose laws are compared."""
+    pairs = compared_laws(experiment)
+    return {"versus": [[milestones(experiment, name) for name in pair] for pair in pairs]}
 
 
 def grids(experiment: Experiment) -> list[str]:
@@ -86,11 +110,7 @@ def claims(experiment: Experiment) -> Content:
     """Return the rows on which the claims of the paper are judged."""
     judged = {name.removeprefix("table"): table_rows(experiment, name) for name in TABLES if name != "table5"}
     larger = listed(experiment, experiment.config.paper.larger_vit or [])
-    versus = [
-        [milestones(experiment, name) for name in (pair.get, pair.vit)]
-        for pair in experiment.config.paper.versus
-        if {pair.get, pair.vit} <= experiment.students.keys()
-    ]
+    versus = [[milestones(experiment, name) for name in (pair.get, pair.vit)] for pair in _versus(experiment)]
     rows = {"tables": judged, "larger": larger, "versus": versus}
     return {**published_hash(), "cifar10": on_cifar10(experiment), **rows}
 
@@ -240,6 +260,7 @@ CONTENTS: dict[str, Callable[[Experiment], Content]] = {
     "training-curves": training_curves,
     **{name: partial(figure4, name=name) for name in FIGURE4},
     "reproduction": claims,
+    "scaling": scaling,
     "summary": summary,
 }
 
@@ -283,6 +304,8 @@ def documents(experiment: Experiment) -> dict[str, list[str]]:
     for name in (*TABLES, *FIGURES, "reproduction"):
         place = f"figures/{name}" if name in FIGURES else name
         found[place] = result_files(experiment, name) + cost_files(experiment, name)
+    if compared_laws(experiment):
+        found["scaling"] = result_files(experiment, "scaling") + cost_files(experiment, "scaling")
     read = [f"{results}/{name}" for name in ("costs.json", "table1.csv", "reproduction.csv")]
     read += [*found["reproduction"], *provenance_files(experiment)]
     return {**found, "overview": read, "provenance": read}

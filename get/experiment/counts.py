@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from get.experiment.config.files import sources
-from get.experiment.contents import FIGURES, TABLES, figures, grids, same_noise_figures
+from get.experiment.contents import FIGURES, TABLES, compared_laws, figures, grids, same_noise_figures
 from get.experiment.experiment import HELD_OUT_PART, Experiment
 from get.experiment.rivals import rivals_in, rivals_of, seeds_by_use
 from get.experiment.rivals import students as students_of_rivals
@@ -44,6 +44,7 @@ RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage
     "figure4": ("light", "paper"),
     "same_noise": ("sample", "paper"),
     "reproduction": ("light", "paper"),
+    "scaling": ("light", "paper"),
     "summary": ("light", "paper"),
     "rival_budgets": ("light", "paper"),
     "rival_rates": ("light", "paper"),
@@ -143,7 +144,8 @@ def data_counts(experiment: Experiment) -> Iterator[Count]:
     config, students, (train, test) = experiment.config, experiment.students.values(), experiment.real_images
     # Settings: of students, their samplings, tables and figures, reproduction, summary, scoring, costs
     milestones = sum(len(student.milestones) for student in students)
-    yield Count("settings", "all", len(students) + milestones + len(TABLES) + len(figures(experiment)) + 4)
+    shown = len(TABLES) + len(figures(experiment)) + bool(compared_laws(experiment)) + 4
+    yield Count("settings", "all", len(students) + milestones + shown)
     # Downloads, but of teachers and extractors that nothing uses
     learned = {experiment.pairs[name].teacher for name in experiment.used_pairs}
     unused = {f"teachers.{name}.source" for name in experiment.teachers.keys() - learned}
@@ -289,7 +291,8 @@ def paper_counts(experiment: Experiment) -> Iterator[Count]:
     """Yield tables, figures, claims and the overview."""
     names = {"table": TABLES, "figure": FIGURES, "figure4": grids(experiment)}
     names |= {"same_noise": same_noise_figures(experiment)}
-    names |= {rule: [rule] for rule in ("reproduction", "summary")}
+    laws = ["scaling"] if compared_laws(experiment) else []
+    names |= {rule: [rule] for rule in ("reproduction", *laws, "summary")}
     for rule, each in names.items():
         yield from (Count(rule, name) for name in each)
 

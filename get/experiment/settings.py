@@ -49,7 +49,7 @@ def settings_pattern(experiment: Experiment, chosen: Container[str] = ()) -> str
     """Return a regular expression of the paths of settings files, but those of students that are `chosen`."""
     students = "|".join(map(re.escape, experiment.all_students))
     fixed = "|".join(re.escape(name) for name in experiment.all_students if name not in chosen)
-    shown = [*TABLES, "reproduction", "summary", *figures(experiment)]
+    shown = [*TABLES, "reproduction", "scaling", "summary", *figures(experiment)]
     patterns = {
         Kind.STUDENT: f"/({fixed})",
         Kind.SAMPLING: rf"/({students})/[1-9]\d*",

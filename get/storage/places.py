@@ -17,7 +17,7 @@ _OUTPUT = (
     rf"|students/{_NAME}/seed\d+/\d+\.(?:pt|safetensors|json)"
     r"|(?:samples|scores)/(?:students|teachers|baselines|studies)/[^.]+\.(?:h5|png|json)"
     r"|inputs/[^/]+|settings/[^.]+\.json"
-    rf"|(?:figures|studies|rivals|tuning)/{_NAME}\.(?:pdf|png|csv|md|html|json)"
+    rf"|(?:figures|scaling|studies|rivals|tuning)/{_NAME}\.(?:pdf|png|csv|md|html|json)"
 )
 _MADE = re.compile(rf"^(.*)/(?:{_OUTPUT})$")
 _RECORD = re.compile(r"(^|/)\.([^/]+)\.sha256$")

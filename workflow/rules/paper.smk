@@ -143,6 +143,41 @@ rule reproduction:
         "../scripts/reproduction.py"
 
 
+rule scaling:
+    input:
+        settings="<results>/settings/paper/scaling.json",
+        scores=contents.result_files(experiment, "scaling"),
+        costs="<results>/costs.json",
+    output:
+        csv="<results>/scaling/laws.csv",
+        crossings="<results>/scaling/crossings.csv",
+        md="<results>/scaling/laws.md",
+        html=report(
+            "<results>/scaling/laws.html",
+            caption="../report/caption.rst",
+            category="3 Figures",
+            labels={"figure": "Laws of FID over training compute: table"},
+        ),
+        pdf="<results>/scaling/laws.pdf",
+        png=report(
+            "<results>/scaling/laws.png",
+            caption="../report/caption.rst",
+            category="3 Figures",
+            labels={"figure": "Laws of FID over training compute"},
+        ),
+    log:
+        "<results>/logs/scaling.log",
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("light")
+    resources:
+        **resources_of("light"),
+    params:
+        caption=contents.caption(experiment, "scaling"),
+    script:
+        "../scripts/scaling.py"
+
+
 rule summary:
     input:
         settings="<results>/settings/paper/summary.json",
