@@ -39,6 +39,7 @@ CONFIGS = {
     "tests": ROOT / "tests/config.yaml",
     "cifar10": ROOT / "workflow/config/cifar10.yaml",
     "photos": ROOT / "workflow/config/photos.yaml",
+    "digits-long": ROOT / "workflow/config/digits-long.yaml",
 }
 
 

@@ -123,8 +123,8 @@ class Pair:
         change = np.diff(np.sign(behind), axis=1) != 0
         first, rows = change.argmax(1), np.arange(len(change))
         before, after = behind[rows, first], behind[rows, first + 1]
-        step = np.log(grid[1] / grid[0]) * before / np.where(before == after, 1, before - after)
-        return np.where(change.any(1), grid[first] * np.exp(step), np.nan)
+        share = np.where(change.any(1), before / np.where(before == after, 1, before - after), 0)
+        return np.where(change.any(1), grid[first] * (grid[1] / grid[0]) ** share, np.nan)
 
 
 def read_pairs(settings: str | Path, costs: str | Path) -> list[Pair]:
