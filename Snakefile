@@ -49,9 +49,13 @@ include: "workflow/rules/rivals.smk"
 rule all:
     default_target: True
     input:
-        expand("<results>/{table}.{format}", table=contents.TABLES, format=["csv", "md", "tex", "html"]),
         expand(
-            "<results>/figures/{figure}.{format}", figure=contents.figures(experiment), format=["pdf", "png"]
+            "<results>/{table}.{format}", table=contents.tables(experiment), format=["csv", "md", "tex", "html"]
+        ),
+        expand(
+            "<results>/figures/{figure}.{format}",
+            figure=contents.figures(experiment),
+            format=["pdf", "png", "html"],
         ),
         "<results>/reproduction.csv",
         "<results>/reproduction.html",

@@ -75,6 +75,13 @@ def test_verdict_of_an_ordering() -> None:
     assert found["Table 2: FID falls with size: bad below good"] == "not reproduced"
 
 
+def test_an_ordering_of_unequal_seeds_says_on_which() -> None:
+    three, one = ladder("three", 1, 20.0, 21.0, 20.5), ladder("one", 2, 10.0)
+    assert "Table 2: FID falls with size: one below three (on the one seed that both have)" in verdicts(
+        {"2": [three, one]}
+    )
+
+
 def test_an_ordering_says_how_each_split_and_seed_judges_it() -> None:
     small, large = ladder("small", 1, 20.0, 21.0), ladder("large", 2, 10.0, 10.8)
     for content in large.runs:

@@ -38,6 +38,8 @@ def test_a_document_in_every_format() -> None:
     assert '<th scope="row" class="words">&lt;b&gt;</th>' in page
     assert "✗&nbsp;not reproduced (single run)</span></td>" in page
     assert '<td class="words">not run</td>' in page
+    divided = Table(pd.DataFrame({"a": ["x", "divider"], "b": ["1", ""]}), ["a"])
+    assert documents.html("", [divided]).count('<tr class="divider">') == 1
     assert '<p class="note">1 &amp; 2</p>' in page
     text = documents.markdown(blocks)
     assert text.startswith("## 1 < 2\n\n**Lead.** a\\_b \\*c\\*\n\n- x\n\n| a & b ")

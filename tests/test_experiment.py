@@ -408,6 +408,15 @@ def test_the_schema_takes_a_loss_by_its_name(edit: Callable[..., Config]) -> Non
         jsonschema.validate(config, json.loads(SCHEMA.read_text()))
 
 
+def test_tables_without_students_are_left_out() -> None:
+    photos = load(read("workflow/config/photos.yaml"))
+    assert contents.tables(photos) == ["table1"]
+    assert contents.summary(photos)["scope"].endswith(
+        "Left out, as the config lists no rows of them: Table 2, Table 3, Table 4, Table 5, Table 6."
+    )
+    assert "Left out" not in contents.summary(load(read("config.yaml")))["scope"]
+
+
 def test_the_schema_is_that_of_the_typed_config() -> None:
     assert SCHEMA.read_text() == schema_text(), f"write it again: python -m get.experiment.schema {SCHEMA}"
 

@@ -10,6 +10,7 @@ import pytest
 from fabricate_results import NAN, VIT, row, run
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from sklearn.isotonic import isotonic_regression
@@ -99,6 +100,11 @@ def test_figure3a_has_circles_by_size(drawn: list[Figure], tmp_path: Path) -> No
     assert max(c.get_zorder() for c in circles) < min(b.get_zorder() for b in bars)
     assert max(b.get_zorder() for b in bars) < min(n.get_zorder() for n in numbers)
     assert "CPU, 1 thread" in axes.get_xlabel()
+    # a student of one time has its name to the left of its circle, within the axes
+    drawn[0].draw_without_rendering()
+    name = next(text for text in axes.texts if text.get_text() == "ViT").get_window_extent()
+    circle, _ = axes.transData.transform(circles[1].get_offsets()[0])
+    assert axes.get_window_extent().x0 < name.x0 < name.x1 < circle
 
 
 def test_figure3b_is_over_compute(drawn: list[Figure], tmp_path: Path) -> None:
@@ -133,6 +139,11 @@ def test_training_curves_are_means_over_seeds(drawn: list[Figure], tmp_path: Pat
 
 def histories(last: float = 1.0) -> list[History]:
     return [History(columns=("step", "loss", "gradient norm"), rows=[(50, 2 * last, 1.0), (100, last, 1.0)])]
+
+
+def test_shades_are_told_apart_in_grey() -> None:
+    greys = [np.dot(to_rgb(shade), (0.299, 0.587, 0.114)) for shade in style.shades("get", 5)]
+    assert np.diff(greys).min() > 0.05
 
 
 def test_training_curves_say_their_loss(drawn: list[Figure], tmp_path: Path) -> None:

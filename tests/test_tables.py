@@ -128,7 +128,8 @@ def test_published_rows_come_only_with_the_papers_data() -> None:
     assert ours["source"] == "measured"
     assert theirs["source"].startswith("published: Geng")
     assert np.isnan(theirs["fid_train"])  # the paper does not name its split
-    assert readable(table, "1")["FID (paper)"].tolist()[:2] == ["6.91", "3.17"]
+    assert readable(table, "1")["FID (paper)"].tolist()[:3] == ["6.91", "", "3.17"]
+    assert readable(table, "1")["Method"][1].startswith("The paper's, quoted")
     assert "FID (paper)" not in readable(make("2", [row("ours", run(1.0))]), "2")
 
 

@@ -16,7 +16,7 @@ from snakemake.utils import update_config
 from get.cli import main
 from get.experiment import ConfigError
 from get.experiment.dependents import with_dependents
-from get.paper.tuning import Trial, Tried, chosen_config, draw, in_words, write_table
+from get.paper.tuning import Trial, Tried, chosen_config, draw, in_words, write_trials
 from get.studies import documents, load_experiment
 
 Config = dict[str, Any]
@@ -48,8 +48,8 @@ def test_the_last_milestone_decides() -> None:
 def test_the_table_and_the_config_that_follows(
     tmp_path: Path, config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    paths = {kind: tmp_path / f"lr.{kind}" for kind in ("csv", "md", "html")}
-    write_table(tried(), "A caption.", paths)
+    paths = {kind: tmp_path / f"lr.{kind}" for kind in ("csv", "md", "html", "pdf", "png")}
+    write_trials(tried(), "A caption.", paths)
     table = pd.read_csv(paths["csv"])
     assert len(table) == 12
     chosen = table[table["chosen"]]
@@ -58,6 +58,7 @@ def test_the_table_and_the_config_that_follows(
         ["vit", 4e-3, 20],
     ]
     assert "chosen, open above" in paths["md"].read_text()
+    assert '<img src="data:image/png;base64,' in paths["html"].read_text()
     # laid over the config, as Snakemake does it, it is the config with these rates
     assert main(["tuned", str(paths["csv"])]) == 0
     printed = capsys.readouterr().out
@@ -67,7 +68,7 @@ def test_the_table_and_the_config_that_follows(
     assert (students["get"].training.lr, students["vit"].training.lr) == (2e-3, 4e-3)
     assert students["get"].training.batch == config["students"]["get"]["training"]["batch"]
     # so of methods of the rivals
-    write_table(Tried("rivals.methods", "lr", tried().trials), "A caption.", paths)
+    write_trials(Tried("rivals.methods", "lr", tried().trials), "A caption.", paths)
     found = yaml.safe_load(chosen_config(paths["csv"]))
     assert found["rivals"]["methods"]["vit"] == {"training": {"lr": 4e-3}}
     # another table is refused

@@ -140,7 +140,8 @@ def test_the_report_holds_every_result(report: Path) -> None:
     folder = report.parent
     shown = [f"table{number}.html" for number in range(1, 7)]
     shown += ["overview.html", "reproduction.html", "costs.html", "provenance.html"]
-    shown += [str(path.relative_to(folder)) for path in folder.glob("figures/*.png")]
+    shown += [str(path.relative_to(folder)) for path in folder.glob("figures/*.html")]
+    assert len(shown) == 20
     shown += [str(path.relative_to(folder)) for path in folder.glob("samples/students/**/*.png")]
     assert set(results) == {f"results/{name}" for name in shown}
     for name, entry in results.items():
@@ -157,8 +158,11 @@ def assert_complete_page(text: str) -> None:
 
     class Checker(HTMLParser):
         def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-            assert tag not in ("script", "link", "img", "iframe")
-            if tag != "meta":
+            assert tag not in ("script", "link", "iframe")
+            if tag == "img":
+                assert str(dict(attributes)["src"]).startswith("data:image/png;base64,")
+                assert dict(attributes)["alt"]
+            elif tag != "meta":
                 open_tags.append(tag)
 
         def handle_endtag(self, tag: str) -> None:
@@ -167,7 +171,7 @@ def assert_complete_page(text: str) -> None:
     Checker().feed(text)
     assert not open_tags
     assert "nan" not in re.sub("<style>.*?</style>", "", text, flags=re.DOTALL).lower().split()
-    assert not re.search(r"https?:|url\(|@import", text)
+    assert not re.search(r"https?:|url\(|@import", re.sub('base64,[^"]*', "", text))
 
 
 def test_the_report_in_a_browser(report: Path, tmp_path: Path) -> None:

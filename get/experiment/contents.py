@@ -138,6 +138,11 @@ def table(experiment: Experiment, name: str) -> Content:
     return {**published_hash(), "rows": rows, "arguments": arguments}
 
 
+def tables(experiment: Experiment) -> list[str]:
+    """Return the tables that have a student."""
+    return [name for name in TABLES if table_rows(experiment, name)]
+
+
 def table_rows(experiment: Experiment, name: str) -> list[Content]:
     """Return the students of a table, as the config lists them; of Table 1 all, unless it says."""
     rows = experiment.config.paper.rows()[name]
@@ -240,6 +245,8 @@ def summary(experiment: Experiment) -> Content:
         f"{_counted(len(students), 'student')} in {_counted(runs, 'run')}, on {config.data.name} at {size}"
         f" pixels, each scored on {config.evaluation.samples:,} samples. {about_data(experiment)['scope']}"
     )
+    if absent := [title(name).partition(":")[0] for name in TABLES if name not in tables(experiment)]:
+        scope += f" Left out, as the config lists no rows of them: {', '.join(absent)}."
     return {
         "scope": scope,
         "labels": {name: experiment.full_label(name) for name in students},
@@ -301,7 +308,7 @@ def documents(experiment: Experiment) -> dict[str, list[str]]:
     for name in experiment.used_pairs:
         weights = [student["weights"] for student in learners(experiment, name)]
         found[f"figures/{SAME_NOISE}{name}"] = [f"{results}/pairs/{name}/held-out.h5", *weights]
-    for name in (*TABLES, *FIGURES, "reproduction"):
+    for name in (*tables(experiment), *FIGURES, "reproduction"):
         place = f"figures/{name}" if name in FIGURES else name
         found[place] = result_files(experiment, name) + cost_files(experiment, name)
     if compared_laws(experiment):

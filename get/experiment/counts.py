@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from get.experiment.config.files import sources
-from get.experiment.contents import FIGURES, TABLES, compared_laws, figures, grids, same_noise_figures
+from get.experiment.contents import FIGURES, compared_laws, figures, grids, same_noise_figures, tables
 from get.experiment.experiment import HELD_OUT_PART, Experiment
 from get.experiment.rivals import rivals_in, rivals_of, seeds_by_use
 from get.experiment.rivals import students as students_of_rivals
@@ -144,7 +144,7 @@ def data_counts(experiment: Experiment) -> Iterator[Count]:
     config, students, (train, test) = experiment.config, experiment.students.values(), experiment.real_images
     # Settings: of students, their samplings, tables and figures, reproduction, summary, scoring, costs
     milestones = sum(len(student.milestones) for student in students)
-    shown = len(TABLES) + len(figures(experiment)) + bool(compared_laws(experiment)) + 4
+    shown = len(tables(experiment)) + len(figures(experiment)) + bool(compared_laws(experiment)) + 4
     yield Count("settings", "all", len(students) + milestones + shown)
     # Downloads, but of teachers and extractors that nothing uses
     learned = {experiment.pairs[name].teacher for name in experiment.used_pairs}
@@ -289,7 +289,7 @@ def differs(experiment: Experiment, name: str) -> bool:
 
 def paper_counts(experiment: Experiment) -> Iterator[Count]:
     """Yield tables, figures, claims and the overview."""
-    names = {"table": TABLES, "figure": FIGURES, "figure4": grids(experiment)}
+    names = {"table": tables(experiment), "figure": FIGURES, "figure4": grids(experiment)}
     names |= {"same_noise": same_noise_figures(experiment)}
     laws = ["scaling"] if compared_laws(experiment) else []
     names |= {rule: [rule] for rule in ("reproduction", *laws, "summary")}

@@ -3,6 +3,7 @@
 A page of HTML is complete in itself: no script, no file or font from elsewhere.
 """
 
+import base64
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,7 +74,21 @@ class Table:
     signs: Mapping[str, Sign] = field(default_factory=dict)
 
 
-Block = Heading | Paragraph | Note | Bullets | Table
+@dataclass(frozen=True)
+class Picture:
+    """A picture from a PNG file beside the document; a page of HTML holds it."""
+
+    kind: ClassVar = "picture"
+    path: str | Path
+    text: str  # what it shows
+
+    @property
+    def data(self) -> str:
+        """The file as an address that holds it."""
+        return f"data:image/png;base64,{base64.b64encode(Path(self.path).read_bytes()).decode()}"
+
+
+Block = Heading | Paragraph | Note | Bullets | Table | Picture
 
 
 def as_text(lines: pd.DataFrame, columns: Mapping[str, Cell]) -> pd.DataFrame:
@@ -116,6 +131,8 @@ def _markdown(block: Block) -> str:
             return _marks_escaped(text)
         case Bullets(texts):
             return "\n".join(f"- {_marks_escaped(text)}" for text in texts)
+        case Picture(path, text):
+            return f"![{_marks_escaped(text)}]({Path(path).name})"
         case Table(cells, words):
             escaped = cells.map(lambda text: text.replace("|", r"\|"))
             align = ["left" if name in words else "right" for name in cells] if len(cells) else None
@@ -132,6 +149,11 @@ def _marks_escaped(text: str) -> str:
 def html(title: str, blocks: Sequence[Block]) -> str:
     """Return the blocks as a page."""
     return _template().render(title=title, blocks=blocks)
+
+
+def write_figure_page(title: str, picture: str | Path, caption: str, path: str | Path) -> None:
+    """Write a page of HTML with a picture and its caption."""
+    write_text(path, html(title, [Picture(picture, title), Note(caption)]))
 
 
 @cache

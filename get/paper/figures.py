@@ -67,7 +67,8 @@ def figure3a(rows: Sequence[Row], paths: Paths) -> None:
     machine = ", ".join(sorted({row.device for row in rows if row.device}))
 
     def draw(axes: Axes, data: pd.DataFrame) -> None:
-        labels = []
+        labels: list[Label] = []
+        points: list[Label] = []
         # of curves that run into each other, the lower has its numbers below, the next one above
         most = data.groupby(["student", "method"])["iterations"].transform("max")
         solvers = data[most > 1].groupby(["student", "method"])
@@ -83,10 +84,13 @@ def figure3a(rows: Sequence[Row], paths: Paths) -> None:
             axes.errorbar(x, y, curve["fid_train_sd"], fmt="none", ecolor=colour, elinewidth=0.6, zorder=4)
             for count, at, fid in zip(curve["iterations"], x, y, strict=True) if key in below else ():
                 style.number_circle(axes, str(count), (at, fid), area.max(), below[key])
-            labels.append((x.iloc[-1], y.iloc[-1], str(key[1]), colour))
+            # beside a point, the text is left of it: a line to the right would lead through curves
+            (labels if key in below else points).append((x.iloc[-1], y.iloc[-1], str(key[1]), colour))
         axes.set_xlabel(f"sampling time per image in ms ({machine})")
         style.log_axis(axes, "x")
-        finish_fid_axes(axes, labels)
+        style.log_axis(axes, "y")
+        style.label_lines(axes, finite_labels(labels))
+        style.label_points(axes, finite_labels(points), 2 + (AREA / np.pi) ** 0.5)
 
     draw_by_class(data, draw, paths)
 
@@ -157,8 +161,10 @@ def draw_losses(axes: Axes, curves: Sequence[Curve]) -> None:
     """Draw the training curves of one family and objective; where they have several losses, each is named."""
     labels: list[Label] = []
     losses = {curve.loss for curve in curves}
+    shades = style.shades(curves[0].family, len(curves))
     for rank, curve in enumerate(curves):
-        look = style.look(curve.family, rank) | {"markevery": 0.2, "markersize": 3}
+        look = style.look(curve.family, rank) | {"markevery": 0.2, "markersize": 3, "color": shades[rank]}
+        look |= {"markerfacecolor": shades[rank] if look["markerfacecolor"] != "white" else "white"}
         # mean and spread over seeds
         tables = [pd.DataFrame(run.rows, columns=list(run.columns)) for run in curve.runs]
         values = pd.concat(tables).groupby("step")["loss"]

@@ -44,6 +44,10 @@ def ordering(
     low, high = found.interval
     in_fid = score == "fid_train"
     at = _alike(better, worse) if at is None else at
+    seeds = len(found.by_seed)
+    if max(len(better.runs), len(worse.runs)) > seeds:
+        shared = f"{seeds} seeds" if seeds > 1 else "one seed"
+        claim = f"{claim} (on the {shared} that both have)"
     return Claim(
         _id(topic, _named(better, variants[0]), _named(worse, variants[1]), score, at),
         topic,
@@ -53,7 +57,7 @@ def ordering(
         measured=found.value,
         low=low,
         high=high,
-        seeds=len(found.by_seed),
+        seeds=seeds,
         by_seed=found.by_seed,
         split="train" if in_fid else "",
         at=at,

@@ -10,7 +10,7 @@ import pandas as pd
 from get.paper import documents
 from get.paper.cells import MEGA, Cell, Line, amount, marks, missing, number, plus_minus, with_warnings
 from get.paper.claims import Claim, Judgement, Kind, Topic, Verdict, claims_frame, claims_table
-from get.paper.documents import Block, Note, Paragraph, Table, as_text, write_texts
+from get.paper.documents import Block, Note, Paragraph, Picture, Table, as_text, write_texts
 from get.paper.orderings import ordering
 from get.paper.results import Costs, Mode, Row, read_costs, read_rows, read_scores
 from get.paper.statistics import advantage, row_statistics
@@ -275,12 +275,17 @@ WORDS = ("Method", "Kind", "Starts from")
 def write_table(
     entries: Sequence[Entry], reference: str, caption: str, paths: Mapping[str, str | Path]
 ) -> None:
-    """Write the methods of one task: all columns as 'csv', words and table as 'md' and 'html'."""
+    """Write the methods of one task: all columns as 'csv', words, pictures and table as 'md' and 'html'.
+
+    The pictures are there: 'png' over budgets, 'samples_png'.
+    """
     lines = lines_of(entries)
     table = Table(as_text(pd.DataFrame(lines), COLUMNS), WORDS)
     blocks: list[Block] = [
         *(Paragraph(sentence) for sentence in in_words(entries, reference)),
+        Picture(paths["png"], "FID over budgets"),
         table,
+        Picture(paths["samples_png"], "Samples on the same noise"),
         Note(with_warnings(caption, lines)),
     ]
     texts = {

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from get.paper import documents, style
 from get.paper.cells import Cell, Line, amount, missing, number
-from get.paper.documents import Block, Note, Paragraph, Table, as_text, write_texts
+from get.paper.documents import Block, Note, Paragraph, Picture, Table, as_text, write_texts
 from get.paper.figures import CLASSES, FID, Paths, finish_fid_axes, scale_of
 from get.paper.results import Row, read_rows
 from get.paper.versus import Milestones, training_flops
@@ -249,10 +249,12 @@ COLUMNS: dict[str, Cell] = {
 
 
 def write_scaling(pairs: Sequence[Pair], caption: str, paths: Mapping[str, str | Path]) -> None:
-    """Write laws ('csv') and crossings ('crossings'), and words with the table of laws as 'md' and 'html'."""
+    """Write laws ('csv'), crossings ('crossings'), the figure ('pdf', 'png'), and pages ('md', 'html')."""
     lines = lines_of(pairs)
+    draw(pairs, [paths["pdf"], paths["png"]])
     blocks: list[Block] = [
         *(Paragraph(sentence) for sentence in in_words(pairs)),
+        Picture(paths["png"], "FID over training compute"),
         Table(as_text(pd.DataFrame(lines), COLUMNS), ("Student",)),
         Note(f"{caption} A pair is left out where one has fewer than {FEWEST} such milestones."),
     ]

@@ -16,6 +16,7 @@ matplotlib.use("Agg")  # also where matplotlib was imported before
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
@@ -60,6 +61,7 @@ FAMILIES = {  # colour, line, whether markers are filled
 }
 OTHERS = ("#009E73", (0, (1, 1)), True)
 MARKERS = "os^Dv*XPph"
+DARKEST, LIGHTEST = 0.6, 0.45  # shares of black and white in shades
 
 
 def look(family: str, rank: int) -> dict[str, Any]:
@@ -70,10 +72,20 @@ def look(family: str, rank: int) -> dict[str, Any]:
     return {"color": colour, "linestyle": line, "marker": marker, "markerfacecolor": face}
 
 
+def shades(family: str, count: int) -> list[str]:
+    """Return colours of the members of a family that are told apart by lightness, from dark to light."""
+    colour = np.array(to_rgb(look(family, 0)["color"]))
+    found = []
+    for share in np.linspace(-DARKEST, LIGHTEST, count) if count > 1 else [0.0]:
+        red, green, blue = colour * (1 + share) if share < 0 else colour + (1 - colour) * share
+        found.append(to_hex((red, green, blue)))
+    return found
+
+
 def panels(count: int, titles: Sequence[str] = ()) -> tuple[Figure, Sequence[Axes]]:
-    """Return a figure with `count` plots: one as wide as a column, of more two side by side on the page."""
+    """Return a figure as wide as the page, with `count` plots, of several two side by side."""
     rows, columns = -(-count // 2), min(count, 2)
-    size = (COLUMN if count == 1 else PAGE, rows * HEIGHT)
+    size = (PAGE, rows * HEIGHT)  # all alike, so letters are of one size wherever figures are scaled
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     axes = [*grid.flat]
     for empty in axes[count:]:
@@ -106,7 +118,7 @@ def ticks_at(axes: Axes, values: Iterable[float]) -> None:
     Where a label would touch another one, the tick has none.
     """
     grid = axes.get_subplotspec()
-    gap = TICK_GAP * max(1.0, grid.get_gridspec().ncols / 2 if grid else 1.0)
+    gap = TICK_GAP * (grid.get_gridspec().ncols / 2 if grid else 1.0)
     low, high = axes.get_xlim()
     values, length = [value for value in values if low <= value <= high], np.log(high / low)
     labelled: list[float] = []
@@ -164,6 +176,21 @@ def label_lines(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> 
             annotation_clip=False,
             arrowprops=leader | {"color": colour},
         )
+
+
+def label_points(axes: Axes, labels: Sequence[tuple[float, float, str, str]], reach: float) -> None:
+    """Write each (x, y, text, colour) left of its point, `reach` points away; the x axis makes room."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    look: Any = {"textcoords": "offset points", "fontsize": 6.5, "ha": "right", "va": "center"}
+    texts = [axes.annotate(text, (x, y), (-reach, 0), color=colour, **look) for x, y, text, colour in labels]
+    figure.draw_without_rendering()
+    (low, high), width = np.log(axes.get_xlim()), axes.get_window_extent().width
+    beside = 2 * reach * figure.dpi / 72
+    for (x, *_), text in zip(labels, texts, strict=True):
+        share = (text.get_window_extent().width + beside) / width  # of the axis, left of the point
+        low = min(low, (np.log(x) - share * high) / (1 - share))
+    axes.set_xlim(left=np.exp(low))
 
 
 def move_apart(wanted: NDArray[np.float64], pitch: float, low: float, high: float) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from get.paper import documents
-from get.paper.cells import MEGA, Line, fixed, number, plus_minus
+from get.paper.cells import MEGA, Line, amount, fixed, marks, number, plus_minus
 from get.paper.claims import Claim, Kind, Topic, Verdict, claims_table
 from get.paper.documents import Block, Bullets, Heading, Note, Paragraph, Table, records
 from get.paper.results import Costs, CostsFile, Mode
@@ -62,7 +62,7 @@ def quality(table1: pd.DataFrame) -> Iterator[str]:
 
 
 def _fid(line: Line) -> str:
-    return f"a FID of {plus_minus('fid_train')(line)} against the train split"
+    return f"a FID of {plus_minus('fid_train')(line)} against the train split{marks(line)}"
 
 
 def get_and_vit(claims: Sequence[Claim]) -> Iterator[str]:
@@ -83,7 +83,7 @@ def get_and_vit(claims: Sequence[Claim]) -> Iterator[str]:
 def _advantage(claim: Claim) -> str:
     if math.isnan(claim.measured):
         return ""
-    low, value, high = (fixed(value, 2) for value in (claim.low, claim.measured, claim.high))
+    low, value, high = (amount(value) for value in (claim.low, claim.measured, claim.high))
     return f" (advantage {value}, 95% interval {low} to {high})"
 
 

@@ -29,6 +29,7 @@ from get.paper.results import Mode, Row
 from get.paper.statistics import frame, row_statistics
 
 PERCENT = 100
+QUOTED = "The paper's, quoted, for CIFAR-10:"
 # what the paper gives of a row, and our column to compare with: its code's FID is against the test split
 COMPARED = {
     "fid": "fid_test",
@@ -225,19 +226,20 @@ TABLES = {
             "Images": number("samples"),
             **_SIZE,
             **_STEPS,
+            **_SEEDS,
             **_SCORES,
             "Precision": number("precision", 2),
             "Recall": number("recall", 2),
-            **_SEEDS,
             **_PAPER,
         },
     ),
-    "2": PaperTable(table2, _METHOD | _SIZE | _STEPS | _BATCH | _SCORES | _SEEDS | _PAPER),
-    "3": PaperTable(table3, _METHOD | _NFE | _SIZE | _STEPS | _BATCH | _SCORES | _SEEDS | _PAPER),
+    "2": PaperTable(table2, _METHOD | _SIZE | _STEPS | _BATCH | _SEEDS | _SCORES | _PAPER),
+    "3": PaperTable(table3, _METHOD | _NFE | _SIZE | _STEPS | _BATCH | _SEEDS | _SCORES | _PAPER),
     "4": PaperTable(
         table4,
         {
             **_METHOD,
+            **_SEEDS,
             **_SCORES,
             **_SIZE,
             "MACs (M)": number("macs", 2, MEGA),
@@ -245,7 +247,6 @@ TABLES = {
             "Training speed (it/s)": with_quartiles("training_speed"),
             **_BATCH,
             "Measured on": text("device"),
-            **_SEEDS,
             **_PAPER,
             **_COSTS_PAPER,
         },
@@ -277,8 +278,8 @@ TABLES = {
             "Class enters by": lambda line: _ENTERS.get(line["conditioning"], "-"),
             **_SIZE,
             **_STEPS,
-            **_SCORES,
             **_SEEDS,
+            **_SCORES,
             **_PAPER,
         },
     ),
@@ -286,10 +287,18 @@ TABLES = {
 
 
 def readable(lines: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return what a reader wants of Table `name`, as text; the paper's columns only where it has any."""
+    """Return what a reader wants of Table `name`, as text; the paper's columns only where it has any.
+
+    A line of its own divides measured rows from published ones.
+    """
     cells = as_text(lines, TABLES[name].columns)
     empty = [column for column in _PAPER | _COSTS_PAPER if column in cells and (cells[column] == "-").all()]
-    return cells.drop(columns=empty)
+    cells = cells.drop(columns=empty)
+    measured = cells[lines["source"] == "measured"] if len(cells) else cells
+    if len(measured) == len(cells):
+        return cells
+    divider = pd.DataFrame([dict.fromkeys(cells, "") | {"Method": QUOTED}])
+    return pd.concat([measured, divider, cells[len(measured) :]], ignore_index=True)
 
 
 def write_table(lines: pd.DataFrame, name: str, caption: str, paths: Mapping[str, str | Path]) -> None:

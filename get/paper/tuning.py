@@ -10,7 +10,7 @@ import yaml
 
 from get.paper import documents, figures, style
 from get.paper.cells import Cell, Line, marks, number, plus_minus, with_warnings
-from get.paper.documents import Block, Note, Paragraph, Table, as_text, write_texts
+from get.paper.documents import Block, Note, Paragraph, Picture, Table, as_text, write_texts
 from get.paper.figures import FID, Paths, finish_fid_axes, name_of
 from get.paper.results import Row, read_rows
 from get.paper.statistics import row_statistics
@@ -124,24 +124,30 @@ COLUMNS: dict[str, Cell] = {
 }
 
 
-def write_table(tried: Tried, caption: str, paths: Mapping[str, str | Path]) -> None:
-    """Write the trials: all columns as 'csv', words and table as 'md' and 'html'."""
+def write_trials(tried: Tried, caption: str, paths: Mapping[str, str | Path]) -> None:
+    """Write the trials: all columns ('csv'), the figure ('pdf', 'png'), and pages ('md', 'html')."""
     lines = lines_of(tried)
+    draw(tried, [paths["pdf"], paths["png"]])
     blocks: list[Block] = [
         *(Paragraph(sentence) for sentence in in_words(tried)),
+        Picture(paths["png"], f"FID over {_axis(tried)}"),
         Table(as_text(pd.DataFrame(lines), COLUMNS), ("Student", "")),
         Note(with_warnings(caption, lines)),
     ]
     texts = {
         "csv": documents.csv(pd.DataFrame(lines)),
         "md": documents.markdown(blocks),
-        "html": documents.html(f"Tuning: {tried.key}", blocks),
+        "html": documents.html(f"Tuning: {_axis(tried)}", blocks),
     }
     write_texts(texts, {kind: paths[kind] for kind in texts})
 
 
+def _axis(tried: Tried) -> str:
+    return AXIS.get(tried.key, tried.key)
+
+
 def chosen_config(path: str | Path) -> str:
-    """Return the YAML that gives each one the value chosen for it, from the CSV of `write_table`.
+    """Return the YAML that gives each one the value chosen for it, from the CSV of `write_trials`.
 
     Raises:
         UserError: there is no such table.
@@ -185,7 +191,7 @@ def draw(tried: Tried, paths: Paths) -> None:
             labels.append((*last, label, look["color"]))
             ring = {"facecolor": "none", "edgecolor": look["color"], "linewidth": 0.8, "zorder": 4}
             axes.scatter([mine.value], [fid(mine)], RING, **ring)
-        axes.set_xlabel(AXIS.get(tried.key, tried.key))
+        axes.set_xlabel(_axis(tried))
         axes.set_ylabel(FID)
         style.log_axis(axes, "x")
         style.ticks_at(axes, sorted({trial.value for trials in members for trial in trials}))

@@ -23,7 +23,12 @@ rule score_student:
             "<results>/samples/students/{student}/seed{seed}/{step}.png",
             caption="../report/grid.rst",
             category="5 Samples of every checkpoint",
-            labels={"student": "{student}", "seed": "{seed}", "step": "{step}"},
+            # the report sorts labels as text
+            labels=lambda wildcards: {
+                "student": wildcards.student,
+                "seed": wildcards.seed,
+                "step": f"{wildcards.step:>8}",
+            },
         ),
     log:
         "<results>/logs/score_student/{student}-seed{seed}-{step}.log",

@@ -38,8 +38,9 @@ rule figure:
         costs=lambda wildcards: contents.cost_files(experiment, wildcards.figure),
     output:
         pdf="<results>/figures/{figure}.pdf",
-        png=report(
-            "<results>/figures/{figure}.png",
+        png="<results>/figures/{figure}.png",
+        html=report(
+            "<results>/figures/{figure}.html",
             caption="../report/caption.rst",
             category="3 Figures",
             labels=lambda wildcards: {"figure": contents.title(wildcards.figure)},
@@ -54,8 +55,8 @@ rule figure:
     resources:
         **resources_of("light"),
     params:
-        # the report's: it reads `input`, so that Snakemake takes it for derived and draws nothing again
-        caption=lambda wildcards, input: contents.caption(experiment, wildcards.figure),
+        title=lambda wildcards: contents.title(wildcards.figure),
+        caption=lambda wildcards: contents.caption(experiment, wildcards.figure),
     script:
         "../scripts/figure.py"
 
@@ -66,8 +67,9 @@ rule figure4:
         samples=lambda wildcards: contents.figure4_samples(experiment, wildcards.grid),
     output:
         pdf="<results>/figures/{grid}.pdf",
-        png=report(
-            "<results>/figures/{grid}.png",
+        png="<results>/figures/{grid}.png",
+        html=report(
+            "<results>/figures/{grid}.html",
             caption="../report/caption.rst",
             category="4 Samples",
             labels=lambda wildcards: {"shows": contents.title(wildcards.grid)},
@@ -82,7 +84,8 @@ rule figure4:
     resources:
         **resources_of("light"),
     params:
-        caption=lambda wildcards, input: contents.caption(experiment, wildcards.grid),
+        title=lambda wildcards: contents.title(wildcards.grid),
+        caption=lambda wildcards: contents.caption(experiment, wildcards.grid),
     script:
         "../scripts/figure4.py"
 
@@ -96,8 +99,9 @@ rule same_noise:
         ],
     output:
         pdf="<results>/figures/same-noise-{pairs}.pdf",
-        png=report(
-            "<results>/figures/same-noise-{pairs}.png",
+        png="<results>/figures/same-noise-{pairs}.png",
+        html=report(
+            "<results>/figures/same-noise-{pairs}.html",
             caption="../report/caption.rst",
             category="4 Samples",
             labels={"shows": "The same noise: {pairs}"},
@@ -110,7 +114,7 @@ rule same_noise:
     resources:
         **resources_of("sample"),
     params:
-        caption=lambda wildcards, input: contents.caption(experiment, "same-noise"),
+        caption=contents.caption(experiment, "same-noise"),
         device=device_of("sample"),
     script:
         "../scripts/same_noise.py"
@@ -156,15 +160,10 @@ rule scaling:
             "<results>/scaling/laws.html",
             caption="../report/caption.rst",
             category="3 Figures",
-            labels={"figure": "Laws of FID over training compute: table"},
-        ),
-        pdf="<results>/scaling/laws.pdf",
-        png=report(
-            "<results>/scaling/laws.png",
-            caption="../report/caption.rst",
-            category="3 Figures",
             labels={"figure": "Laws of FID over training compute"},
         ),
+        pdf="<results>/scaling/laws.pdf",
+        png="<results>/scaling/laws.png",
     log:
         "<results>/logs/scaling.log",
     conda:

@@ -71,12 +71,7 @@ use rule trials as rival_rates with:
             labels={"task": "{pairs}", "shows": "learning rates tried"},
         ),
         pdf="<results>/rivals/{pairs}-rates.pdf",
-        png=report(
-            "<results>/rivals/{pairs}-rates.png",
-            caption="../report/caption.rst",
-            category="9 Rivals",
-            labels={"task": "{pairs}", "shows": "FID over learning rates"},
-        ),
+        png="<results>/rivals/{pairs}-rates.png",
     log:
         "<results>/logs/rivals/{pairs}-rates.log",
     wildcard_constraints:
@@ -133,22 +128,12 @@ rule rival_table:
             "<results>/rivals/{pairs}.html",
             caption="../report/caption.rst",
             category="9 Rivals",
-            labels={"task": "{pairs}", "shows": "table"},
+            labels={"task": "{pairs}", "shows": "methods"},
         ),
         pdf="<results>/rivals/{pairs}.pdf",
-        png=report(
-            "<results>/rivals/{pairs}.png",
-            caption="../report/caption.rst",
-            category="9 Rivals",
-            labels={"task": "{pairs}", "shows": "FID over budgets"},
-        ),
+        png="<results>/rivals/{pairs}.png",
         samples_pdf="<results>/rivals/{pairs}-samples.pdf",
-        samples_png=report(
-            "<results>/rivals/{pairs}-samples.png",
-            caption="../report/caption.rst",
-            category="9 Rivals",
-            labels={"task": "{pairs}", "shows": "samples on the same noise"},
-        ),
+        samples_png="<results>/rivals/{pairs}-samples.png",
     log:
         "<results>/logs/rivals/{pairs}.log",
     wildcard_constraints:

@@ -42,15 +42,10 @@ rule study:
             "<results>/studies/{study}.html",
             caption="../report/caption.rst",
             category="8 Studies",
-            labels=lambda wildcards: {"study": studies.load(wildcards.study).title, "shows": "table"},
+            labels=lambda wildcards: {"study": studies.load(wildcards.study).title},
         ),
         pdf="<results>/studies/{study}.pdf",
-        png=report(
-            "<results>/studies/{study}.png",
-            caption="../report/caption.rst",
-            category="8 Studies",
-            labels=lambda wildcards: {"study": studies.load(wildcards.study).title, "shows": "figure"},
-        ),
+        png="<results>/studies/{study}.png",
     log:
         "<results>/logs/studies/{study}.log",
     wildcard_constraints:

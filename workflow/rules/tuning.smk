@@ -30,15 +30,10 @@ rule trials:
             "<results>/tuning/{key}.html",
             caption="../report/caption.rst",
             category="8 Tuning",
-            labels={"key": "{key}", "shows": "table"},
+            labels={"key": "{key}"},
         ),
         pdf="<results>/tuning/{key}.pdf",
-        png=report(
-            "<results>/tuning/{key}.png",
-            caption="../report/caption.rst",
-            category="8 Tuning",
-            labels={"key": "{key}", "shows": "FID over values"},
-        ),
+        png="<results>/tuning/{key}.png",
     log:
         "<results>/logs/tuning/{key}.log",
     conda:

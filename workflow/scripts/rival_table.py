@@ -12,7 +12,6 @@ with logging_to(snakemake.log[0]):
 
     entries = read_entries(snakemake.input.settings, snakemake.input.costs)
     reference = read_json(snakemake.input.settings)["reference"]
-    write_table(entries, reference, snakemake.params.caption, dict(snakemake.output.items()))
     fid_over_budgets(entries, [snakemake.output.pdf, snakemake.output.png])
     # Samples of the first seed, at the largest budget
     columns = []
@@ -21,3 +20,4 @@ with logging_to(snakemake.log[0]):
             headline, *_ = content.variants.values()
             columns.append((entry.row.label, headline[:SHOWN]))
     side_by_side(columns, [snakemake.output.samples_pdf, snakemake.output.samples_png])
+    write_table(entries, reference, snakemake.params.caption, dict(snakemake.output.items()))

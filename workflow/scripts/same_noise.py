@@ -1,10 +1,11 @@
-"""Draw what a teacher and its students make of the same noise."""
+"""Draw what a teacher and its students make of the same noise, and a page of it."""
 
 from get.runtime.log import logging_to
 
 SHOWN = 5  # the first held-out pairs, uncurated
 
 with logging_to(snakemake.log[0]):
+    from get.paper.documents import write_figure_page
     from get.paper.grids import same_noise
     from get.sampling.comparison import compare_held_out
     from get.storage.reading import read_json
@@ -17,4 +18,7 @@ with logging_to(snakemake.log[0]):
         precision=settings["precision"],
         device=snakemake.params.device,
     )
-    same_noise(*found.arrays(), snakemake.output)
+    output = snakemake.output
+    same_noise(*found.arrays(), [output.pdf, output.png])
+    title = f"The same noise: {snakemake.wildcards.pairs}"
+    write_figure_page(title, output.png, snakemake.params.caption, output.html)

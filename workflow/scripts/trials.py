@@ -3,9 +3,8 @@
 from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.paper.tuning import draw, read_trials, write_table
+    from get.paper.tuning import read_trials, write_trials
     from get.storage.reading import read_json
 
     tried = read_trials(read_json(snakemake.input.settings))
-    write_table(tried, snakemake.params.caption, dict(snakemake.output.items()))
-    draw(tried, [snakemake.output.pdf, snakemake.output.png])
+    write_trials(tried, snakemake.params.caption, dict(snakemake.output.items()))
