@@ -58,7 +58,8 @@ def test_the_findings_follow_the_results() -> None:
     assert found[0].startswith("With classes given, the best of 2 students by FID, GET-L, has a FID of 8.00")
     assert "its teacher has a FID of 3.00 (± 1.00) against the train split with 35 evaluations" in found[0]
     assert found[1] == (
-        "A GET beside the ViT of its size, at equal steps: its FID is higher in 1, lower in 1 of 2 pairs."
+        "A GET beside the ViT of its size, at equal steps: its FID is higher (single run) in 1, lower (single"
+        " run) in 1 of 2 pairs."
     )
     assert found[4].startswith("a GET matches a ViT of five times its size: not run")
     refuted = [c for c in claims if c.kind is Kind.ORDERING and c.judgement.verdict is Verdict.NOT_REPRODUCED]

@@ -69,8 +69,11 @@ def get_and_vit(claims: Sequence[Claim]) -> Iterator[str]:
     """Yield how GETs do beside ViTs of their size, by what is equal, and beside a much larger one."""
     pairs = [claim for claim in claims if claim.topic is Topic.VERSUS]
     for at in dict.fromkeys(claim.at for claim in pairs):
-        verdicts = Counter(claim.judgement.verdict for claim in pairs if claim.at == at)
-        parts = [f"{TURNS.get(verdict, verdict)} in {count}" for verdict, count in verdicts.items()]
+        verdicts = Counter(claim.judgement for claim in pairs if claim.at == at)
+        parts = [
+            TURNS.get(judged.verdict, judged.verdict) + " (single run)" * judged.single_run + f" in {count}"
+            for judged, count in verdicts.items()
+        ]
         yield (
             f"A GET beside the ViT of its size, at {at}: its FID is {', '.join(parts)} of"
             f" {verdicts.total()} {'pair' if verdicts.total() == 1 else 'pairs'}."
