@@ -40,7 +40,8 @@ def tried() -> Tried:
 def test_the_last_milestone_decides() -> None:
     chosen, ends = in_words(tried())
     assert chosen.endswith(
-        "GET 0.002 (FID 5.10 ± 0.14; as in the config); ViT 0.004 (FID 2.10 ± 0.14; the config has 0.002)."
+        "GET 0.002 (FID 5.10 ± 0.14; next 0.004, +0.50; as in the config); ViT 0.004 (FID 2.10 ± 0.14; next"
+        " 0.001, +1.00; the config has 0.002)."
     )
     assert ends.endswith("for ViT (above 0.004).")
 
@@ -62,6 +63,7 @@ def test_the_table_and_the_config_that_follows(
     # laid over the config, as Snakemake does it, it is the config with these rates
     assert main(["tuned", str(paths["csv"])]) == 0
     printed = capsys.readouterr().out
+    assert printed.startswith("# vit: a better value may lie above those tried\nstudents:")
     merged = copy.deepcopy(config)
     update_config(merged, yaml.safe_load(printed))
     students = load_experiment(merged).students

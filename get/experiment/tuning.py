@@ -35,7 +35,7 @@ def trials(tuning: Tuning) -> list[Trial]:
 
 def spelled(value: float) -> str:
     """Return a number as part of a name: 0p005."""
-    return f"{value:g}".replace(".", "p").replace("+", "")
+    return str(value).replace(".", "p").replace("+", "")
 
 
 def students_beside(config: Config) -> dict[str, Student]:

@@ -44,10 +44,7 @@ def ordering(
     low, high = found.interval
     in_fid = score == "fid_train"
     at = _alike(better, worse) if at is None else at
-    seeds = len(found.by_seed)
-    if max(len(better.runs), len(worse.runs)) > seeds:
-        shared = f"{seeds} seeds" if seeds > 1 else "one seed"
-        claim = f"{claim} (on the {shared} that both have)"
+    claim += _on_seeds(better, worse)
     return Claim(
         _id(topic, _named(better, variants[0]), _named(worse, variants[1]), score, at),
         topic,
@@ -57,12 +54,23 @@ def ordering(
         measured=found.value,
         low=low,
         high=high,
-        seeds=seeds,
+        seeds=len(found.by_seed),
         by_seed=found.by_seed,
         split="train" if in_fid else "",
         at=at,
         p=found.p,
     )
+
+
+def _on_seeds(one: Row, other: Row) -> str:
+    """Return on which seeds two rows are compared, where they have not the same."""
+    ours, theirs = ({run.seed for run in row.runs} for row in (one, other))
+    if ours == theirs or None in ours | theirs:  # older files do not say
+        return ""
+    shared = len(ours & theirs)
+    if not shared:
+        return " (no seed in common: paired in their order)"
+    return f" (on the {f'{shared} seeds' if shared > 1 else 'one seed'} that both have)"
 
 
 def _id(topic: Topic, *parts: str) -> str:

@@ -9,17 +9,17 @@ import pandas as pd
 import yaml
 
 from get.paper import documents, figures, style
-from get.paper.cells import Cell, Line, marks, number, plus_minus, with_warnings
-from get.paper.documents import Block, Note, Paragraph, Picture, Table, as_text, write_texts
+from get.paper.cells import Cell, Line, marks, missing, number, plus_minus, with_warnings
+from get.paper.documents import Block, Note, Paragraph, Picture, Table, as_text, records, write_texts
 from get.paper.figures import FID, Paths, finish_fid_axes, name_of
 from get.paper.results import Row, read_rows
-from get.paper.statistics import row_statistics
+from get.paper.statistics import advantage, row_statistics
 from get.storage.errors import UserError
 from get.storage.reading import reading
 
 RING = 60  # square points: around the value that is chosen
 AXIS = {"lr": "learning rate"}
-WRITTEN = ("part", "tried_for", "key", "value", "chosen")  # columns that the config is written from
+WRITTEN = ("part", "tried_for", "key", "value", "chosen", "open")  # columns that the config is written from
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,24 @@ def in_words(tried: Tried) -> Iterator[str]:
     chosen, ends = [], []
     for trials in tried.by_student().values():
         mine, end = best(trials), open_end(trials)
-        label = mine.row.label
-        score = plus_minus("fid_train")(row_statistics(mine.row))
+        line = row_statistics(mine.row)
+        label = mine.row.label + marks(line)
         now = "as in the config" if mine.value == mine.own else f"the config has {mine.own:g}"
-        chosen.append(f"{label} {mine.value:g} (FID {score}; {now})")
+        found = f"FID {plus_minus('fid_train')(line)}; {_next(trials)}; {now}"
+        chosen.append(f"{label} {mine.value:g} ({found})")
         ends += [f"{label} ({end} {mine.value:g})"] if end else []
     yield f"Of the values of {tried.key} that were tried, those have the lowest FID: {'; '.join(chosen)}."
     if ends:
         yield f"The optimum is open, a better value may lie beyond those tried, for {', '.join(ends)}."
+
+
+def _next(trials: Sequence[Trial]) -> str:
+    """Return the value with the second lowest FID, and by how much that is higher."""
+    mine = best(trials)
+    second = best([trial for trial in trials if trial is not mine])
+    gain = advantage(mine.row, second.row, "fid_train")
+    sure = "" if gain.verdict == "better" and len(gain.by_seed) > 1 else ", undecided"
+    return f"next {second.value:g}, {gain.value:+.2f}{sure}"
 
 
 def _mark(line: Line) -> str:
@@ -154,8 +164,8 @@ def chosen_config(path: str | Path) -> str:
     """
     with reading(path, "table of trials"):
         table = pd.read_csv(path)
-        if missing := [name for name in WRITTEN if name not in table]:
-            raise UserError(f"{path} is no table of trials: there is no column {missing[0]}")
+        if absent := [name for name in WRITTEN if name not in table]:
+            raise UserError(f"{path} is no table of trials: there is no column {absent[0]}")
     chosen = table[table["chosen"]]
     config: Any = {
         name: {"training": {key: value}}
@@ -163,7 +173,9 @@ def chosen_config(path: str | Path) -> str:
     }
     for key in reversed(str(table["part"].iloc[0]).split(".")):
         config = {key: config}
-    return yaml.safe_dump(config, default_flow_style=None, sort_keys=False)
+    ends = [(line["tried_for"], line["open"]) for line in records(chosen) if not missing(line["open"])]
+    comments = "".join(f"# {name}: a better value may lie {end} those tried\n" for name, end in ends)
+    return comments + yaml.safe_dump(config, default_flow_style=None, sort_keys=False)
 
 
 # -------------------------------------------------------------------------------------------------- figure
