@@ -29,6 +29,7 @@ from get.paper.results import Mode, Row
 from get.paper.statistics import frame, row_statistics
 
 PERCENT = 100
+HOUR = 3600  # seconds
 QUOTED = "The paper's, quoted, for CIFAR-10:"
 # what the paper gives of a row, and our column to compare with: its code's FID is against the test split
 COMPARED = {
@@ -265,7 +266,9 @@ TABLES = {
             "Training FLOP": lambda line: (
                 "-" if missing(line.get("training_flops")) else amount(line["training_flops"])
             ),
-            "Training time (h)": number("training_seconds", 2, 3600),
+            "Training time (h)": lambda line: (
+                "-" if missing(line.get("training_seconds")) else f"{line['training_seconds'] / HOUR:.2g}"
+            ),
             "FID (train)": _SCORES["FID (train)"],
             "FID (paper)": _PAPER["FID (paper)"],
             "IS (paper)": _PAPER["IS (paper)"],
