@@ -206,6 +206,8 @@ def draw(tried: Tried, paths: Paths) -> None:
         axes.set_xlabel(_axis(tried))
         axes.set_ylabel(FID)
         style.log_axis(axes, "x")
-        style.ticks_at(axes, sorted({trial.value for trials in members for trial in trials}))
+        tried_by = {tuple(trial.value for trial in trials) for trials in members}
+        if len(tried_by) == 1:
+            style.ticks_at(axes, *tried_by)
         finish_fid_axes(axes, labels)
     style.save(figure, paths)
