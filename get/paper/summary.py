@@ -21,7 +21,11 @@ PAPER = (
     "The paper: Geng, Pokle, Kolter, One-Step Diffusion Distillation via Deep Equilibrium Models, NeurIPS"
     " 2023, arXiv 2401.08639."
 )
-TURNS = {Verdict.REPRODUCED: "lower", Verdict.NOT_REPRODUCED: "higher"}
+TURNS = {
+    Verdict.REPRODUCED: "lower",
+    Verdict.NOT_REPRODUCED: "higher",
+    Verdict.NOT_RUN: "not compared",
+}
 JUDGED = (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.UNDECIDED)
 MICRO = 1e-6
 CLASSES = {True: "With classes given", False: "Without classes"}
