@@ -179,18 +179,33 @@ def label_lines(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) -> 
 
 
 def label_points(axes: Axes, labels: Sequence[tuple[float, float, str, str]], reach: float) -> None:
-    """Write each (x, y, text, colour) left of its point, `reach` points away; the x axis makes room."""
+    """Write each (x, y, text, colour) left of its point, `reach` points away; the x axis makes room.
+
+    Where another of the points is in the way, the text is to the right.
+    """
     figure = axes.get_figure(root=True)
     assert figure is not None
-    look: Any = {"textcoords": "offset points", "fontsize": 6.5, "ha": "right", "va": "center"}
-    texts = [axes.annotate(text, (x, y), (-reach, 0), color=colour, **look) for x, y, text, colour in labels]
+    look: Any = {"textcoords": "offset points", "fontsize": 6.5, "va": "center"}
+    texts = [
+        axes.annotate(text, (x, y), (-reach, 0), color=colour, ha="right", **look)
+        for x, y, text, colour in labels
+    ]
     figure.draw_without_rendering()
+    # Room for the texts
     (low, high), width = np.log(axes.get_xlim()), axes.get_window_extent().width
-    beside = 2 * reach * figure.dpi / 72
+    beside = reach * figure.dpi / 72
     for (x, *_), text in zip(labels, texts, strict=True):
-        share = (text.get_window_extent().width + beside) / width  # of the axis, left of the point
+        share = (text.get_window_extent().width + 2 * beside) / width  # of the axis, left of the point
         low = min(low, (np.log(x) - share * high) / (1 - share))
     axes.set_xlim(left=np.exp(low))
+    figure.draw_without_rendering()
+    # To the other side
+    for number, text in enumerate(texts):
+        others = [(x, y) for x, y, *_ in (*labels[:number], *labels[number + 1 :])]
+        taken = text.get_window_extent().padded(beside)
+        if others and taken.count_contains(axes.transData.transform(others)):
+            text.xyann = (reach, 0)
+            text.set_horizontalalignment("left")
 
 
 def move_apart(wanted: NDArray[np.float64], pitch: float, low: float, high: float) -> NDArray[np.float64]:
