@@ -231,7 +231,7 @@ def crossing_lines(pairs: Sequence[Pair]) -> list[Line]:
             known = np.concatenate([crossings[:1], crossings[1:][np.isfinite(crossings[1:])]])
             first, last = map(math.exp, interval(known, seeds))
         lines.append(
-            {"get": pair.get.row.label, "vit": pair.vit.row.label, "seeds": seeds}
+            {"pair": pair.title, "get": pair.get.row.label, "vit": pair.vit.row.label, "seeds": seeds}
             | {"low_flops": low, "high_flops": high, "searched_flops": MARGIN * high}
             | {"advantage": math.log(theirs[0] / ours[0]), "advantage_low": behind, "advantage_high": ahead}
             | {"crossing": pair.crossings[0], "crossing_low": first, "crossing_high": last}
