@@ -50,7 +50,9 @@ rule all:
     default_target: True
     input:
         expand(
-            "<results>/{table}.{format}", table=contents.tables(experiment), format=["csv", "md", "tex", "html"]
+            "<results>/{table}.{format}",
+            table=contents.tables(experiment),
+            format=["csv", "md", "tex", "html"],
         ),
         expand(
             "<results>/figures/{figure}.{format}",
@@ -60,4 +62,7 @@ rule all:
         "<results>/reproduction.csv",
         "<results>/reproduction.html",
         "<results>/overview.html",
-        ["<results>/scaling/laws.png"] if contents.compared_laws(experiment) else [],
+        expand(
+            "<results>/scaling/{laws}",
+            laws=contents.LAWS if contents.compared_laws(experiment) else [],
+        ),

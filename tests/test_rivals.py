@@ -293,6 +293,8 @@ def test_rivals(config: Config, tmp_path: Path) -> None:
         "conditional.md",
         "conditional.png",
         "conditional-samples.png",
+        "conditional-rates.html",
+        "conditional-rates.png",
         "claims.html",
     ):
         assert (folder / "results/rivals" / name).stat().st_size > 300

@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from fabricate_results import GET, VIT, seeds
+from fabricate_results import GET, VIT, run_content, seeds, write_scores
 from matplotlib.collections import PathCollection
 from snakemake.utils import update_config
 
 from get.cli import main
-from get.experiment import ConfigError
+from get.experiment import ConfigError, tuning
 from get.experiment.dependents import with_dependents
-from get.paper.tuning import Trial, Tried, chosen_config, draw, in_words, write_trials
+from get.paper.tuning import Trial, Tried, draw, in_words, read_trials, write_trials
 from get.studies import documents, load_experiment
 
 Config = dict[str, Any]
@@ -69,14 +69,30 @@ def test_the_table_and_the_config_that_follows(
     students = load_experiment(merged).students
     assert (students["get"].training.lr, students["vit"].training.lr) == (2e-3, 4e-3)
     assert students["get"].training.batch == config["students"]["get"]["training"]["batch"]
-    # so of methods of the rivals
+    # rivals have what was chosen for them; another table is refused
     write_trials(Tried("rivals.methods", "lr", tried().trials), "A caption.", paths)
-    found = yaml.safe_load(chosen_config(paths["csv"]))
-    assert found["rivals"]["methods"]["vit"] == {"training": {"lr": 4e-3}}
-    # another table is refused
+    assert main(["tuned", str(paths["csv"])]) == 2
+    assert "methods of rivals have the values that were chosen already" in capsys.readouterr().err
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     assert main(["tuned", str(tmp_path / "other.csv")]) == 2
     assert "no table of trials: there is no column part" in capsys.readouterr().err
+
+
+def test_what_was_chosen_before_stays_chosen(tmp_path: Path) -> None:
+    """Though trials were scored anew, so that another would be the best."""
+    (tmp_path / "settings.json").write_text('{"training": {"lr": 0.002}}')
+    settings = {"part": "rivals.methods", "key": "lr", "rows": []}
+    for value, fid in ((1e-3, 5.0), (2e-3, 6.0)):
+        path = write_scores(tmp_path / f"{value}.json", run_content(fid, VIT, seed=0))
+        entry = {"label": "ViT", "student": "x", "scores": [str(path)], "tried_for": "vit", "value": value}
+        settings["rows"] += [entry | {"own": 1e-3, "settings": str(tmp_path / "settings.json")}]
+    (words, ends) = in_words(read_trials(settings))
+    assert "ViT 0.002 (FID 6.00 (± 1.00); next 0.001, -1.00, undecided)" in words
+    assert "above 0.002" in ends
+    # where one was tried, nothing is next or open
+    settings["rows"] = settings["rows"][1:]
+    (words,) = in_words(read_trials(settings))
+    assert words.endswith("ViT 0.002 (FID 6.00 (± 1.00)).")
 
 
 def test_the_figure_rings_what_is_chosen(tmp_path: Path, drawn: list[Any]) -> None:
@@ -109,6 +125,7 @@ WRONG = [
     ("milestones", [4, 2], "tuning.milestones must increase"),
     ("seeds", [0, 100], "tuning.seeds: get has the seeds [0] too; take others"),
     ("key", "objective", "tuning.key: the training of get has no number 'objective'"),
+    ("key", "prefetch", "tuning.key: the training of get has no number 'prefetch'"),
     ("key", "ema_warmup", "tuning.key: the training of get has no number 'ema_warmup'"),
     ("key", "batch", "tuning.values: 0.001 for batch: Input should be a valid integer"),
 ]
@@ -118,6 +135,14 @@ WRONG = [
 def test_wrong_keys_are_named(key: str, value: Any, message: str, edit: Callable[..., Config]) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_experiment(edit(value, "tuning", key))
+
+
+def test_disabled_students_have_no_trials(config: Config) -> None:
+    edited = copy.deepcopy(config)
+    edited["tuning"]["students"] = ["get", "vit"]
+    edited["students"]["vit"]["disabled"] = "for now"
+    edited["paper"] = {}
+    assert tuning.names(load_experiment(edited)) == ["try-get-lr-0p001", "try-get-lr-0p002"]
 
 
 def test_names_that_clash(config: Config) -> None:

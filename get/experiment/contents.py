@@ -29,6 +29,7 @@ WITH_FID = [*OVER_MILESTONES, "figure3a"]
 WITH_PUBLISHED_ROWS = ["table1", "table3", "table5"]  # below ours, on the paper's data
 WITH_COSTS = ["table4", "table5", "figure3a", "figure3b", "reproduction", "scaling"]
 ENOUGH_FOR_LAWS = 5  # milestones
+LAWS = [*(f"laws.{kind}" for kind in ("csv", "md", "html", "pdf", "png")), "crossings.csv"]
 SAME_NOISE = "same-noise-"  # and the name of the pairs
 
 

@@ -173,6 +173,7 @@ def rates(experiment: Experiment, pairs: str) -> Content:
             "tried_for": rival.method,
             "value": rate,
             "own": rivals.methods[rival.method].training.lr,
+            "settings": f"{experiment.results}/settings/students/{rival.runs[-1].student}.json",
         }
         for rival in rivals_in(experiment.config, rivals)
         for trial, rate in rival.trials.items()
@@ -314,7 +315,7 @@ def _entries(experiment: Experiment, *pairs: str) -> list[Content]:
     return [entry for name in tasks for entry in content(experiment, name)["rows"]]
 
 
-def caption(experiment: Experiment) -> str:
+def caption(experiment: Experiment, name: str = "rivals") -> str:
     """Return the caption of the tables and figures, with what is particular to the data."""
     data: dict[str, Any] = about_data(experiment)
-    return " ".join([captions()["rivals"], data["all"], data["tables"]])
+    return " ".join([captions()[name], data["all"], data["tables"]])

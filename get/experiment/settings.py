@@ -121,6 +121,7 @@ def plan_settings(experiment: Experiment) -> Settings:
     """Return the config without captions: the plan is of all jobs, and loads it."""
     config = experiment.config.settings()
     del config["paper"]["captions"]
+    config.pop("tuning", None)  # whose trials the plan does not count
     return config
 
 

@@ -24,11 +24,13 @@ class Trial(NamedTuple):
     value: float
 
 
-def trials(tuning: Tuning) -> list[Trial]:
-    """Return all trials; another value among them renames none."""
+def trials(config: Config) -> list[Trial]:
+    """Return all trials, of students that are not disabled; another value among them renames none."""
+    tuning = config.tuning
     return [
         Trial(f"try-{student}-{tuning.key}-{spelled(value)}", student, value)
-        for student in tuning.students
+        for student in (tuning.students if tuning else ())
+        if tuning and not config.students[student].disabled
         for value in tuning.values
     ]
 
@@ -41,7 +43,7 @@ def spelled(value: float) -> str:
 def students_beside(config: Config) -> dict[str, Student]:
     """Return the students that trials train, if any; raises `ConfigError` where names clash."""
     tuning, found = config.tuning, dict[str, Student]()
-    for trial in trials(tuning) if tuning else ():
+    for trial in trials(config):
         check(trial.name not in config.students, f"students.{trial.name}: `tuning` makes one, too")
         assert tuning
         found[trial.name] = _student(config, tuning, trial)
@@ -59,8 +61,7 @@ def _student(config: Config, tuning: Tuning, trial: Trial) -> Student:
 
 def names(experiment: Experiment) -> list[str]:
     """Return the names of the students that trials train."""
-    tuning = experiment.config.tuning
-    return [trial.name for trial in trials(tuning)] if tuning else []
+    return [trial.name for trial in trials(experiment.config)]
 
 
 def tuning_of(experiment: Experiment) -> Tuning:
@@ -78,7 +79,7 @@ def content(experiment: Experiment) -> Content:
 
 
 def _rows(experiment: Experiment, tuning: Tuning) -> Iterator[Content]:
-    for trial in trials(tuning):
+    for trial in trials(experiment.config):
         student = experiment.config.students[trial.student]
         for step in tuning.milestones:
             yield {

@@ -15,21 +15,26 @@ from get.paper.figures import FID, Paths, finish_fid_axes, name_of
 from get.paper.results import Row, read_rows
 from get.paper.statistics import advantage, row_statistics
 from get.storage.errors import UserError
-from get.storage.reading import reading
+from get.storage.reading import read_json, reading
 
 RING = 60  # square points: around the value that is chosen
+STUDENTS = "students"  # the part of the config with those that take what trials chose
 AXIS = {"lr": "learning rate"}
 WRITTEN = ("part", "tried_for", "key", "value", "chosen", "open")  # columns that the config is written from
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a student reached with a value, and the value that the config gives it (`own`)."""
+    """What a student reached with a value, and the value that the config gives it (`own`).
+
+    `taken` says whether it is the one that was chosen, where somebody has chosen already.
+    """
 
     row: Row
     student: str
     value: float
     own: float
+    taken: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -55,15 +60,23 @@ def read_trials(settings: Mapping[str, Any]) -> Tried:
     """Return what the settings file of `tuning` lists; raises `UserError` as `results.read_rows`."""
     rows = read_rows(settings["rows"])
     trials = [
-        Trial(row, entry["tried_for"], entry["value"], entry["own"])
+        Trial(row, entry["tried_for"], entry["value"], entry["own"], _taken(entry, settings["key"]))
         for row, entry in zip(rows, settings["rows"], strict=True)
     ]
     return Tried(settings["part"], settings["key"], trials)
 
 
+def _taken(entry: Mapping[str, Any], key: str) -> bool | None:
+    """Return whether the settings that an entry names, if any, have its value."""
+    if "settings" not in entry:
+        return None
+    return bool(read_json(entry["settings"])["training"][key] == entry["value"])
+
+
 def best(trials: Sequence[Trial]) -> Trial:
-    """Return the trial with the lowest mean FID (train)."""
-    return min(trials, key=fid)
+    """Return the trial that was chosen, or else the one with the lowest mean FID (train)."""
+    taken = [trial for trial in trials if trial.taken]
+    return taken[0] if taken else min(trials, key=fid)
 
 
 def fid(trial: Trial) -> float:
@@ -74,6 +87,8 @@ def fid(trial: Trial) -> float:
 def open_end(trials: Sequence[Trial]) -> str:
     """Return where a better value may lie beyond those tried: 'below', 'above', or '' if not."""
     values, chosen = [trial.value for trial in trials], best(trials).value
+    if len(values) < 2:
+        return ""
     return {min(values): "below", max(values): "above"}.get(chosen, "")
 
 
@@ -100,22 +115,26 @@ def in_words(tried: Tried) -> Iterator[str]:
         mine, end = best(trials), open_end(trials)
         line = row_statistics(mine.row)
         label = mine.row.label + marks(line)
-        now = "as in the config" if mine.value == mine.own else f"the config has {mine.own:g}"
-        found = f"FID {plus_minus('fid_train')(line)}; {_next(trials)}; {now}"
-        chosen.append(f"{label} {mine.value:g} ({found})")
+        found = [f"FID {plus_minus('fid_train')(line)}", *_next(trials)]
+        if tried.part == STUDENTS:
+            found.append("as in the config" if mine.value == mine.own else f"the config has {mine.own:g}")
+        chosen.append(f"{label} {mine.value:g} ({'; '.join(found)})")
         ends += [f"{label} ({end} {mine.value:g})"] if end else []
-    yield f"Of the values of {tried.key} that were tried, those have the lowest FID: {'; '.join(chosen)}."
+    yield f"Of the values of {tried.key} that were tried, those were chosen: {'; '.join(chosen)}."
     if ends:
         yield f"The optimum is open, a better value may lie beyond those tried, for {', '.join(ends)}."
 
 
-def _next(trials: Sequence[Trial]) -> str:
-    """Return the value with the second lowest FID, and by how much that is higher."""
+def _next(trials: Sequence[Trial]) -> list[str]:
+    """Return the best of the other values, if there are any, and by how much its FID is higher."""
     mine = best(trials)
-    second = best([trial for trial in trials if trial is not mine])
+    others = [trial for trial in trials if trial is not mine]
+    if not others:
+        return []
+    second = min(others, key=fid)
     gain = advantage(mine.row, second.row, "fid_train")
     sure = "" if gain.verdict == "better" and len(gain.by_seed) > 1 else ", undecided"
-    return f"next {second.value:g}, {gain.value:+.2f}{sure}"
+    return [f"next {second.value:g}, {gain.value:+.2f}{sure}"]
 
 
 def _mark(line: Line) -> str:
@@ -160,22 +179,22 @@ def chosen_config(path: str | Path) -> str:
     """Return the YAML that gives each one the value chosen for it, from the CSV of `write_trials`.
 
     Raises:
-        UserError: there is no such table.
+        UserError: there is no such table, or it is of rivals.
     """
     with reading(path, "table of trials"):
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, dtype={"tried_for": str})
         if absent := [name for name in WRITTEN if name not in table]:
             raise UserError(f"{path} is no table of trials: there is no column {absent[0]}")
+        if set(table["part"]) != {STUDENTS}:
+            raise UserError(f"{path}: methods of rivals have the values that were chosen already")
     chosen = table[table["chosen"]]
-    config: Any = {
+    config = {
         name: {"training": {key: value}}
         for name, key, value in zip(chosen["tried_for"], chosen["key"], chosen["value"].tolist(), strict=True)
     }
-    for key in reversed(str(table["part"].iloc[0]).split(".")):
-        config = {key: config}
     ends = [(line["tried_for"], line["open"]) for line in records(chosen) if not missing(line["open"])]
     comments = "".join(f"# {name}: a better value may lie {end} those tried\n" for name, end in ends)
-    return comments + yaml.safe_dump(config, default_flow_style=None, sort_keys=False)
+    return comments + yaml.safe_dump({STUDENTS: config}, default_flow_style=None, sort_keys=False)
 
 
 # -------------------------------------------------------------------------------------------------- figure

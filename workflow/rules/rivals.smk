@@ -61,6 +61,7 @@ use rule trials as rival_rates with:
     input:
         settings="<results>/settings/rivals-rates/{pairs}.json",
         scores=lambda wildcards: rivals.rate_scores(experiment, wildcards.pairs),
+        rates=lambda wildcards: rivals.settings_files(experiment, wildcards.pairs),
     output:
         csv="<results>/rivals/{pairs}-rates.csv",
         md="<results>/rivals/{pairs}-rates.md",
@@ -76,6 +77,8 @@ use rule trials as rival_rates with:
         "<results>/logs/rivals/{pairs}-rates.log",
     wildcard_constraints:
         pairs=one_of(experiment.config.rivals.pairs if experiment.config.rivals else []),
+    params:
+        caption=lambda wildcards: rivals.caption(experiment, "rival-rates"),
 
 
 rule rival_costs:

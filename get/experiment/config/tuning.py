@@ -35,9 +35,8 @@ def check_tuning(tuning: Tuning, config: "Config") -> None:
     for name in tuning.students:
         check(name in config.students, f"tuning.students: no student {name!r}")
         student = config.students[name]
-        trained_here = not (student.source or student.disabled)
-        check(trained_here, f"tuning.students: {name} is not trained here; leave it out")
-        number = student.training.settings().get(tuning.key)
+        check(not student.source, f"tuning.students: {name} is imported; leave it out")
+        number = student.training.decisive().get(tuning.key)
         check(
             isinstance(number, int | float) and not isinstance(number, bool),
             f"tuning.key: the training of {name} has no number {tuning.key!r}",
