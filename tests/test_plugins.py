@@ -77,7 +77,8 @@ def extended_config(folder: Path) -> dict[str, Any]:
     }
     student["convolutional"]["milestones"] = [2]
     student["convolutional"]["training"] |= loss
-    config.pop("studies")  # of a GET
+    for part in ("studies", "tuning"):  # of a GET
+        config.pop(part)
     config["pairs"]["conditional"]["shards"] = 1
     (entry,) = teachers["teachers"].values()
     path = edm_pickle(folder / entry["source"]["path"], TEACHER)

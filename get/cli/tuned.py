@@ -20,6 +20,6 @@ def add(commands: Commands) -> None:
         "tuned",
         tuned,
         "print the config that gives each student the value which trials chose",
-        "results/tuning/lr.csv > tuned.yaml",
+        "results/tuning/lr.csv",
     )
     command.add_argument("table", type=Path, help="written by: snakemake --cores all tuning")
