@@ -28,7 +28,7 @@ FIGURE4 = {"figure4a": "unconditional", "figure4b": "conditional"}  # and the ke
 WITH_FID = [*OVER_MILESTONES, "figure3a"]
 WITH_PUBLISHED_ROWS = ["table1", "table3", "table5"]  # below ours, on the paper's data
 WITH_COSTS = ["table4", "table5", "figure3a", "figure3b", "reproduction", "scaling"]
-ENOUGH_FOR_LAWS = 5  # milestones
+ENOUGH_FOR_LAWS = 5  # milestones: at one a run may be on the plateau, which counts for no law
 LAWS = [*(f"laws.{kind}" for kind in ("csv", "md", "html", "pdf", "png")), "crossings.csv"]
 SAME_NOISE = "same-noise-"  # and the name of the pairs
 
@@ -246,7 +246,8 @@ def summary(experiment: Experiment) -> Content:
         f"{_counted(len(students), 'student')} in {_counted(runs, 'run')}, on {config.data.name} at {size}"
         f" pixels, each scored on {config.evaluation.samples:,} samples. {about_data(experiment)['scope']}"
     )
-    if absent := [title(name).partition(":")[0] for name in TABLES if name not in tables(experiment)]:
+    shown = tables(experiment)
+    if absent := [title(name).partition(":")[0] for name in TABLES if name not in shown]:
         scope += f" Left out, as the config lists no rows of them: {', '.join(absent)}."
     return {
         "scope": scope,

@@ -14,6 +14,7 @@ from get.experiment.config.students import Student, check_student
 from get.experiment.contents import Content, about_data, captions, row
 from get.experiment.experiment import Experiment
 from get.experiment.settings import Settings, costs_of, student_settings
+from get.experiment.tuning import spelled
 from get.student import objectives
 
 
@@ -65,7 +66,7 @@ def _rival(rivals: Rivals, name: str, method: Method, pairs: str) -> Rival:
 
 def _thousandths(value: float) -> str:
     """Return a name of a share or factor, so that another one among them renames none."""
-    return f"{1000 * value:g}".replace(".", "p").replace("+", "")
+    return spelled(f"{1000 * value:g}")
 
 
 def steps_of(method: Method, budget: float) -> int:

@@ -35,8 +35,8 @@ def trials(config: Config) -> list[Trial]:
     ]
 
 
-def spelled(value: float) -> str:
-    """Return a number as part of a name: 0p005."""
+def spelled(value: object) -> str:
+    """Return a number, or the text of one, as part of a name: 0p005."""
     return str(value).replace(".", "p").replace("+", "")
 
 

@@ -32,6 +32,11 @@ def number(name: str, digits: int = 0, unit: float = 1) -> Cell:
     return lambda line: "-" if missing(line.get(name)) else fixed(line[name] / unit, digits)
 
 
+def operations(name: str) -> Cell:
+    """Return a cell that shows a number of operations in three or four digits; '-' for none."""
+    return lambda line: "-" if missing(line.get(name)) else amount(line[name])
+
+
 def plus_minus(name: str, digits: int = 2) -> Cell:
     """Return a cell that shows a score and its standard deviation, which is in brackets for a single seed."""
 

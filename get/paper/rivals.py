@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from get.paper import documents
-from get.paper.cells import MEGA, Cell, Line, amount, marks, missing, number, plus_minus, with_warnings
+from get.paper.cells import MEGA, Cell, Line, marks, number, operations, plus_minus, with_warnings
 from get.paper.claims import Claim, Judgement, Kind, Topic, Verdict, claims_frame, claims_table
 from get.paper.documents import Block, Note, Paragraph, Picture, Table, as_text, write_texts
 from get.paper.orderings import ordering
@@ -245,10 +245,6 @@ def _fid(entry: Entry) -> str:
 # -------------------------------------------------------------------------------------------------- files
 
 
-def _flops(name: str) -> Cell:
-    return lambda line: "-" if missing(line.get(name)) else amount(line[name])
-
-
 COLUMNS: dict[str, Cell] = {
     "Method": lambda line: line["method"] + marks(line),
     "Kind": lambda line: KINDS[line["kind"]],
@@ -259,9 +255,9 @@ COLUMNS: dict[str, Cell] = {
     "Steps": number("steps"),
     "Images (k)": number("images", 1, KILO),
     "Teacher evaluations (k)": number("teacher_evaluations", 0, KILO),
-    "FLOP for pairs": _flops("pairs_flops"),
-    "FLOP of training": _flops("training_flops"),
-    "FLOP in all": _flops("total_flops"),
+    "FLOP for pairs": operations("pairs_flops"),
+    "FLOP of training": operations("training_flops"),
+    "FLOP in all": operations("total_flops"),
     "Training time (s)": number("training_seconds", 0),
     "Memory (MB)": number("training_memory", 1, MEGA),
     "Learning rate": lambda line: f"{line['lr']:g}" + (" (edge)" if line["lr_at_the_edge"] else ""),

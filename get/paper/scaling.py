@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from get.paper import documents, style
-from get.paper.cells import Cell, Line, amount, missing, number
+from get.paper.cells import Cell, Line, amount, missing, number, operations
 from get.paper.documents import Block, Note, Paragraph, Picture, Table, as_text, write_texts
 from get.paper.figures import CLASSES, FID, Paths, finish_fid_axes, scale_of
 from get.paper.results import Row, read_rows
@@ -274,16 +274,12 @@ def _interval(name: str, digits: int) -> Cell:
     return cell
 
 
-def _flops(name: str) -> Cell:
-    return lambda line: amount(line[name])
-
-
 COLUMNS: dict[str, Cell] = {
     "Student": lambda line: str(line["method"]),
     "Milestones": number("milestones"),
     "Seeds": number("seeds"),
-    "FLOP from": _flops("from_flops"),
-    "FLOP to": _flops("to_flops"),
+    "FLOP from": operations("from_flops"),
+    "FLOP to": operations("to_flops"),
     "FID (train) there": number("fid_train", 2),
     "Floor of FID": _interval("floor", 1),
     "Above it there": _interval("excess", 1),

@@ -13,10 +13,10 @@ from get.paper.cells import (
     MEGA,
     Cell,
     Line,
-    amount,
     marks,
     missing,
     number,
+    operations,
     percent,
     plus_minus,
     text,
@@ -263,9 +263,7 @@ TABLES = {
             "Teacher": text("teacher"),
             "Teacher evaluations (M)": number("teacher_evaluations", 1, MEGA),
             "Images seen (M)": number("images", 1, MEGA),
-            "Training FLOP": lambda line: (
-                "-" if missing(line.get("training_flops")) else amount(line["training_flops"])
-            ),
+            "Training FLOP": operations("training_flops"),
             "Training time (h)": lambda line: (
                 "-" if missing(line.get("training_seconds")) else f"{line['training_seconds'] / HOUR:.2g}"
             ),

@@ -22,7 +22,7 @@ use rule score_student as score_trial with:
 rule trials:
     input:
         settings="<results>/settings/tuning/{key}.json",
-        scores=tuning.score_files(experiment),
+        scores=lambda wildcards: tuning.score_files(experiment),
     output:
         csv="<results>/tuning/{key}.csv",
         md="<results>/tuning/{key}.md",
