@@ -82,6 +82,12 @@ def rivals_of(experiment: Experiment) -> Rivals:
     return rivals
 
 
+def tasks(experiment: Experiment) -> list[str]:
+    """Return the sets of pairs on which methods are compared, if the config has any."""
+    rivals = experiment.config.rivals
+    return rivals.pairs if rivals else []
+
+
 def names(experiment: Experiment) -> list[str]:
     """Return the names of all students of the rivals, if the config has any."""
     rivals = experiment.config.rivals
@@ -274,9 +280,9 @@ def budgets_settings(experiment: Experiment) -> Settings:
 
 def outputs(experiment: Experiment) -> list[str]:
     """Return all that the rule `rivals` makes."""
-    results, tasks = experiment.results, rivals_of(experiment).pairs
-    figures = [f"{pairs}{part}" for pairs in tasks for part in ("", "-rates", "-samples")]
-    tables = [*tasks, *(f"{pairs}-rates" for pairs in tasks), "claims"]
+    results, pairs = experiment.results, rivals_of(experiment).pairs
+    figures = [f"{name}{part}" for name in pairs for part in ("", "-rates", "-samples")]
+    tables = [*(f"{name}{part}" for name in pairs for part in ("", "-rates")), "claims"]
     return [
         f"{results}/rivals/budgets.md",
         *(f"{results}/rivals/{name}.{format}" for name in tables for format in ("csv", "md", "html")),
@@ -311,9 +317,7 @@ def documents(experiment: Experiment) -> dict[str, list[str]]:
 
 
 def _entries(experiment: Experiment, *pairs: str) -> list[Content]:
-    rivals = experiment.config.rivals
-    tasks = pairs or (rivals.pairs if rivals else [])
-    return [entry for name in tasks for entry in content(experiment, name)["rows"]]
+    return [entry for name in pairs or tasks(experiment) for entry in content(experiment, name)["rows"]]
 
 
 def caption(experiment: Experiment, name: str = "rivals") -> str:

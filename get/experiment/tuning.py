@@ -27,10 +27,12 @@ class Trial(NamedTuple):
 def trials(config: Config) -> list[Trial]:
     """Return all trials, of students that are not disabled; another value among them renames none."""
     tuning = config.tuning
+    if tuning is None:
+        return []
     return [
         Trial(f"try-{student}-{tuning.key}-{spelled(value)}", student, value)
-        for student in (tuning.students if tuning else ())
-        if tuning and not config.students[student].disabled
+        for student in tuning.students
+        if not config.students[student].disabled
         for value in tuning.values
     ]
 

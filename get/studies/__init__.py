@@ -182,9 +182,9 @@ def settings_pattern(experiment: Experiment) -> str:
     names = {
         "studies": NAMES,
         "studies-sampling": sampled(),
-        "rivals": config.rivals.pairs if config.rivals else [],
+        "rivals": rivals.tasks(experiment),
         "rivals-trials": chosen,
-        "rivals-rates": config.rivals.pairs if config.rivals else [],
+        "rivals-rates": rivals.tasks(experiment),
         "tuning": [config.tuning.key] if config.tuning else [],
     }
     own = [f"{kind}/({'|'.join(map(re.escape, each))})" for kind, each in names.items()]

@@ -76,7 +76,7 @@ use rule trials as rival_rates with:
     log:
         "<results>/logs/rivals/{pairs}-rates.log",
     wildcard_constraints:
-        pairs=one_of(experiment.config.rivals.pairs if experiment.config.rivals else []),
+        pairs=one_of(rivals.tasks(experiment)),
     params:
         caption=lambda wildcards: rivals.caption(experiment, "rival-rates"),
 
@@ -140,7 +140,7 @@ rule rival_table:
     log:
         "<results>/logs/rivals/{pairs}.log",
     wildcard_constraints:
-        pairs=one_of(experiment.config.rivals.pairs if experiment.config.rivals else []),
+        pairs=one_of(rivals.tasks(experiment)),
     conda:
         "../../envs/get.yaml"
     threads: threads_of("light")
@@ -156,7 +156,7 @@ rule rival_claims:
     input:
         settings=expand(
             "<results>/settings/rivals/{pairs}.json",
-            pairs=experiment.config.rivals.pairs if experiment.config.rivals else [],
+            pairs=rivals.tasks(experiment),
         ),
         costs="<results>/rivals/costs.json",
         scores=lambda wildcards: rivals.score_files(experiment),
