@@ -41,7 +41,7 @@ rule study:
         html=report(
             "<results>/studies/{study}.html",
             caption="../report/caption.rst",
-            category="8 Studies",
+            category="8 Tuning and studies",
             labels=lambda wildcards: {"study": studies.load(wildcards.study).title},
         ),
         pdf="<results>/studies/{study}.pdf",

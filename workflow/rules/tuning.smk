@@ -29,7 +29,7 @@ rule trials:
         html=report(
             "<results>/tuning/{key}.html",
             caption="../report/caption.rst",
-            category="8 Tuning",
+            category="8 Tuning and studies",
             labels={"key": "{key}"},
         ),
         pdf="<results>/tuning/{key}.pdf",
