@@ -30,7 +30,7 @@ rule trials:
             "<results>/tuning/{key}.html",
             caption="../report/caption.rst",
             category="8 Tuning and studies",
-            labels={"key": "{key}"},
+            labels={"study": "Tuning of {key}"},
         ),
         pdf="<results>/tuning/{key}.pdf",
         png="<results>/tuning/{key}.png",
