@@ -222,7 +222,7 @@ def test_scores_do_not_depend_on_where_the_images_are(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    images = noisy(read_split(digits, "train").images, 0.3, 150)
+    images = noisy(read_split(digits, "train").images[:], 0.3, 150)
     write_folder(tmp_path / "pictures", [images[:100], images[100:]], range(150))
     with new_samples(tmp_path / "s.h5", ["a", "b"], torch.zeros(150, dtype=torch.int64), (1, 8, 8)) as file:
         file.variants["a"][:], file.variants["b"][:] = images[::-1] * 0, images

@@ -23,7 +23,7 @@ from get.sampling.files import new_samples
 from get.scoring.extractors.classifier import Classifier
 from get.scoring.images import open_images, write_folder
 from get.scoring.metrics import moments, write_moments
-from get.scoring.pictures import UNREAD
+from get.data.pictures.contents import UNREAD
 from get.scoring.reference import write_reference
 from get.scoring.sample_size import few_images, few_images_of
 from get.scoring.scores import score_samples
@@ -281,7 +281,7 @@ def test_a_score_of_few_images_says_so(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    train = read_split(digits, "train").images
+    train = read_split(digits, "train").images[:]
     write_folder(tmp_path / "x", [train[:count]], range(count))
     write_folder(tmp_path / "real", [train[:real]], range(real))
     score = ["score", tmp_path / "x", "--reference", tmp_path / "real", "--splits", 2, *CLASSIFIED, weights]

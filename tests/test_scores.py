@@ -77,7 +77,7 @@ def noisy(images: np.ndarray, amount: float, count: int) -> np.ndarray:
 def scored(digits: Path, classifier: Path) -> tuple[Features, Reference, np.ndarray, dict[str, float]]:
     """Features of noisy train images, the reference, the images, and their scores."""
     extract = Extractor("classifier", classifier, "cpu", 100)
-    train = read_split(digits, "train").images
+    train = read_split(digits, "train").images[:]
     images = noisy(train, 0.2, 600)
     references = {}
     for split in ("train", "test"):
@@ -176,7 +176,7 @@ def test_same_as_torch_fidelity_called_whole(
     register_feature_extractor("get-classifier", ClassifierFeatures)
     whole = torch_fidelity.calculate_metrics(
         input1=Images(images),
-        input2=Images(read_split(digits, "train").images),
+        input2=Images(read_split(digits, "train").images[:]),
         feature_extractor="get-classifier",
         feature_extractor_weights_path=str(classifier),
         fid=True, isc=True, kid=True, prc=True, isc_splits=5, kid_subsets=20, kid_subset_size=100,
@@ -226,7 +226,7 @@ def test_precision_and_recall_by_definition() -> None:
 def test_fid_orders_amounts_of_noise(scored: Any, digits: Path, classifier: Path, tmp_path: Path) -> None:
     _, reference, _, _ = scored
     extract = Extractor("classifier", classifier, "cpu", 100)
-    train = read_split(digits, "train").images
+    train = read_split(digits, "train").images[:]
     found = [extract(noisy(train, amount, 600)).penultimate[:] for amount in (0, 0.2, 0.5, 1)]
     values = [fid(features, reference) for features in found]
     assert values == sorted(values)
@@ -268,7 +268,7 @@ def test_interval_holds_the_estimate(scored: Any) -> None:
 
 
 def test_nearest_distance_finds_copies(digits: Path) -> None:
-    train = read_split(digits, "train").images
+    train = read_split(digits, "train").images[:]
     assert nearest_distance(train[:20], train, CPU) == pytest.approx(0, abs=0.01)
     shifted = np.clip(train[:20].astype(int) + 10, 0, 255).astype(np.uint8)
     assert 0 < nearest_distance(shifted, train, CPU) <= 10

@@ -36,10 +36,10 @@ def baseline_samples(*, store: str | Path, kind: str, samples: int, seed: int, o
     labels = torch.from_numpy(data.labels) if real else classes_of(range(samples), data.classes)
     with new_samples(output, [kind], labels, shape) as file:
         file.info.update(nfe=None, conditional=None, split="test" if real else None)
-        if real:
-            file.variants[kind][:] = data.images
-            return
-        for first in range(0, samples, CHUNK):
-            indices = range(first, min(first + CHUNK, samples))
-            noise = normal(indices, shape, seed, "evaluation", "noise")
-            file.variants[kind][first : first + CHUNK] = to_bytes(noise).numpy()
+        for first in range(0, len(labels), CHUNK):
+            rows = slice(first, min(first + CHUNK, len(labels)))
+            if real:
+                file.variants[kind][rows] = data.images[rows]
+            else:
+                noise = normal(range(rows.start, rows.stop), shape, seed, "evaluation", "noise")
+                file.variants[kind][rows] = to_bytes(noise).numpy()

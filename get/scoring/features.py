@@ -1,7 +1,7 @@
 """Features of images: penultimate activations for FID, KID, precision and recall, logits for IS."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,8 +37,8 @@ class Extractor:
         self.layers: Layers = extractor.load(weights, self.device)
 
     @torch.no_grad()
-    def __call__(self, images: NDArray[np.uint8]) -> Features:
-        """Map images (N, C, H, W) uint8, N >= 1, to features, batch by batch.
+    def __call__(self, images: Any) -> Features:
+        """Map images (N, C, H, W) uint8 by [rows], N >= 1, to features, batch by batch.
 
         Raises:
             UserError: there is no room for the temporary files, or no memory for one image.

@@ -23,6 +23,7 @@ SEED = 2020  # with which torch-fidelity draws the parts of the Inception Score 
 NEIGHBOUR = 3  # whose distance is the radius within which precision and recall count a sample as alike
 DISTANCES = 2000  # rows of distances between features at a time
 IMAGES = 500  # rows of distances between images at a time
+TRAIN_IMAGES = 10_000  # and columns
 
 
 class Moments(NamedTuple):
@@ -157,13 +158,18 @@ def _share_near(x: Tensor, y: Tensor) -> float:
     return torch.cat(near).float().mean().item()
 
 
-def nearest_distance(images: NDArray[np.uint8], train: NDArray[np.uint8], device: torch.device) -> float:
+def nearest_distance(images: NDArray[np.uint8], train: Any, device: torch.device) -> float:
     """Return the mean over images of the distance to the nearest training image.
 
-    The distance is the root mean square over pixels in grey levels (0 to 255); near 0 is memorisation.
+    Both are uint8 (N, C, H, W); `train` is read in parts. The distance is the root mean square over pixels in
+    grey levels (0 to 255); near 0 is memorisation.
     """
-    ours, theirs = (torch.from_numpy(x.reshape(len(x), -1)).to(device).float() for x in (images, train))
-    nearest = torch.cat([torch.cdist(part, theirs).amin(dim=1) for part in ours.split(IMAGES)])
+    ours = torch.from_numpy(images).to(device).flatten(1).float()
+    nearest = torch.full((len(ours),), torch.inf, device=device)
+    for first in range(0, len(train), TRAIN_IMAGES):
+        theirs = torch.from_numpy(train[first : first + TRAIN_IMAGES]).to(device).flatten(1).float()
+        found = torch.cat([torch.cdist(part, theirs).amin(dim=1) for part in ours.split(IMAGES)])
+        nearest = torch.minimum(nearest, found)
     return float(nearest.mean()) / ours.shape[1] ** 0.5
 
 

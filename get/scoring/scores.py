@@ -143,7 +143,7 @@ def compare_with_train(
     images: NDArray[np.uint8],
     features: Features,
     reference: Reference,
-    train: NDArray[np.uint8],
+    train: Any,
     options: Scoring,
     device: torch.device,
 ) -> dict[str, float]:
@@ -151,7 +151,7 @@ def compare_with_train(
 
     Args:
         features: of the images; reference: of the train split.
-        train: all training images.
+        train: all training images, by [rows].
         options: see `Scoring`; device: where to compute.
     """
     precision, recall = precision_and_recall(features.penultimate, reference.features, device)

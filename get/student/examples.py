@@ -37,12 +37,12 @@ def from_pairs(pairs: Pairs, count: int) -> Source:
 def from_images(store: str | Path, conditional: bool) -> Source:
     """Return the training images of a store, with their classes or as if there were none."""
     data = read_split(store, "train")
-    images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
+    labels = torch.from_numpy(data.labels)
 
     def read(numbers: Tensor) -> Batch:
-        return Batch(torch.empty(0), to_unit(images[numbers].numpy()), labels[numbers] * conditional)
+        return Batch(torch.empty(0), to_unit(data.images[numbers]), labels[numbers] * conditional)
 
-    return Source(read, len(images), data.images.shape[1:], data.classes * conditional)
+    return Source(read, len(labels), data.images.shape[1:], data.classes * conditional)
 
 
 class Examples:

@@ -92,16 +92,16 @@ def train_teacher(
     on = pick_device(device)
     model = build(description).to(on)
     # Data
-    images, labels = to_unit(data.images).to(on), torch.from_numpy(data.labels).to(on)
+    images, labels = data.images, torch.from_numpy(data.labels)
     examples = EpochSampler(len(images), options.batch, fold_in(seed, "teacher"))
 
     def loss(denoise: Any, step: int, rows: slice) -> Tensor:
-        chosen = send(examples(step)[rows], on)
+        chosen = examples(step)[rows]
         source = generator(seed, "teacher", "noise", step, device=on)
         sigma = levels.draw(options.batch, source)[rows]
         noise = torch.randn((options.batch, *images.shape[1:]), generator=source, device=on)[rows]
-        label = labels[chosen] if conditional else None
-        return edm_loss(denoise, images[chosen], noise, sigma, label, model.sigma_data)
+        image, label = send(to_unit(images[chosen]), on), send(labels[chosen], on)
+        return edm_loss(denoise, image, noise, sigma, label if conditional else None, model.sigma_data)
 
     def write(state: State) -> None:
         write_weights(output, "teacher", state.ema_weights(), {**run, "steps": steps})

@@ -20,6 +20,8 @@ from get.training.loop import train
 from get.training.optimisation import Optimisation
 from get.training.state import State
 
+CHUNK = 1000  # images at a time, where accuracy is measured
+
 
 class Classifier(nn.Module):
     """Three convolutions (the last two halve the resolution) and two linear layers.
@@ -80,15 +82,15 @@ def train_classifier(
     on = pick_device(device)
     classifier = Classifier(**description).to(on)
     # Data
-    images = to_unit(train_split.images).to(on)
-    labels = torch.from_numpy(train_split.labels).to(on)
+    images, labels = train_split.images, torch.from_numpy(train_split.labels)
     examples = EpochSampler(len(images), options.batch, fold_in(seed, "classifier"))
 
     def loss(forward: Any, step: int, rows: slice) -> Tensor:
-        chosen = send(examples(step)[rows], on)
+        chosen = examples(step)[rows]
+        image, label = send(to_unit(images[chosen]), on), send(labels[chosen], on)
         source = generator(seed, "classifier", "noise", step, device=on)
-        added = torch.randn((len(chosen), *images.shape[1:]), generator=source, device=on)
-        return F.cross_entropy(forward(images[chosen] + noise * added), labels[chosen])
+        added = torch.randn(image.shape, generator=source, device=on)
+        return F.cross_entropy(forward(image + noise * added), label)
 
     def write(state: State) -> None:
         classifier.load_state_dict(state.ema_weights())
@@ -104,8 +106,10 @@ def train_classifier(
 @torch.no_grad()
 def _accuracy(classifier: Classifier, data: Images, device: torch.device) -> float:
     """Return the share of the images whose class is found."""
-    logits = classifier.eval()(to_unit(data.images).to(device))
-    return (logits.argmax(dim=1).cpu() == torch.from_numpy(data.labels)).float().mean().item()
+    classifier.eval()
+    parts = (data.images[first : first + CHUNK] for first in range(0, len(data.labels), CHUNK))
+    found = torch.cat([classifier(to_unit(part).to(device)).argmax(dim=1).cpu() for part in parts])
+    return (found == torch.from_numpy(data.labels)).float().mean().item()
 
 
 def load(weights: str | Path, device: torch.device) -> Layers:
