@@ -17,13 +17,13 @@ from test_studies import varied
 
 from get.cli import main
 from get.cli.describe import describe
+from get.data.pictures.contents import UNREAD
 from get.data.store import SPLITS, read_split, write_store
 from get.paper.tables import TABLES, write_table
 from get.sampling.files import new_samples
 from get.scoring.extractors.classifier import Classifier
 from get.scoring.images import open_images, write_folder
 from get.scoring.metrics import moments, write_moments
-from get.data.pictures.contents import UNREAD
 from get.scoring.reference import write_reference
 from get.scoring.sample_size import few_images, few_images_of
 from get.scoring.scores import score_samples

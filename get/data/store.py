@@ -71,31 +71,31 @@ class Images:
 
 
 class NewStore(NamedTuple):
-    """A store that is being written: images (N, C, H, W), labels (N,), and split (N,), 0: train, 1: test."""
+    """A store that is being written.
+
+    images: (N, C, H, W); labels: (N,); split: (N,), 0 for train and 1 for test; attributes: see `new_store`.
+    """
 
     images: Any
     labels: NDArray[np.int64]
     split: NDArray[np.uint8]
+    attributes: dict[str, Any]
 
 
 @contextmanager
-def new_store(
-    path: str | Path, count: int, shape: Sequence[int], *, name: str, classes: int, source: str
-) -> Iterator[NewStore]:
-    """Yield a new store for the block to fill.
+def new_store(path: str | Path, count: int, shape: Sequence[int]) -> Iterator[NewStore]:
+    """Yield a new store of `count` images (C, H, W) for the block to fill; it is written atomically.
 
-    Args:
-        path: the file, written atomically.
-        count: number of images; shape: (C, H, W).
-        name: of the data set; classes: their number, 0 for none; source: where the images are from.
+    Its attributes are the `name` of the data set, the number of `classes` (0: none), and the `source`, where
+    the images are from.
     """
     size = count * (math.prod(shape) + 9)
     with atomic(path) as temporary, new_hdf5(temporary, size) as file:
         images = file.create_dataset("images", (count, *shape), "u1")
-        store = NewStore(images, np.zeros(count, np.int64), np.zeros(count, np.uint8))
+        store = NewStore(images, np.zeros(count, np.int64), np.zeros(count, np.uint8), {})
         yield store
         file["labels"], file["split"] = store.labels, store.split
-        file.attrs.update(name=name, classes=classes, source=source)
+        file.attrs.update(store.attributes)
 
 
 def write_store(
@@ -109,9 +109,9 @@ def write_store(
     source: str,
 ) -> None:
     """Write a store of images (N, C, H, W) that are in memory; see `new_store`."""
-    about = {"name": name, "classes": classes, "source": source}
-    with new_store(path, len(images), images.shape[1:], **about) as store:  # type: ignore[arg-type]
+    with new_store(path, len(images), images.shape[1:]) as store:
         store.images[:], store.labels[:], store.split[:] = images, labels, split
+        store.attributes.update(name=name, classes=classes, source=source)
 
 
 def read_split(path: str | Path, split: str) -> Images:

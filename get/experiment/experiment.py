@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from get.data import sets
 from get.experiment.config import Config
 from get.experiment.config.data import Data
 from get.experiment.config.errors import check
@@ -171,13 +170,21 @@ class Experiment:
     def data_arguments(self) -> dict[str, Any]:
         """What the module of the data set takes of the config, beside its file."""
         known = self.config.data.settings() | {"seed": self.config.seed}
-        takes = sets.describe(self.config.data.name).takes
+        takes = self.config.data.known.takes
         return {key: known.get(key) for key in takes if key not in ("archive", "sha256")}
+
+    @property
+    def data_origin(self) -> str | None:
+        """What the data set is made from, in short: a folder by its content, a file by where it lies."""
+        source = self.config.data.source
+        if source is None:
+            return None
+        return self.config.data.known.content or fingerprint(self.local_copy(source))
 
     @property
     def real_images(self) -> tuple[int, int]:
         """How many real images there are, to train and to test."""
-        images = sets.describe(self.config.data.name).images
+        images = self.config.data.known.images
         if isinstance(images, tuple):
             return images
         test = math.ceil(images * self.config.data.test_fraction)

@@ -12,6 +12,7 @@ from get import plugins
 from get.experiment.config import Config, check_config
 from get.experiment.config.errors import ConfigError
 from get.experiment.config.keys import meant
+from get.experiment.config.unlabelled import without_classes
 from get.experiment.experiment import Experiment
 
 
@@ -27,6 +28,8 @@ def load(given: Mapping[str, Any]) -> Experiment:
         # a misspelt key comes before the key that is missing for it
         first = min(error.errors(), key=lambda each: each["type"] not in ("extra_forbidden", "unknown_key"))
         raise ConfigError(message(first)) from None
+    if not config.data.classes:
+        config = without_classes(config)
     check_config(config)
     return Experiment(config)
 

@@ -3,6 +3,13 @@
 data, features = experiment.config.data, experiment.config.features
 
 
+def source_of_data():
+    """What the data set is made from; a folder counts as another by its content (`origin`), not by its time."""
+    if not data.source:
+        return []
+    return ancient(data.source.path) if data.known.content else experiment.local_copy(data.source)
+
+
 rule download:
     output:
         "<results>/inputs/{file}",
@@ -23,7 +30,7 @@ rule download:
 
 rule make_data:
     input:
-        experiment.local_copy(data.source) if data.source else [],
+        source_of_data(),
     output:
         "<results>/data/images.h5",
     log:
@@ -36,7 +43,7 @@ rule make_data:
     params:
         name=data.name,
         given=experiment.data_arguments,
-        origin=origin(data.source) if data.source else None,
+        origin=experiment.data_origin,
         sha256=lambda wildcards, input: data.source and data.source.sha256,
     script:
         "../scripts/make_data.py"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from get.storage.errors import UserError
 from get.storage.reading import reading
@@ -33,7 +33,28 @@ class Arrangement:
     tests: list[bool] | None
 
 
-def arrange(names: Sequence[str], labels: str | None, listing: bytes | None) -> Arrangement:
+class Listing(NamedTuple):
+    """A file dataset.json: its content, and the folder that it lies in ('' or 'NAME/')."""
+
+    content: bytes
+    folder: str
+
+    def labels(self) -> dict[str, int] | None:
+        """Return the class of each picture; None where it says that there are no classes."""
+        try:
+            labels = json.loads(self.content)["labels"]
+            if labels is None:
+                return None
+            found = {self.folder + name: label for name, label in labels}
+            if not all(type(label) is int and label >= 0 for label in found.values()):
+                raise ValueError("its labels are no numbers from 0 on")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            form = '{"labels": [["NAME", NUMBER], ...]} or {"labels": null}'
+            raise UserError(f"{LISTING} is not {form} ({error}); mend it") from None
+        return found
+
+
+def arrange(names: Sequence[str], labels: str | None, listing: Listing | None) -> Arrangement:
     """Return how pictures are arranged.
 
     The folder that all of them lie in says nothing. Folders `train` and `test` are the splits, and those in
@@ -43,7 +64,7 @@ def arrange(names: Sequence[str], labels: str | None, listing: bytes | None) -> 
         names: of the pictures, paths with /.
         labels: 'none' for no classes, or the path of a CSV with the columns file and label; None for what
             there is: dataset.json, or else the folders.
-        listing: the content of dataset.json, if there is one.
+        listing: dataset.json, if there is one.
 
     Raises:
         UserError: pictures without a class, or classes without pictures.
@@ -57,12 +78,11 @@ def arrange(names: Sequence[str], labels: str | None, listing: bytes | None) -> 
     elif labels is not None:
         found = _assigned(_table(labels), short, labels)
     elif listing is not None:
-        found = _assigned(_listed(listing), short, LISTING)
+        found = _assigned(listing.labels(), short, LISTING)
     else:
         found = _folders(inner)
     tests = [not path.startswith(f"{TRAIN}/") for path in short.values()] if splits else None
-    numbered = labels is None and listing is not None
-    return _numbered(names, found, tests, numbered)
+    return numbered(names, found, tests, labels is None and listing is not None)
 
 
 def _below_common_folder(names: Sequence[str]) -> list[str]:
@@ -97,27 +117,14 @@ def _folders(paths: Mapping[str, str]) -> dict[str, str]:
     return found if len(set(found.values())) > 1 else {}
 
 
-def _listed(content: bytes) -> dict[str, int] | None:
-    """Return the class of each picture by dataset.json; None where it says that there are no classes."""
-    try:
-        labels = json.loads(content)["labels"]
-        if labels is None:
-            return None
-        found = {str(name): label for name, label in labels}
-        if not all(type(label) is int and label >= 0 for label in found.values()):
-            raise ValueError("its labels are no numbers from 0 on")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(
-            f'{LISTING} is not {{"labels": [["NAME", NUMBER], ...]}} or {{"labels": null}} ({error}); mend it'
-        ) from None
-    return found
-
-
 def _table(path: str) -> dict[str, str]:
     """Return the class of each picture by a CSV with the columns file and label."""
     with reading(path, "CSV with the columns file and label", "mend it"):
         text = Path(path).read_text(encoding="utf-8-sig")
-        lines = list(csv.DictReader(io.StringIO(text)))
+        reader = csv.DictReader(io.StringIO(text))
+        if not {"file", "label"} <= {*(reader.fieldnames or [])}:
+            raise ValueError(f"its columns are {', '.join(reader.fieldnames or [])}")
+        lines = list(reader)
         found = {line["file"].strip(): line["label"].strip() for line in lines}
         if len(found) < len(lines) or not all(found.values()):
             raise ValueError("a file comes twice, or has no label")
@@ -136,10 +143,21 @@ def _assigned(table: Mapping[str, Any] | None, short: Mapping[str, str], where: 
     return found
 
 
-def _numbered(
+def numbered(
     names: list[str], found: Mapping[str, Any], tests: list[bool] | None, as_numbers: bool
 ) -> Arrangement:
-    """Return the arrangement: classes in the order of their names, of numbers in that of numbers."""
+    """Return an arrangement, given the class of each picture (or of none).
+
+    Classes are in the order of their names, of numbers in that of numbers.
+
+    Args:
+        names, tests: see `Arrangement`.
+        found: the class of each picture, by name.
+        as_numbers: classes are numbers from 0 on already.
+
+    Raises:
+        UserError: a number is left out, or a class is in the test split alone.
+    """
     if not found:
         return Arrangement(names, [], [0] * len(names), tests)
     different = set(found.values())

@@ -1,12 +1,13 @@
 """What lies in a folder, a zip or a tar: the pictures that are read, by name, and what is left out."""
 
+import io
 import os
 import tarfile
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from get.storage.errors import UserError
@@ -20,7 +21,6 @@ UNREAD = (
 )  # fmt: skip
 HIDDEN = ("__MACOSX", "@eaDir")  # as are names that begin with a dot: copies and thumbnails
 NAMED = 4  # kinds or names of what is left out; the rest is counted
-Read = Callable[[str], bytes]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Contents:
 
     Args:
         path: the folder or archive.
-        sizes: the files, by name in their order, and their bytes.
+        sizes: the files, by name, and their bytes; in the order of an archive.
         hidden: what is not looked at; repeated: what a link reaches once more.
     """
 
@@ -39,17 +39,17 @@ class Contents:
     repeated: list[str] = field(default_factory=list)
 
     def pictures(self) -> list[str]:
-        """Return the names of the pictures.
+        """Return the names of the pictures, sorted.
 
         Raises:
             UserError: there is none, or images of a format that is not read lie among them.
         """
-        if unread := [name for name in self.sizes if ending(name) in UNREAD]:
+        if unread := sorted(name for name in self.sizes if ending(name) in UNREAD):
             raise UserError(
                 f"{self.path / unread[0]} is of a format that is not read (such files: {len(unread)}, "
                 f"{listed(map(ending, unread))}); convert them to PNG, or take them out"
             )
-        found = [name for name in self.sizes if ending(name) in PICTURES]
+        found = sorted(name for name in self.sizes if ending(name) in PICTURES)
         if not found:
             also = f"; it holds {self.left_out()}" if self.left_out() else ""
             raise UserError(f"{self.path} holds no pictures ({', '.join(PICTURES)}){also}")
@@ -61,21 +61,29 @@ class Contents:
         kinds = {"other files": others, "hidden": self.hidden, "reached again by links": self.repeated}
         return "; ".join(f"{why}: {len(names)} ({listed(names)})" for why, names in kinds.items() if names)
 
-    @contextmanager
-    def open(self) -> Iterator[Read]:
-        """Yield a function from the name of a file to its bytes; it raises `OSError` and the like."""
+    def read(self, names: Iterable[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """Yield names, in the order in which they are read fastest, each with what returns its content.
+
+        That raises `OSError`, and errors of every kind where an archive is damaged.
+        """
         if self.path.is_dir():
-            yield lambda name: (self.path / name).read_bytes()
-        elif zipfile.is_zipfile(self.path):
+            for name in names:
+                yield name, (self.path / name).read_bytes
+            return
+        wanted = set(names)
+        if zipfile.is_zipfile(self.path):
             with zipfile.ZipFile(self.path) as archive:
-                yield archive.read
+                for name in filter(wanted.__contains__, self.sizes):
+                    yield name, partial(archive.read, name)
         else:
             with tarfile.open(self.path) as tar:
-                yield lambda name: _content(tar, name)
+                for member in tar:
+                    if member.name in wanted:
+                        yield member.name, partial(_content, tar, member)
 
 
-def _content(tar: tarfile.TarFile, name: str) -> bytes:
-    with tar.extractfile(name) or open(os.devnull, "rb") as file:
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    with tar.extractfile(member) or io.BytesIO() as file:
         return file.read()
 
 
@@ -96,8 +104,8 @@ def contents_of(path: str | Path) -> Contents:
         else:
             with tarfile.open(path) as tar:
                 files = {member.name: member.size for member in tar if member.isfile()}
-    hidden = [name for name in files if any(map(_is_hidden, name.split("/")))]
-    sizes = {name: files[name] for name in sorted(files.keys() - set(hidden))}
+    hidden = {name for name in files if any(map(_is_hidden, name.split("/")))}
+    sizes = {name: size for name, size in files.items() if name not in hidden}
     return Contents(path, sizes, sorted(hidden))
 
 
@@ -155,7 +163,7 @@ def _is_within(path: str, places: Iterable[str]) -> bool:
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name in HIDDEN
+    return (name.startswith(".") and name != ".") or name in HIDDEN
 
 
 def ending(name: str) -> str:

@@ -11,6 +11,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # what Pillow calls their content
 BIT_DEPTH = 24  # where a PNG has it
 LARGEST = 2**28  # bytes of a file
 OPAQUE = 255
+DEEP, TRANSPARENT = "it has 16 bits a channel", "it has transparent colours"
 AS_IT_IS = ("L", "P", "RGB")  # modes
 CONVERTED = ("1", "I", "I;16", "LA", "RGBA")  # modes that 8-bit grey and RGB do not hold as they are
 
@@ -24,6 +25,13 @@ class Decoded(NamedTuple):
 
     picture: Image.Image
     loss: str
+
+    @property
+    def change(self) -> str:
+        """What was done to it, for a sentence that counts such pictures."""
+        if self.loss == DEEP:
+            return "cut from 16 to 8 bits"
+        return "converted to 8-bit grey or RGB" if self.loss else ""
 
 
 def decode(content: bytes, exact: bool = False) -> Decoded:
@@ -55,10 +63,10 @@ def decode(content: bytes, exact: bool = False) -> Decoded:
 
 def _loss(picture: Image.Image, content: bytes) -> str:
     if picture.format == "PNG" and content[BIT_DEPTH] == 16:  # Pillow cuts colours to 8 bits
-        return "it has 16 bits a channel"
+        return DEEP
     if picture.mode not in AS_IT_IS:
         return f"its mode is {picture.mode}"
-    return "it has transparent colours" if "transparency" in picture.info else ""
+    return TRANSPARENT if "transparency" in picture.info else ""
 
 
 def _converted(picture: Image.Image) -> Image.Image:

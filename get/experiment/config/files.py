@@ -27,7 +27,7 @@ class Source(Keys):
     @property
     def file(self) -> str:
         """The name of the file, without where it lies."""
-        return os.path.basename(self.path or self.url or "")
+        return os.path.basename((self.path or self.url or "").rstrip("/"))
 
 
 def sources(config: "Config") -> dict[str, Source]:
