@@ -253,6 +253,15 @@ def test_the_square_in_the_middle_is_resized(tmp_path: Path) -> None:
     assert sorted(images.mean((1, 2, 3)))[7] < 60
 
 
+def test_fine_stripes_become_grey(tmp_path: Path) -> None:
+    """Without a filter against aliasing they would stay black and white."""
+    for number in range(8):
+        stripes = np.where(np.arange(32) % 2, 255, number).astype(np.uint8)
+        save(tmp_path / f"x/{number}.png", Image.fromarray(np.stack([stripes] * 32)))
+    images = stored(tmp_path / "x", tmp_path / "images.h5", resize=8)["train"].images[:]
+    assert abs(images.astype(int) - 127).max() < 20
+
+
 def test_a_picture_is_turned_as_its_camera_says(tmp_path: Path) -> None:
     image, exif = picture(), Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
@@ -272,6 +281,13 @@ def test_pictures_that_are_alike_are_in_one_split(tmp_path: Path) -> None:
     splits = stored(path, tmp_path / "images.h5", test_fraction=0.4)
     pixels = np.asarray(same).transpose(2, 0, 1)
     assert [(split.images[:] == pixels).all((1, 2, 3)).sum() for split in splits.values()] == [10, 0]
+
+
+def test_copies_of_one_picture_have_no_test_split(tmp_path: Path) -> None:
+    same = picture()
+    for number in range(8):
+        save(tmp_path / f"x/{number}.png", same)
+    assert "are the same as others to train" in refusal(tmp_path / "x", tmp_path / "images.h5")
 
 
 # ---------- what is refused

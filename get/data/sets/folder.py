@@ -189,6 +189,8 @@ def _drawn(
     if len(alike):
         log.info("%d pictures are to train, not to test, since others to train are the same", len(alike))
         split[alike] = 0
+    if not split.any():
+        raise UserError(f"all {tests} pictures to test are the same as others to train; add different ones")
     return split
 
 
