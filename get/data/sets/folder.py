@@ -94,12 +94,12 @@ def write_folder(
         log.info("%s: %d pictures; not read: %s", archive, len(arranged.names), rest)
     with new_store(path, len(arranged.names), shape) as store:
         taken = _take(collection, store.images, resize)
+        taken.problems.update(_in_both(arranged, taken.digests))
+        _require_all(archive, taken.problems, len(arranged.names))
         if arranged.tests is None:
             store.split[:] = _drawn(arranged, taken.digests, test_fraction, seed)
         else:
             store.split[:] = arranged.tests
-            taken.problems.update(_in_both(arranged, taken.digests))
-        _require_all(archive, taken.problems, len(arranged.names))
         store.labels[:] = arranged.labels
         changes = [f"{count} of them {how}" for how, count in taken.changes.items()]
         cut = [f"the square in the middle of each resized to {resize} pixels"] if resize else []
@@ -195,7 +195,9 @@ def _drawn(
 
 
 def _in_both(arranged: Arrangement, digests: NDArray[np.bytes_]) -> dict[str, str]:
-    """Return what is wrong with the pictures to test that are to train too, by name."""
+    """Return what is wrong with the pictures to test that are to train too, by name; {} without given splits."""
+    if arranged.tests is None:
+        return {}
     tests = np.array(arranged.tests)
     train = {digests[number]: arranged.names[number] for number in np.flatnonzero(~tests) if digests[number]}
     same = {number: train[digests[number]] for number in np.flatnonzero(tests) if digests[number] in train}
