@@ -78,7 +78,7 @@ def test_the_jobs_are_those_of_snakemake(
 
 
 SHARED = {  # which the plan of the experiment counts
-    "download", "make_data", "import_inception", "train_classifier", "reference_statistics", "import_teacher",
+    "download", "make_data", "import_extractor", "train_extractor", "reference_statistics", "import_teacher",
     "train_teacher", "generate_pairs", "make_manifest",
 }  # fmt: skip
 
@@ -380,7 +380,7 @@ def test_an_edit_makes_the_plan_anew(planned_folder: Path) -> None:
     ("key", "value", "message"),
     [
         ("students", None, "students: .*None"),
-        ("data", {"name": "digits"}, "data.shape is missing"),
+        ("data", {"shape": [1, 8, 8]}, "data.name is missing"),
         ("pairs", {}, "pairs"),
         ("features", {"extractor": "classifier"}, "features.classifier is missing"),
     ],

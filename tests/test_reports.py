@@ -76,7 +76,7 @@ GET_RUNS = ["train_student students/get/seed0/2.pt", "train_student students/get
 VIT_RUN = "train_student students/vit/seed0/3.pt"
 FORGOTTEN = {
     "data": (["make_data data/images.h5"], [*GET_RUNS, VIT_RUN]),
-    "features": (["train_classifier features/classifier.safetensors"], []),
+    "features": (["train_extractor features/classifier.safetensors"], []),
     "teachers": (["train_teacher teachers/conditional.safetensors"], [*GET_RUNS, VIT_RUN]),
     "teachers/conditional": (["train_teacher teachers/conditional.safetensors"], GET_RUNS),
     "pairs/unconditional": (["generate_pairs pairs/unconditional/held-out.h5"], [VIT_RUN]),

@@ -18,9 +18,8 @@ from torch_fidelity.registry import register_feature_extractor
 
 from get.cli import main
 from get.data.store import read_split, to_bytes, to_unit
-from get.imports.inception import import_inception
+from get.imports.extractor import import_extractor
 from get.sampling.files import new_samples
-from get.scoring.extractors.classifier import train_classifier
 from get.scoring.features import Extractor, Features
 from get.scoring.metrics import (
     Moments,
@@ -36,6 +35,7 @@ from get.scoring.metrics import (
 )
 from get.scoring.reference import Reference, Source, read_reference, write_reference
 from get.scoring.scores import Scoring, bootstrap, compare_with_train, score
+from get.scoring.trained import train_extractor
 from get.storage.errors import UserError
 
 CPU = torch.device("cpu")
@@ -45,7 +45,8 @@ SCORING = Scoring(splits=5, bootstrap=10, kid_subsets=20, kid_subset_size=100, n
 @pytest.fixture(scope="module")
 def classifier(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("features") / "classifier.safetensors"
-    train_classifier(
+    train_extractor(
+        name="classifier",
         store=digits,
         model={"width": 8, "features": 16},
         training={**TRAINING, "batch": 64, "lr": 5e-3},
@@ -375,7 +376,9 @@ def test_inception_weights_with_code_are_refused(tmp_path: Path) -> None:
     torch.save({"conv": Code()}, tmp_path / "w.pth")
     for load in (
         lambda: Extractor("inception", tmp_path / "w.pth", "cpu", 1),
-        lambda: import_inception(source=tmp_path / "w.pth", sha256=None, output=tmp_path / "out.pth"),
+        lambda: import_extractor(
+            name="inception", source=tmp_path / "w.pth", sha256=None, output=tmp_path / "out.pth"
+        ),
     ):
         with pytest.raises(UserError, match=r"w.pth is no file of weights of torch-fidelity's Inception"):
             load()

@@ -226,7 +226,7 @@ def test_jobs_ask_for_what_the_config_says(runs: Runs) -> None:
     assert asked.pop("generate_pairs") in (
         ["1", "1", "2", f"{memory}M", "toy:1", ""] for memory in (1500, 1501)
     )
-    assert {"train_classifier", "score_student", "table"} <= set(asked)
+    assert {"train_extractor", "score_student", "table"} <= set(asked)
     assert all(each == ["1", "1", "1", "1500M", "", ""] for each in asked.values())
     assert "localrule settings" in output
     assert "settings" not in asked

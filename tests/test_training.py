@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from get.data.sets.digits import write_digits
 from get.pairs.dataset import Batch
 from get.runtime.device import autocast, tf32
-from get.scoring.extractors.classifier import train_classifier
+from get.scoring.trained import train_extractor
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.student import checkpoint, training
@@ -310,9 +310,9 @@ def test_a_checkpoint_needs_no_config(pairs: Path, tmp_path: Path) -> None:
 def test_unfinished_work_on_other_images_is_discarded(tmp_path: Path, kill: Kill) -> None:
     def classifier(store: Path, name: str) -> dict[str, Tensor]:
         output = tmp_path / name
-        train_classifier(
-            store=store, model={"width": 2, "features": 4}, training=TRAINING, noise=0.1, steps=9, seed=0,
-            device="cpu", output=output,
+        train_extractor(
+            name="classifier", store=store, model={"width": 2, "features": 4}, training=TRAINING, noise=0.1,
+            steps=9, seed=0, device="cpu", output=output,
         )  # fmt: skip
         return load_file(output)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from get import plugins
 from get.storage.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def add_json(command: argparse.ArgumentParser) -> None:
 
 def add_extractor(command: argparse.ArgumentParser) -> None:
     """Add the options that name the network whose features are compared, and --device."""
-    command.add_argument("--extractor", choices=("inception", "classifier"), default="inception")
+    known = plugins.names("scoring.extractors")
+    command.add_argument("--extractor", choices=known, default="inception")
     command.add_argument("--weights", type=Path, required=True, help="of the extractor: results/features/...")
     command.add_argument("--batch", type=positive, default=100, help="images per call")
     add_device(command)

@@ -15,7 +15,7 @@ COMMAND = ["get.cli", "torch.utils.tensorboard"]  # of a training, with what its
 MODULES = {  # by rule, or else by kind of job
     "settings": ["get.storage.atomic"],
     "light": [*SCRIPT, "get.paper.tables"],
-    "classifier": [*SCRIPT, "get.scoring.extractors.classifier"],
+    "classifier": [*SCRIPT, "get.scoring.trained"],
     "teacher": [*COMMAND, "get.teacher.training"],
     "pairs": [*SCRIPT, "get.teacher.generation"],
     "student": [*COMMAND, "get.student.training"],

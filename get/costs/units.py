@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from get import plugins
 from get.costs.measure import RandomTraining, options_of, peak_memory
 from get.costs.timing import LIMIT, seconds_of, timing
 from get.experiment import Experiment
@@ -33,7 +34,7 @@ from get.runtime.limits import is_out_of_memory
 from get.runtime.log import Progress
 from get.runtime.seeding import classes_of, generator
 from get.sampling.one_step import Sampling, sample
-from get.scoring.extractors.classifier import Classifier
+from get.scoring.extractors import PACKAGE as EXTRACTORS
 from get.scoring.features import Extractor, Features
 from get.scoring.metrics import moments, resamples_of, square_root
 from get.scoring.reference import Reference
@@ -216,26 +217,27 @@ def sampling(experiment: Experiment, name: str, gpus: int, device: torch.device)
 # --------------------------------------------------------------------------------------------------- scores
 
 
-def classifier_of(experiment: Experiment) -> dict[str, int] | None:
-    """Return the description of the classifier whose features are compared, if no other network's are."""
-    features = experiment.config.features
-    if features.extractor != "classifier" or features.classifier is None:
-        return None
-    return features.classifier.model.settings() | experiment.shape()
+def extractor_of(experiment: Experiment) -> dict[str, int] | None:
+    """Return the description of an extractor that is trained here; None for another."""
+    trained = experiment.config.features.trained
+    return trained.model.settings() | experiment.shape() if trained else None
 
 
 def features(experiment: Experiment, of: str, gpus: int, device: torch.device) -> Cost:
     """Features of an image."""
     torch.manual_seed(0)
-    model, batch = classifier_of(experiment), experiment.config.evaluation.batch
+    model, batch = extractor_of(experiment), experiment.config.evaluation.batch
+    name = experiment.config.features.extractor
     images = np.random.default_rng(0).integers(0, 256, (batch, *experiment.config.data.shape), np.uint8)
     with temporary_folder() as folder:
         path = folder / "weights"
         if model:
-            write_weights(path, "classifier", Classifier(**model).state_dict(), {"model": model})
-        else:
+            network = plugins.load(EXTRACTORS, name, "features.extractor").NETWORK(**model)
+            write_weights(path, name, network.state_dict(), {"model": model})
+        else:  # others take about as long
+            name = "inception"
             write_random_inception(path)
-        extract = Extractor("classifier" if model else "inception", path, str(device), batch)
+        extract = Extractor(name, path, str(device), batch)
         found = timing(lambda count: extract(images[:count]), batch, device)
     return Cost({"image": found.seconds / batch}, share=found.share)
 
@@ -260,9 +262,9 @@ def scoring(experiment: Experiment, of: str, gpus: int, device: torch.device) ->
     """All that a score takes beside the features: of each variant, and of the headline."""
     evaluation, (train, _) = experiment.config.evaluation, experiment.real_images
     options, samples = Scoring(**evaluation.scoring.settings()), evaluation.samples
-    classifier = classifier_of(experiment)
-    width = classifier["features"] if classifier else INCEPTION
-    outputs = classifier["classes"] if classifier else INCEPTION_LOGITS
+    model = extractor_of(experiment)
+    width = model["features"] if model else INCEPTION
+    outputs = max(1, model["classes"]) if model else INCEPTION_LOGITS
     source = np.random.default_rng(0)
     rows = source.random((max(samples, train), width), np.float32)
     logits = source.random((samples, outputs), np.float32)

@@ -341,9 +341,16 @@ def caption(experiment: Experiment, name: str) -> str:
 
 def about_data(experiment: Experiment) -> dict[str, str]:
     """Return what captions say of the data set: what is particular to it, or what holds for any."""
-    name = experiment.config.data.name
+    data, features = experiment.config.data, experiment.config.features
+    name = data.source.file if data.name == "folder" and data.source else data.name
     general = {key: captions()[key] for key in ("tables", "fid", "scope")} | {"all": f"Data set: {name}."}
-    return general | captions()["data"].get(name, {})
+    network = features.about["LABEL"] + " (grey repeated to colour)" * (_repeats_grey(experiment))
+    found = general | captions()["data"].get(data.name, {})
+    return {key: text.replace("{features}", network) for key, text in found.items()}
+
+
+def _repeats_grey(experiment: Experiment) -> bool:
+    return experiment.config.data.shape[0] == 1 and not experiment.config.features.trained
 
 
 def title(name: str) -> str:

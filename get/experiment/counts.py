@@ -23,8 +23,8 @@ RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage
     "settings": ("light", "data"),
     "download": ("light", "data"),
     "make_data": ("light", "data"),
-    "import_inception": ("light", "data"),
-    "train_classifier": ("classifier", "data"),
+    "import_extractor": ("light", "data"),
+    "train_extractor": ("classifier", "data"),
     "reference_statistics": ("score", "data"),
     "import_teacher": ("light", "teachers"),
     "train_teacher": ("teacher", "teachers"),
@@ -55,7 +55,7 @@ KEPT = ("score_student", "score_rival")  # which keep the samples
 INCEPTION = 2048  # features
 IN_TRAINING = ("checkpointing", "implicit", "accumulate")  # keys that steps depend on, which costs leaves out
 COSTS_CALLS = 8  # of each step whose costs are measured: to warm up, timed, profiled (`costs.measure`)
-CLASSIFIER_STEP = 3  # forward passes that a step takes as long as: the backward pass counts twice
+EXTRACTOR_STEP = 3  # forward passes that a step takes as long as: the backward pass counts twice
 CHECKPOINTED = 1.2  # plain steps that one in O(1) memory costs: most of its forward pass comes twice
 LABEL = 8  # bytes
 
@@ -149,7 +149,7 @@ def data_counts(experiment: Experiment) -> Iterator[Count]:
     # Downloads, but of teachers and extractors that nothing uses
     learned = {experiment.pairs[name].teacher for name in experiment.used_pairs}
     unused = {f"teachers.{name}.source" for name in experiment.teachers.keys() - learned}
-    unused |= {"features.source"} if config.features.extractor == "classifier" else set()
+    unused |= {"features.source"} if config.features.trained else set()
     unused |= {key for key in sources(config) if key.startswith("rivals.")}
     wanted = [source for key, source in sources(config).items() if key not in unused]
     for url in dict.fromkeys(source.url for source in wanted if not source.path):
@@ -162,12 +162,12 @@ def data_counts(experiment: Experiment) -> Iterator[Count]:
         yield score_count(experiment, kind)  # of real images, which may be fewer, as of the others
     # Features, and of each split their mean and covariance
     width = INCEPTION
-    if config.features.extractor == "classifier" and (classifier := config.features.classifier):
-        width = classifier.model.features
-        images = CLASSIFIER_STEP * classifier.steps * classifier.training.batch
-        yield Count("train_classifier", "classifier", work=(Work(FEATURES, {"image": images}),))
+    if trained := config.features.trained:
+        width = trained.model.features
+        images = EXTRACTOR_STEP * trained.steps * trained.training.batch
+        yield Count("train_extractor", config.features.extractor, work=(Work(FEATURES, {"image": images}),))
     else:
-        yield Count("import_inception", "inception")
+        yield Count("import_extractor", config.features.extractor)
     disk = 4 * (train + test) * width + 2 * 8 * width * (width + 1)
     work = (Work(FEATURES, {"image": train + test}),)
     yield Count("reference_statistics", "both splits", work=work, disk=disk)

@@ -193,8 +193,8 @@ class Experiment:
     @property
     def extractor_weights(self) -> str:
         """The weights of the network whose features are compared."""
-        kinds = {"classifier": "classifier.safetensors", "inception": "inception.pth"}
-        return f"{self.results}/features/{kinds[self.config.features.extractor]}"
+        features = self.config.features
+        return f"{self.results}/features/{features.extractor}.{'safetensors' if features.trained else 'pth'}"
 
     def shape(self, conditional: bool = True) -> dict[str, int]:
         """Return what a model must know of the images."""

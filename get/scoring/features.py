@@ -12,14 +12,15 @@ from get.runtime.device import pick_device
 from get.runtime.limits import within_memory
 from get.runtime.log import Progress
 from get.scoring.extractors import PACKAGE, Layers
+from get.scoring.trained import load_trained
 from get.storage.temporary import RowFile
 
 
 class Features(NamedTuple):
-    """penultimate (N, D) and logits (N, classes), float32, mapped from temporary files."""
+    """penultimate (N, D) and logits (N, classes) or None, float32, mapped from temporary files."""
 
     penultimate: NDArray[np.float32]
-    logits: NDArray[np.float32]
+    logits: NDArray[np.float32] | None
 
 
 class Extractor:
@@ -33,8 +34,11 @@ class Extractor:
 
     def __init__(self, name: str, weights: str | Path, device: str, batch: int) -> None:
         self.device, self.batch = pick_device(device), batch
-        extractor = plugins.load(PACKAGE, name, "features.extractor (--extractor)")
-        self.layers: Layers = extractor.load(weights, self.device)
+        module = plugins.load(PACKAGE, name, "features.extractor (--extractor)")
+        if hasattr(module, "NETWORK"):
+            self.layers: Layers = load_trained(name, module, weights, self.device)
+        else:
+            self.layers = module.load(weights, self.device)
 
     @torch.no_grad()
     def __call__(self, images: Any) -> Features:
@@ -47,12 +51,13 @@ class Extractor:
 
         def layers(rows: slice) -> list[NDArray[np.float32]]:
             chunk = torch.from_numpy(images[rows]).to(self.device)
-            return [layer.float().cpu().numpy() for layer in self.layers(chunk)]
+            return [layer.float().cpu().numpy() for layer in self.layers(chunk) if layer is not None]
 
         files = [RowFile() for _ in Features._fields]
         for parts in within_memory(layers, len(images), self.batch, "evaluation.batch (--batch)"):
-            for file, part in zip(files, parts, strict=True):
+            for file, part in zip(files, parts, strict=False):
                 file.append(part)
             progress.advance(len(parts[0]))
         progress.close()
-        return Features(*(file.mapped() for file in files))
+        penultimate, logits = files
+        return Features(penultimate.mapped(), logits.mapped() if logits.width else None)

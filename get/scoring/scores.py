@@ -69,8 +69,9 @@ def bootstrap(
     shares: NDArray[np.float64],
     device: torch.device,
 ) -> dict[str, list[float]]:
-    """Return 'is' and 'fid_<split>' of the resamples of the images that `shares` (R, N) describe."""
-    values = {"is": inception_scores(features.logits, shares, device)}
+    """Return 'fid_<split>' and, with logits, 'is' of the resamples that `shares` (R, N) describe."""
+    logits = features.logits
+    values = {} if logits is None else {"is": inception_scores(logits, shares, device)}
     values |= {f"fid_{split}": [] for split in references}
     width = features.penultimate.shape[1]
     chunk = max(1, COVARIANCES // width**2)
@@ -88,7 +89,7 @@ def score(
     resampled: Mapping[str, list[float]],
     device: torch.device,
 ) -> dict[str, float]:
-    """Return FID and KID against each reference, and IS, of generated images by their features.
+    """Return FID and KID against each reference, and IS (with logits), of generated images by their features.
 
     Args:
         references: of the splits 'train' and 'test'.
@@ -100,7 +101,7 @@ def score(
     scores: dict[str, float] = {"samples": len(features.penultimate)}
     for split, real in references.items():
         scores |= fid_and_kid(features, ours, real, options, resampled[f"fid_{split}"], f"_{split}")
-    return scores | inception_score(features, options, resampled["is"], device)
+    return scores | inception_score(features.logits, options, resampled, device)
 
 
 def fid_and_kid(
@@ -131,11 +132,16 @@ def fid_and_kid(
 
 
 def inception_score(
-    features: Features, options: Scoring, resampled: list[float], device: torch.device
+    logits: NDArray[np.float32] | None,
+    options: Scoring,
+    resampled: Mapping[str, list[float]],
+    device: torch.device,
 ) -> dict[str, float]:
-    """Return is with is_sd, of its values `resampled`, and is_split_sd, over its parts."""
-    parts = inception_scores(features.logits, parts_of(len(features.logits), options.splits), device)
-    sd, split_sd = float(np.std(resampled, ddof=1)), float(np.std(parts))
+    """Return is with is_sd, of what `bootstrap` gave, and is_split_sd, over its parts; {} without logits."""
+    if logits is None:
+        return {}
+    parts = inception_scores(logits, parts_of(len(logits), options.splits), device)
+    sd, split_sd = float(np.std(resampled["is"], ddof=1)), float(np.std(parts))
     return {"is": float(np.mean(parts)), "is_sd": sd, "is_split_sd": split_sd}
 
 
@@ -257,7 +263,7 @@ def score_images(
     our_moments = moments(ours.penultimate, on)
     scores: dict[str, Any] = {"samples": len(images)}
     scores |= fid_and_kid(ours, our_moments, against, options, resampled["fid_real"], "")
-    scores |= inception_score(ours, options, resampled["is"], on)
+    scores |= inception_score(ours.logits, options, resampled, on)
     if not by_moments:
         precision, recall = precision_and_recall(ours.penultimate, real, on)
         scores |= {"precision": precision, "recall": recall}

@@ -25,16 +25,19 @@ class RowFile:
 
     They are written, and mapped when they are complete: to write into a map where the disk is full would kill
     the process without a word (SIGBUS).
+
+    Attributes:
+        width: numbers in a row; 0 before the first.
     """
 
     def __init__(self) -> None:
         with temporary_room():
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 (until it is mapped)
-        self._width = 0
+        self.width = 0
 
     def append(self, rows: NDArray[np.float32]) -> None:
         """Append rows (n, D), n >= 1; raises `UserError` where there is no room."""
-        self._width = rows.shape[1]
+        self.width = rows.shape[1]
         with temporary_room():
             self._file.write(np.ascontiguousarray(rows).data)
 
@@ -42,7 +45,7 @@ class RowFile:
         """Return all rows (N, D), mapped from the file, to which nothing can be appended any more."""
         with temporary_room():
             self._file.flush()
-        rows = np.memmap(self._file, np.float32, "c").reshape(-1, self._width)
+        rows = np.memmap(self._file, np.float32, "c").reshape(-1, self.width)
         self._file.close()
         return rows
 

@@ -49,39 +49,39 @@ rule make_data:
         "../scripts/make_data.py"
 
 
-if features.extractor == "classifier":
+if features.trained:
 
-    rule train_classifier:
+    rule train_extractor:
         input:
             "<results>/data/images.h5",
         output:
-            "<results>/features/classifier.safetensors",
+            experiment.extractor_weights,
         log:
-            "<results>/logs/train_classifier.log",
+            f"<results>/logs/train_{features.extractor}.log",
         benchmark:
-            "<results>/benchmarks/train_classifier.jsonl"
+            f"<results>/benchmarks/train_{features.extractor}.jsonl"
         conda:
             "../../envs/get.yaml"
         threads: threads_of("classifier")
         resources:
             **resources_of("classifier"),
         params:
-            settings=in_order(features.classifier.settings()),
+            settings=in_order(features.trained.settings()),
             seed=experiment.config.seed,
             device=device_of("classifier"),
         script:
-            "../scripts/train_classifier.py"
+            "../scripts/train_extractor.py"
 
 
-if features.extractor == "inception":
+else:
 
-    rule import_inception:
+    rule import_extractor:
         input:
             experiment.local_copy(features.source),
         output:
             experiment.extractor_weights,
         log:
-            "<results>/logs/import_inception.log",
+            f"<results>/logs/import_{features.extractor}.log",
         conda:
             "../../envs/get.yaml"
         threads: threads_of("light")
@@ -91,7 +91,7 @@ if features.extractor == "inception":
             origin=origin(features.source),
             sha256=checksum(lambda wildcards: features.source),
         script:
-            "../scripts/import_inception.py"
+            "../scripts/import_extractor.py"
 
 
 rule reference_statistics:

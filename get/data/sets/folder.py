@@ -195,7 +195,7 @@ def _drawn(
 
 
 def _in_both(arranged: Arrangement, digests: NDArray[np.bytes_]) -> dict[str, str]:
-    """Return what is wrong with the pictures to test that are to train too, by name; {} without given splits."""
+    """Return what is wrong with pictures to test that are to train too, by name, where splits are given."""
     if arranged.tests is None:
         return {}
     tests = np.array(arranged.tests)

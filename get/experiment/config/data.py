@@ -1,15 +1,18 @@
 """Keys `data` and `features`: real images, and the features in which they are compared."""
 
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from get import plugins
 from get.data import sets
 from get.experiment.config.errors import check, config_errors
 from get.experiment.config.files import Source
 from get.experiment.config.keys import UNROUNDED, Count, Keys, NonNegative, Text, optional
 from get.experiment.config.training import Optimisation
+
+EXTRACTORS = "scoring.extractors"
 
 
 class Data(Keys):
@@ -59,24 +62,24 @@ class Data(Keys):
         return self.shape[-1]
 
 
-class ClassifierSize(Keys):
-    """Size of the classifier."""
+class ExtractorSize(Keys):
+    """Size of an extractor."""
 
     width: Count
-    """Channels of the first convolution; the other two have twice as many."""
+    """Channels of the first convolution; others have twice as many."""
     features: Count
-    """Number of penultimate features."""
+    """Number of features."""
 
 
-class Classifier(Keys):
-    """The classifier whose features are compared, and its training."""
+class Trained(Keys):
+    """An extractor that is trained on the images themselves."""
 
-    model: ClassifierSize
-    """Size of the classifier."""
+    model: ExtractorSize
+    """Its size."""
     noise: NonNegative = 0.1
-    """Standard deviation of the noise added to the images when the classifier is trained."""
+    """Standard deviation of the noise added to the images when it is trained."""
     steps: Count
-    """Optimisation steps of the classifier."""
+    """Optimisation steps."""
     training: Optimisation
     """How it is trained."""
 
@@ -84,12 +87,25 @@ class Classifier(Keys):
 class Features(Keys):
     """The network whose activations FID, IS, KID, precision and recall compare."""
 
-    extractor: Literal["classifier", "inception"]
-    """classifier (trained on the train split) or inception (torch-fidelity's)."""
+    extractor: str
+    """A module of get/scoring/extractors: inception (torch-fidelity's), or, trained on the train split,
+    classifier or autoencoder (for images without classes)."""
     source: Source | None = optional()
-    """The weights of torch-fidelity's Inception; only where it is the extractor."""
-    classifier: Classifier | None = optional()
+    """The weights of an extractor that is not trained here."""
+    classifier: Trained | None = optional()
     """The classifier and its training; only where it is the extractor."""
+    autoencoder: Trained | None = optional()
+    """The autoencoder and its training; only where it is the extractor."""
+
+    @property
+    def trained(self) -> Trained | None:
+        """How the extractor is trained; None of one that is not trained here."""
+        return getattr(self, self.extractor, None) if self.source is None else None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the module of the extractor says of itself."""
+        return plugins.constants(EXTRACTORS, self.extractor)
 
 
 def check_data(data: Data) -> None:
@@ -121,14 +137,13 @@ def check_data(data: Data) -> None:
 
 def check_features(features: Features, data: Data) -> None:
     """Check that the extractor has what it needs, and can read the images."""
-    inception = features.extractor == "inception"
-    check(not inception or data.shape[0] == 3, "features.extractor: inception wants images in colour")
+    name = features.extractor
+    with config_errors():
+        plugins.require_known(EXTRACTORS, name, "features.extractor")
     check(
-        inception or data.classes,
-        "features.extractor: a classifier wants classes, and the images have none; write inception",
+        data.classes or not features.about["WANTS_CLASSES"],
+        f"features.extractor: a {name} wants classes, and the images have none; write autoencoder or"
+        " inception",
     )
-    needed = "source" if inception else "classifier"
-    check(
-        getattr(features, needed),
-        f"features.{needed} is missing: the extractor {features.extractor} needs it",
-    )
+    needed = name if "NETWORK" in features.about else "source"
+    check(getattr(features, needed, None), f"features.{needed} is missing: the extractor {name} needs it")

@@ -26,7 +26,7 @@ class Jobs(Keys):
     light: Job = Job()
     """Settings, tables, figures, imports, downloads."""
     classifier: Job = Job()
-    """Training of the classifier."""
+    """Training of the extractor of features (a classifier, an autoencoder)."""
     teacher: Job = Job()
     """Training of a teacher."""
     pairs: Job = Job()

@@ -1,7 +1,15 @@
-"""Extractors of features, a module each.
+"""Extractors of features, a module each (docs/extend.md).
 
-A module has a function `load(weights, device)` that returns `Layers`: from uint8 images to the penultimate
-activations and the logits.
+A module has LABEL, what captions call its network, and WANTS_CLASSES: whether it is of use only where images
+have two classes or more. One that is trained here, on the train split, has
+
+- NETWORK, a class whose constructor takes `channels`, `size` and `classes` of the images and what the config
+  gives as `model`; its `layers` maps images in [-1, 1] to features and logits (see `Layers`), its `forward`
+  to what `loss` takes;
+- `loss(output, image, label)`, a mean; `quality(output, image, label)`, of each test image (B,), whose mean
+  goes into the header of its weights under the name QUALITY.
+
+Any other has `load(weights, device)`, which returns `Layers`, and reads its weights from `features.source`.
 """
 
 from collections.abc import Callable
@@ -9,4 +17,5 @@ from collections.abc import Callable
 from torch import Tensor
 
 PACKAGE = "scoring.extractors"
-Layers = Callable[[Tensor], tuple[Tensor, Tensor]]  # images uint8 (B, C, H, W) to a batch of `Features`
+# images uint8 (B, C, H, W) to features (B, D), and logits (B, classes), or None where there are none
+Layers = Callable[[Tensor], tuple[Tensor, Tensor | None]]

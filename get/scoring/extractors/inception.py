@@ -7,15 +7,18 @@ import torch
 from torch import Tensor
 
 from get.scoring.extractors import Layers
-from get.storage.errors import UserError
 from get.storage.reading import reading, require_small
 
 INCEPTION = "file of weights of torch-fidelity's Inception and nothing else"
+LABEL = "Inception"
+WANTS_CLASSES = False
 REMEDY = "get the file that features.source.url in the config names"
 
 
 def load(weights: str | Path, device: torch.device) -> Layers:
     """Return the layers of torch-fidelity's Inception that FID and the Inception Score read.
+
+    Grey images are repeated to colour.
 
     Raises:
         UserError: the file at `weights` is missing, damaged, or of another network.
@@ -29,12 +32,7 @@ def load(weights: str | Path, device: torch.device) -> Layers:
     network = network.to(device).eval()
 
     def layers(images: Tensor) -> tuple[Tensor, Tensor]:
-        if images.shape[1] != 3:
-            raise UserError(
-                f"Inception reads images of 3 channels, but these have {images.shape[1]}; score them "
-                "with --extractor classifier"
-            )
-        return network(images)
+        return network(images.expand(-1, 3, -1, -1))  # grey is repeated
 
     return layers
 

@@ -1,11 +1,14 @@
-"""Train the classifier whose features the scores compare."""
+"""Train the extractor whose features the scores compare."""
+
+from pathlib import Path
 
 from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.scoring.extractors.classifier import train_classifier
+    from get.scoring.trained import train_extractor
 
-    train_classifier(
+    train_extractor(
+        name=Path(snakemake.output[0]).stem,
         store=snakemake.input[0],
         **snakemake.params.settings,
         seed=snakemake.params.seed,
