@@ -243,8 +243,8 @@ def summary(experiment: Experiment) -> Content:
     runs = sum(len(student.seeds) for student in students.values())
     size = "x".join(map(str, config.data.shape[1:]))
     scope = (
-        f"{_counted(len(students), 'student')} in {_counted(runs, 'run')}, on {config.data.name} at {size}"
-        f" pixels, each scored on {config.evaluation.samples:,} samples. {about_data(experiment)['scope']}"
+        f"{_counted(len(students), 'student')} in {_counted(runs, 'run')}, on {experiment.data_name} at"
+        f" {size} pixels, each scored on {config.evaluation.samples:,} samples. {about_data(experiment)['scope']}"
     )
     shown = tables(experiment)
     if absent := [title(name).partition(":")[0] for name in TABLES if name not in shown]:
@@ -342,8 +342,8 @@ def caption(experiment: Experiment, name: str) -> str:
 def about_data(experiment: Experiment) -> dict[str, str]:
     """Return what captions say of the data set: what is particular to it, or what holds for any."""
     data, features = experiment.config.data, experiment.config.features
-    name = data.source.file if data.name == "folder" and data.source else data.name
-    general = {key: captions()[key] for key in ("tables", "fid", "scope")} | {"all": f"Data set: {name}."}
+    general = {key: captions()[key] for key in ("tables", "fid", "scope")}
+    general["all"] = f"Data set: {experiment.data_name}."
     network = features.about["LABEL"] + " (grey repeated to colour)" * (_repeats_grey(experiment))
     found = general | captions()["data"].get(data.name, {})
     return {key: text.replace("{features}", network) for key, text in found.items()}

@@ -174,6 +174,12 @@ class Experiment:
         return {key: known.get(key) for key in takes if key not in ("archive", "sha256")}
 
     @property
+    def data_name(self) -> str:
+        """What the images are called: the data set, or the folder or file that they lie in."""
+        data = self.config.data
+        return data.source.file if data.name == "folder" and data.source else data.name
+
+    @property
     def data_origin(self) -> str | None:
         """What the data set is made from, in short: a folder by its content, a file by where it lies."""
         source = self.config.data.source

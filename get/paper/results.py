@@ -20,9 +20,10 @@ from get.storage.places import require_place
 from get.storage.reading import reading
 from get.storage.variants import Variant
 
-SPREAD = ("fid_train", "fid_test", "is")  # whose standard deviation over seeds is given
-SCORED = ("samples", *SPREAD, *(f"{name}_sd" for name in SPREAD))  # what every variant has
-SCORED += tuple(f"{name}_{end}" for name in ("fid_train", "fid_test") for end in ("low", "high"))
+FIDS = ("fid_train", "fid_test")
+SPREAD = (*FIDS, "is")  # whose standard deviation over seeds is given
+SCORED = ("samples", *(f"{name}{end}" for name in FIDS for end in ("", "_sd", "_low", "_high")))
+IS = ("is", "is_sd")  # which variants have where features come with logits
 STUDENT = {"model", "step", "seed", "parameters", "plateau", "residuals", "changes"}  # of a student's scores
 
 
@@ -108,8 +109,10 @@ class Scores(Record):
             raise ValueError(f"no scores of {self.headline}")
         for variant, scores in self.scores.items():
             resamples = self.bootstrap.get(variant, {})
-            absent = [name for name in SCORED if name not in scores]
-            absent += [f"bootstrap of {name}" for name in SPREAD if name not in resamples]
+            with_is = not scores.keys().isdisjoint(IS)
+            absent = [name for name in (*SCORED, *(IS if with_is else ())) if name not in scores]
+            resampled = SPREAD if with_is else FIDS
+            absent += [f"bootstrap of {name}" for name in resampled if name not in resamples]
             if absent:
                 raise ValueError(f"no {absent[0]}")
         if self.model or str(self.place).startswith("students/"):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtr, stdtrit
 
-from get.paper.results import SPREAD, Row, Scores
+from get.paper.results import FIDS, SPREAD, Row, Scores
 from get.storage.variants import Rule, Variant
 
 Z95 = 1.96  # standard deviations to either side of a 95% interval
@@ -52,8 +52,11 @@ def row_statistics(row: Row, variant: Variant | None = None) -> dict[str, Any]:
     }
     # standard deviations and intervals
     for name in SPREAD:
-        found[f"{name}_sd"] = scores[name].std() if several else scores[f"{name}_sd"].item()
-    for name in ("fid_train", "fid_test"):
+        if name in scores:
+            found[f"{name}_sd"] = scores[name].std() if several else scores[f"{name}_sd"].item()
+        else:  # features without logits have no IS
+            found[f"{name}_sd"] = np.nan
+    for name in FIDS:
         for end in ("low", "high"):
             found[f"{name}_{end}"] = np.nan if several else scores[f"{name}_{end}"].item()
     found |= {name: np.nan for name in found if first.split and name.startswith(_distances_to(first.split))}

@@ -288,12 +288,13 @@ TABLES = {
 
 
 def readable(lines: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return what a reader wants of Table `name`, as text; the paper's columns only where it has any.
+    """Return what a reader wants of Table `name`, as text; IS and the paper's columns where it has any.
 
     A line of its own divides measured rows from published ones.
     """
     cells = as_text(lines, TABLES[name].columns)
-    empty = [column for column in _PAPER | _COSTS_PAPER if column in cells and (cells[column] == "-").all()]
+    may_lack = ["IS", *_PAPER, *_COSTS_PAPER]
+    empty = [column for column in may_lack if column in cells and (cells[column] == "-").all()]
     cells = cells.drop(columns=empty)
     measured = cells[lines["source"] == "measured"] if len(cells) else cells
     if len(measured) == len(cells):
