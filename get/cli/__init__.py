@@ -15,7 +15,20 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from get.cli import compare, export, forget, imports, info, plan, sample, scores, status, training, tuned
+from get.cli import (
+    compare,
+    export,
+    forget,
+    imports,
+    info,
+    init,
+    plan,
+    sample,
+    scores,
+    status,
+    training,
+    tuned,
+)
 from get.cli.streams import checked_streams
 from get.runtime.log import log, logging_to
 from get.runtime.remedies import explain
@@ -34,7 +47,20 @@ def parser() -> argparse.ArgumentParser:
         "(docs/failures.md).",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for module in (sample, compare, scores, info, status, forget, plan, tuned, export, imports, training):
+    for module in (
+        init,
+        sample,
+        compare,
+        scores,
+        info,
+        status,
+        forget,
+        plan,
+        tuned,
+        export,
+        imports,
+        training,
+    ):
         module.add(commands)
     return top
 

@@ -244,7 +244,8 @@ def summary(experiment: Experiment) -> Content:
     size = "x".join(map(str, config.data.shape[1:]))
     scope = (
         f"{_counted(len(students), 'student')} in {_counted(runs, 'run')}, on {experiment.data_name} at"
-        f" {size} pixels, each scored on {config.evaluation.samples:,} samples. {about_data(experiment)['scope']}"
+        f" {size} pixels, each scored on {config.evaluation.samples:,} samples."
+        f" {about_data(experiment)['scope']}"
     )
     shown = tables(experiment)
     if absent := [title(name).partition(":")[0] for name in TABLES if name not in shown]:
