@@ -68,13 +68,18 @@ def module(title: str) -> tuple[Path, str]:
 def extended_config(folder: Path) -> dict[str, Any]:
     """Return the small config with the entries of the document, trained for two steps."""
     config = yaml.safe_load((ROOT / "tests/config.yaml").read_text())
-    titles = ("A student", "A loss", "A data set", "Another teacher")
-    student, loss, data, teachers = (entries(title)[0] for title in titles)
-    config |= data | {
-        "students": student,
-        "paper": {},
-        "pairs": {"conditional": config["pairs"]["conditional"]},
-    }
+    titles = ("A student", "A loss", "A data set", "An extractor of features", "Another teacher")
+    student, loss, data, features, teachers = (entries(title)[0] for title in titles)
+    torch.save(torch.randn(64, 8, generator=torch.Generator().manual_seed(0)), folder / "matrix.pt")
+    config |= (
+        data
+        | features
+        | {
+            "students": student,
+            "paper": {},
+            "pairs": {"conditional": config["pairs"]["conditional"]},
+        }
+    )
     student["convolutional"]["milestones"] = [2]
     student["convolutional"]["training"] |= loss
     for part in ("studies", "tuning"):  # of a GET
@@ -94,7 +99,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("Snakefile", "get", "workflow", "profiles", "envs"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
-    for title in ("A student", "A loss", "A data set"):
+    for title in ("A student", "A loss", "A data set", "An extractor of features"):
         path, code = module(title)
         (folder / path).write_text(code)
     (folder / "config.yaml").write_text(yaml.safe_dump(extended_config(folder)))
@@ -115,8 +120,10 @@ def test_the_student_of_the_document_is_in_table_1(project: Path) -> None:
     row = table.loc["Convolutional"]
     assert row["parameters"] == 3 * (32 * 32 * 9 + 32) + (9 * 32 + 32) + (9 * 32 + 1) + 4 * 32
     assert (row["nfe"], row["steps"], row["seeds"]) == (1, 2, 3)
-    assert np.isfinite(row[["fid_train", "fid_test", "is", "l1_held_out"]].astype(float)).all()
-    assert "Data set: stripes" in (project / "results/table1.md").read_text()
+    assert np.isfinite(row[["fid_train", "fid_test", "l1_held_out"]].astype(float)).all()
+    text = (project / "results/table1.md").read_text()
+    assert "Data set: stripes. FID is taken in the features of a matrix." in text
+    assert "IS" not in text.partition("\n")[0]  # no logits
     costs = json.loads((project / "results/costs.json").read_text())["students"]["convolutional"]
     assert list(costs["training"]) == ["plain"]
     assert list(costs["sampling"]) == ["1"]

@@ -100,7 +100,7 @@ class Features(Keys):
     @property
     def trained(self) -> Trained | None:
         """How the extractor is trained; None of one that is not trained here."""
-        return getattr(self, self.extractor, None) if self.source is None else None
+        return {"classifier": self.classifier, "autoencoder": self.autoencoder}.get(self.extractor)
 
     @property
     def about(self) -> dict[str, Any]:

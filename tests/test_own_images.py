@@ -1,0 +1,216 @@
+"""From a folder to a report: `get init`, and what it writes, run at tiny settings."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+from test_folder import folder, numbered, zipped
+
+from get.cli import main
+from get.experiment.drafting import Machine, draft, look
+from get.studies import load_experiment
+
+PAGE = (ROOT / "docs/own-images.md").read_text(encoding="utf-8")
+MACHINES = [
+    Machine(1, 0, 2 * 10**9),
+    Machine(2, 0, 8 * 10**9),
+    Machine(16, 1, 10**11),
+    Machine(64, 8, 10**12),
+]
+fast = pytest.mark.fast
+workflow = pytest.mark.workflow
+
+
+def colour(path: Path) -> list[str]:
+    folder(path, *numbered("cats", "dogs", count=60), size=(16, 16))
+    return []
+
+
+def grey(path: Path) -> list[str]:
+    folder(path, *numbered("", count=60), mode="L")
+    return []
+
+
+def edm(path: Path) -> list[str]:
+    names = numbered("00000", count=60)
+    inner = folder(path.with_name("edm"), *names)
+    labels = [[name, number % 2] for number, name in enumerate(names)]
+    (inner / "dataset.json").write_text(json.dumps({"labels": labels}))
+    zipped(inner, path)
+    return []
+
+
+def arrays(path: Path) -> list[str]:
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
+    np.savez(path, arr_0=images, labels=np.arange(60) % 3)
+    return []
+
+
+def mixed(path: Path) -> list[str]:
+    for number, size in enumerate([(40, 30), (16, 16), (90, 20), (17, 33)]):
+        folder(path, *(f"train/{number}/{name}" for name in numbered("", count=12)), size=size)
+        folder(path, *(f"test/{number}/{name}" for name in numbered("", count=4)), size=size)
+    return ["--resize", "16"]
+
+
+SETS: dict[str, tuple[Callable[[Path], list[str]], int]] = {
+    "colour": (colour, 2), "grey": (grey, 0), "edm.zip": (edm, 2), "arrays.npz": (arrays, 3),
+    "mixed": (mixed, 4),
+}  # fmt: skip
+
+
+def tiny(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with its numbers cut down: no key is added, none is left out."""
+    size = config["data"].get("resize") or (16 if config["results"].endswith("colour") else 8)
+    (teacher,), (pairs,) = config["teachers"].values(), config["pairs"].values()
+    teacher["network"] |= {"model_channels": 8, "channel_mult": [1], "attention_resolutions": []}
+    teacher |= {"steps": 3} | {"training": teacher["training"] | {"batch": 16, "warmup": 1}}
+    pairs |= {"count": 40, "held_out": 10, "shards": 1, "sampler": {"num_steps": 3, "batch": 20}}
+    for student in config["students"].values():
+        student["model"] |= {"width": 8, "heads": 2, "patch": size // 2}
+        student["training"] |= {"batch": 16, "warmup": 1}
+        student["milestones"] = [2]
+    config["evaluation"] |= {"samples": 20, "batch": 20, "scoring": {
+        "splits": 2, "bootstrap": 3, "kid_subsets": 2, "kid_subset_size": 10, "nearest": 5}}  # fmt: skip
+    name = config["features"]["extractor"]
+    config["features"][name] |= {"model": {"width": 4, "features": 8}, "steps": 3}
+    return config
+
+
+def snakemake(where: Path, *arguments: str) -> str:
+    """Run Snakemake in a folder that is not the repository, and return what it prints."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, *arguments], cwd=where, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@workflow
+@pytest.mark.parametrize("name", SETS)
+def test_from_a_folder_to_table_1(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, classes = SETS[name]
+    monkeypatch.chdir(tmp_path)
+    options = make(tmp_path / name)
+    assert main(["init", name, *options, "--out", "own.yaml"]) == 0
+    written = yaml.safe_load((tmp_path / "own.yaml").read_text())
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(tiny(written)))
+    asked = "--configfile", "own.yaml", "--", f"{written['results']}/table1.csv"
+    snakemake(tmp_path, *asked)
+    table = pd.read_csv(tmp_path / written["results"] / "table1.csv").set_index("method")
+    assert {"GET", "ViT", "EDM teacher", "real test images", "pure noise"} == {*table.index}
+    assert np.isfinite(table["fid_train"]).all()
+    assert table.loc["GET", "conditional"] == bool(classes)
+    assert "Nothing to be done" in snakemake(tmp_path, "--dry-run", *asked)
+
+
+def commands() -> list[str]:
+    """Return the commands of the page, in their order."""
+    found = re.findall(r"^```\n(.*?)^```", PAGE, re.M | re.S)
+    return [line for block in found for line in block.splitlines()]
+
+
+@workflow
+def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The crops, `get init`, the plan, the run and the report, as the page says, at tiny settings."""
+    code = re.search(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+    assert code
+    monkeypatch.chdir(tmp_path)
+    exec(code[1].replace("64, 16)", "64, 90)"), {})
+    init, plan, run, report = commands()
+    assert main(shlex.split(init)[1:]) == 0
+    config = yaml.safe_load((tmp_path / "crops.yaml").read_text())
+    (tmp_path / "crops.yaml").write_text(yaml.safe_dump(tiny(config)))
+    for command in (plan, run, report):
+        program, *arguments = shlex.split(command)
+        assert program == "snakemake"
+        snakemake(tmp_path, *arguments)
+    results = tmp_path / "results/crops"
+    for name in ("plan.md", "overview.html", "figures/figure4b.png", "report.html"):
+        assert (results / name).stat().st_size > 0
+    assert "Data set: crops" in (results / "table1.md").read_text()
+
+
+# ---------- what is written
+
+
+@fast
+@pytest.mark.parametrize("machine", MACHINES, ids=str)
+@pytest.mark.parametrize("name", SETS)
+def test_a_draft_is_a_config(name: str, machine: Machine, tmp_path: Path) -> None:
+    make, classes = SETS[name]
+    resize = 16 if make(tmp_path / name) else None
+    found = look(tmp_path / name, None, resize)
+    assert len(found.classes) == classes
+    experiment = load_experiment(yaml.safe_load(draft(tmp_path / name, None, resize, found, machine)))
+    assert experiment.config.data.classes == classes
+    assert len(experiment.students) == 2
+    assert {job.threads for job in experiment.jobs.values()} <= set(range(1, machine.cores + 1))
+    assert experiment.jobs["teacher"].gpu == min(machine.gpus, 1)
+
+
+@fast
+@pytest.mark.parametrize("size", [8, 12, 16, 20, 28, 32, 64, 96, 128])
+@pytest.mark.parametrize("machine", MACHINES[1:3], ids=str)
+def test_a_draft_fits_images_of_any_size(size: int, machine: Machine, tmp_path: Path) -> None:
+    path = folder(tmp_path / "x", *numbered("", count=12), size=(size, size))
+    load_experiment(yaml.safe_load(draft(path, None, None, look(path, None, None), machine)))
+
+
+@fast
+def test_the_deviation_is_measured(tmp_path: Path) -> None:
+    path = folder(tmp_path / "x", *numbered("", count=40))
+    assert look(path, None, None).deviation == pytest.approx(3**-0.5, abs=0.02)  # of noise in [-1, 1]
+
+
+@fast
+def test_a_config_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder(tmp_path / "x", *numbered(""))
+    (tmp_path / "own.yaml").write_text("mine")
+    assert main(["init", str(path), "--out", str(tmp_path / "own.yaml")]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert (tmp_path / "own.yaml").read_text() == "mine"
+
+
+@fast
+def test_pictures_that_are_not_square_come_with_a_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(tmp_path / "x", *numbered(""), size=(20, 13))
+    assert main(["init", str(path), "--out", str(tmp_path / "own.yaml")]) == 2
+    assert "20 x 13 pixels; images are square, with sides of a multiple of 4: add --resize 12" in (
+        capsys.readouterr().err
+    )
+
+
+@fast
+def test_without_classes_what_sees_one_is_left_out(tmp_path: Path, config: dict[str, Any]) -> None:
+    path = folder(tmp_path / "x", *numbered("", count=40), mode="L")
+    trained = config["features"]["classifier"]
+    edited = config | {"data": {"name": "folder", "source": {"path": str(path)}}}
+    with pytest.raises(Exception, match="a classifier wants classes, and the images have none"):
+        load_experiment(edited)
+    edited["features"] = {"extractor": "autoencoder", "autoencoder": trained}
+    experiment = load_experiment(edited)
+    assert list(experiment.students) == ["vit"]
+    assert experiment.used_pairs == ["unconditional"]
+    assert experiment.config.paper.figure4.conditional is None
+    assert experiment.config.studies is None
+    assert experiment.config.rivals is None
+    edited["students"] = {"get": config["students"]["get"]}
+    edited |= {"paper": {}, "tuning": None, "studies": None}
+    with pytest.raises(Exception, match="the images have no classes, and all students see one"):
+        load_experiment(edited)
