@@ -303,7 +303,7 @@ def test_images_that_cannot_be_scored(
     write_folder(tmp_path / "wide", [np.zeros((30, 1, 8, 9), np.uint8)], range(30))
     assert "compare images of one shape" in refusal(capsys, "score", tmp_path / "wide", *options)
     wide = ["--reference", tmp_path / "wide", *options[2:]]
-    assert "is a classifier of images (1, 8, 8)" in refusal(capsys, "score", tmp_path / "wide", *wide)
+    assert "is of images (1, 8, 8)" in refusal(capsys, "score", tmp_path / "wide", *wide)
     write_folder(tmp_path / "mixed", [images], range(30))
     Image.new("RGB", (8, 8)).save(tmp_path / "mixed/000007.png")
     assert "000007.png is (3, 8, 8) but" in refusal(capsys, "score", tmp_path / "mixed", *options)
@@ -311,15 +311,36 @@ def test_images_that_cannot_be_scored(
     assert "it has pictures" in refusal(capsys, "score", tmp_path / "one", "--choice", "test", *options)
 
 
-def test_inception_reads_colour_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    weights = ["--weights", inception_weights(tmp_path / "inception.pth"), "--splits", 2, *CPU]
-    colour = np.random.default_rng(0).integers(0, 256, (4, 3, 8, 8), np.uint8)
-    write_folder(tmp_path / "colour", [colour], range(4))
-    write_folder(tmp_path / "grey", [colour[:, :1]], range(4))
-    message = refusal(capsys, "score", tmp_path / "grey", "--reference", tmp_path / "grey", *weights)
-    assert "Inception reads images of 3 channels, but these have 1" in message
-    run("statistics", tmp_path / "colour", "--weights", weights[1], *CPU, "--out", tmp_path / "x.npz")
-    assert info(capsys, tmp_path / "x.npz")["features"] == 2048
+def test_inception_reads_grey_as_colour_that_repeats_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = ["--weights", inception_weights(tmp_path / "inception.pth"), *CPU]
+    grey = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), np.uint8)
+    found = []
+    for name, images in (("grey", grey), ("colour", grey.repeat(3, axis=1))):
+        write_folder(tmp_path / name, [images], range(4))
+        run("statistics", tmp_path / name, *weights, "--out", tmp_path / f"{name}.npz")
+        found.append(dict(np.load(tmp_path / f"{name}.npz")))
+    assert info(capsys, tmp_path / "grey.npz")["features"] == 2048
+    np.testing.assert_array_equal(found[0]["sigma"], found[1]["sigma"])
+
+
+def test_samples_in_an_npz_score_as_a_folder_of_them(
+    classifier: Path,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (30, 1, 8, 8), np.uint8)
+    write_folder(tmp_path / "x", [images], range(30))
+    np.savez(tmp_path / "x.npz", arr_0=images.transpose(0, 2, 3, 1), arr_1=np.arange(30))
+    found = []
+    for path in (tmp_path / "x", tmp_path / "x.npz"):
+        capsys.readouterr()
+        options = ["--extractor", "classifier", "--weights", classifier, "--splits", 3, "--json", *CPU]
+        run("score", path, "--reference", path, *options)
+        scores = json.loads(capsys.readouterr().out)
+        found.append({name: scores[name] for name in ("samples", "fid", "kid", "is", "precision", "recall")})
+    assert found[0] == found[1]
 
 
 def test_pictures_in_colour_come_back(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from get.storage.errors import UserError
 
 def score(args: argparse.Namespace) -> None:
     """Run `get score`: FID, KID, IS, precision and recall of images against a reference."""
+    from get.data.pictures.arrays import holds_images
     from get.scoring.features import Extractor
     from get.scoring.images import open_images
     from get.scoring.metrics import NEIGHBOUR
@@ -29,7 +30,7 @@ def score(args: argparse.Namespace) -> None:
     options = Scoring(args.splits, args.bootstrap, args.kid_subsets, args.kid_subset_size, nearest=0)
     extract = Extractor(args.extractor, args.weights, args.device, args.batch)
     with open_images(args.images, args.choice) as images:
-        by_moments = args.reference.suffix == ".npz"
+        by_moments = args.reference.suffix == ".npz" and not holds_images(args.reference)
         if by_moments and args.reference_split:
             raise UserError(f"--reference-split: {args.reference} has no splits; leave the option out")
         _require_enough(args.images, images, 2 if by_moments else NEIGHBOUR + 1)

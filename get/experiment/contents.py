@@ -345,13 +345,10 @@ def about_data(experiment: Experiment) -> dict[str, str]:
     data, features = experiment.config.data, experiment.config.features
     general = {key: captions()[key] for key in ("tables", "fid", "scope")}
     general["all"] = f"Data set: {experiment.data_name}."
-    network = features.about["LABEL"] + " (grey repeated to colour)" * (_repeats_grey(experiment))
+    grey = data.shape[0] == 1 and features.about.get("COLOUR", False)
+    network = features.about["LABEL"] + " (grey repeated to colour)" * grey
     found = general | captions()["data"].get(data.name, {})
     return {key: text.replace("{features}", network) for key, text in found.items()}
-
-
-def _repeats_grey(experiment: Experiment) -> bool:
-    return experiment.config.data.shape[0] == 1 and not experiment.config.features.trained
 
 
 def title(name: str) -> str:

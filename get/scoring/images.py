@@ -1,4 +1,4 @@
-"""Images to be scored: a folder of pictures, a sample file or an image store, read alike."""
+"""Images to be scored: a folder of pictures, an .npz, a sample file or an image store, read alike."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from get.data.pictures.arrays import read_images
 from get.data.store import SPLITS, read_split
 from get.sampling.files import open_samples
 from get.scoring.pictures import Folder
@@ -23,7 +24,7 @@ def open_images(path: Path, choice: str | None = None) -> Iterator[Any]:
     """Yield what has a length, a shape (N, C, H, W), and images uint8 by `[rows]`.
 
     Args:
-        path: a folder of pictures, a sample file, or an image store.
+        path: a folder of pictures, an .npz of images, a sample file, or an image store.
         choice: the variant of a sample file (its headline) or the split of an image store (train).
 
     Raises:
@@ -32,6 +33,10 @@ def open_images(path: Path, choice: str | None = None) -> Iterator[Any]:
     if path.is_dir():
         _refuse(path, choice, [])
         yield Folder(path)
+        return
+    if path.suffix == ".npz":
+        _refuse(path, choice, [])
+        yield read_images(path)
         return
     with reading(path, "image store or sample file"):
         require_unchanged(path)  # HDF5 itself may crash or hang over damaged bytes

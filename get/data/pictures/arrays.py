@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from get.data.pictures.arrangement import numbered
-from get.data.pictures.decoding import Decoded
+from get.data.pictures.decoding import Decoded, pixels
 from get.storage.errors import UserError
 from get.storage.reading import reading
 
@@ -80,6 +81,23 @@ class Arrays:
         pixels = image.transpose(1, 2, 0) if self._first else image
         pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
         return Decoded(Image.fromarray(pixels), "")
+
+
+def holds_images(path: Path) -> bool:
+    """Return whether the .npz at `path` has images; others have statistics. A damaged file has none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.removesuffix(".npy") in IMAGES for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def read_images(path: Path) -> NDArray[np.uint8]:
+    """Return all images (N, C, H, W) of an .npz; raises `UserError` as `Arrays`."""
+    found = Arrays(path, "none")
+    count = len(found.arrangement.names)
+    with reading(path, KIND, "write it as such"):
+        return np.stack([pixels(load().picture) for _, load in found.images(range(count))])
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], Any]:

@@ -1,7 +1,7 @@
 """Extractors of features, a module each (docs/extend.md).
 
-A module has LABEL, what captions call its network, and WANTS_CLASSES: whether it is of use only where images
-have two classes or more. One that is trained here, on the train split, has
+A module has LABEL, what captions call its network, WANTS_CLASSES, whether images must have classes, and
+COLOUR = True, where it repeats grey images to colour. One that is trained here, on the train split, has
 
 - NETWORK, a class whose constructor takes `channels`, `size` and `classes` of the images and what the config
   gives as `model`; its `layers` maps images in [-1, 1] to features and logits (see `Layers`), its `forward`

@@ -12,6 +12,7 @@ from get.storage.reading import reading, require_small
 INCEPTION = "file of weights of torch-fidelity's Inception and nothing else"
 LABEL = "Inception"
 WANTS_CLASSES = False
+COLOUR = True
 REMEDY = "get the file that features.source.url in the config names"
 
 
