@@ -213,7 +213,7 @@ SAMPLER = """
 
     folder, entry = Path(sys.argv[1]), {entry}
     check(entry)
-    assert evaluations(entry) == 35
+    assert evaluations(entry) == 34
     assert "torch" not in sys.modules
 
     import torch
@@ -236,7 +236,7 @@ SAMPLER = """
             teacher=folder / "teacher.safetensors", indices=indices, sampler=Sampler(**entry), seed=0,
             identity="abc", device="cpu", output=folder / f"{{name}}.h5",
         )
-    assert calls.count("Denoiser") == 3 * 35
+    assert calls.count("Denoiser") == 3 * 34
     write_manifest(folder / "manifest.json", [folder / "train.h5", folder / "held-out.h5"], "abc")
     nfe = Sampler(**entry).evaluations
     teacher_samples(manifest=folder / "manifest.json", samples=20, nfe=nfe, output=folder / "samples.h5")
@@ -259,13 +259,13 @@ def test_the_sampler_of_the_document_draws_pairs_and_counts_its_evaluations(
         attributes = {key: shard.attrs[key] for key in entry}
     assert attributes == entry
     with open_samples(tmp_path / "samples.h5") as samples:
-        assert samples.info["nfe"] == 35
+        assert samples.info["nfe"] == 34
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": "euler"}, "sampler.name: 'euler' must be one of heun, or a new module"),
+        ({"name": "midpoint"}, "sampler.name: 'midpoint' must be one of dpm, euler, heun, or a new module"),
         ({"steps": 3}, r"sampler.steps: there is no such key; there are num_steps.*, name \(or not\)"),
         ({"num_steps": 0}, "sampler.num_steps is 0; it must be at least 1"),
         ({"rho": "7"}, "sampler.rho is '7'; it must be of type float"),

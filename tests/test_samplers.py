@@ -1,4 +1,6 @@
-"""The sampler on a Gaussian, whose denoiser is known: order of convergence, and what it samples."""
+"""Samplers on a Gaussian, whose denoiser is known: order of convergence, and what they sample."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -6,10 +8,16 @@ import torch
 from torch import Tensor
 
 from get.networks.levels import noise_levels
-from get.teacher.samplers.heun import evaluations, heun
+from get.teacher.samplers.dpm import dpm
+from get.teacher.samplers.dpm import evaluations as dpms_evaluations
+from get.teacher.samplers.euler import euler
+from get.teacher.samplers.euler import evaluations as eulers_evaluations
+from get.teacher.samplers.heun import evaluations as heuns_evaluations
+from get.teacher.samplers.heun import heun
 from get.teacher.training import NoiseLevels, edm_loss
 
 MEAN, DEVIATION = 0.3, 0.5
+Method = Callable[..., Tensor]
 
 
 def denoise(x: Tensor, sigma: Tensor) -> Tensor:
@@ -24,28 +32,50 @@ def exact(noise: Tensor, sigma_max: float) -> Tensor:
     return MEAN + start * DEVIATION / (DEVIATION**2 + sigma_max**2) ** 0.5
 
 
-def error(num_steps: int, sigma_min: float = 0.02, sigma_max: float = 2.0) -> float:
+ORDERS = {heun: 2, euler: 1, dpm: 2}
+EVALUATIONS = {heun: heuns_evaluations, euler: eulers_evaluations, dpm: dpms_evaluations}
+every = pytest.mark.parametrize("method", ORDERS, ids=lambda method: method.__name__)
+
+
+def error(method: Method, num_steps: int, sigma_min: float = 0.02, sigma_max: float = 2.0) -> float:
     noise = torch.randn(64, 1, 2, 2, generator=torch.Generator().manual_seed(0))
-    # the last step, to sigma = 0, is Euler's: compare at sigma_min, where only Heun's steps have been taken
+    # the last step, to sigma = 0, is of first order: compare at sigma_min
     levels = noise_levels(num_steps, sigma_min, sigma_max, 7)[:-1]
-    ours = heun(lambda x, sigma: denoise(x, sigma), noise, levels)
+    ours = method(denoise, noise, levels)
     start = sigma_max * noise.double() - MEAN
     spread = ((DEVIATION**2 + sigma_min**2) / (DEVIATION**2 + sigma_max**2)) ** 0.5
     return (ours - (MEAN + start * spread)).abs().max().item()
 
 
-def test_second_order_convergence() -> None:
-    errors = np.array([error(n) for n in (9, 17, 33, 65)])
+@every
+def test_order_of_convergence(method: Method) -> None:
+    errors = np.array([error(method, n) for n in (17, 33, 65, 129)])
     orders = np.log2(errors[:-1] / errors[1:])
-    assert np.all(np.abs(orders - 2) < 0.25), orders
+    assert np.all(np.abs(orders - ORDERS[method]) < 0.25), orders
 
 
-def test_recovers_the_distribution() -> None:
+@every
+def test_recovers_the_distribution(method: Method) -> None:
     noise = torch.randn(20_000, 1, 1, 1, generator=torch.Generator().manual_seed(0))
-    x = heun(denoise, noise, noise_levels(64, 0.002, 80, 7))
+    x = method(denoise, noise, noise_levels(64 if ORDERS[method] > 1 else 512, 0.002, 80, 7))
     assert x.mean().item() == pytest.approx(MEAN, abs=0.02)
     assert x.std().item() == pytest.approx(DEVIATION, rel=0.02)
     torch.testing.assert_close(x, exact(noise, 80), atol=0.03, rtol=0.03)
+
+
+@every
+@pytest.mark.parametrize("steps", [1, 2, 18])
+def test_evaluations_are_counted(steps: int, method: Method) -> None:
+    calls = []
+    method(lambda x, s: calls.append(s) or x, torch.randn(1, 1, 2, 2), noise_levels(steps, 0.002, 80, 7))
+    assert len(calls) == EVALUATIONS[method](num_steps=steps)
+
+
+@every
+def test_one_step_is_the_denoised_image(method: Method) -> None:
+    noise = torch.randn(4, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    found = method(denoise, noise, noise_levels(1, 0.002, 80, 7))
+    torch.testing.assert_close(found.float(), denoise(80 * noise, torch.full((4,), 80.0)))
 
 
 def test_noise_levels() -> None:
@@ -55,12 +85,6 @@ def test_noise_levels() -> None:
     assert levels[17].item() == pytest.approx(0.002)
     assert levels[18] == 0
     assert (levels[:-1] > levels[1:]).all()
-
-
-def test_evaluations_are_counted() -> None:
-    calls = []
-    heun(lambda x, s: calls.append(s) or x, torch.randn(1, 1, 2, 2), noise_levels(18, 0.002, 80, 7))
-    assert len(calls) == evaluations(num_steps=18) == 35
 
 
 def test_training_noise_is_log_normal() -> None:

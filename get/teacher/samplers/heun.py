@@ -7,8 +7,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from get.networks.levels import noise_levels
-from get.storage.errors import UserError
+from get.networks.levels import check_levels, noise_levels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,14 +15,9 @@ if TYPE_CHECKING:
     Denoise = Callable[[Tensor, Tensor], Tensor]
 
 
-def check(key: str, *, num_steps: int, sigma_min: float, sigma_max: float, rho: float) -> None:
+def check(key: str, **settings: Any) -> None:
     """Raise `UserError`, naming the key below `key`, unless the steps and noise levels can be."""
-    if num_steps < 2:
-        raise UserError(f"{key}.num_steps: it must be at least 2; there is {num_steps}")
-    if not 0 < sigma_min < sigma_max:
-        raise UserError(f"{key}: sigma_min must be above 0 and below sigma_max")
-    if rho <= 0:
-        raise UserError(f"{key}.rho: it must be greater than 0; there is {rho}")
+    check_levels(key, 2, **settings)
 
 
 def evaluations(*, num_steps: int, **_: Any) -> int:
