@@ -37,19 +37,30 @@ EVALUATIONS = {heun: heuns_evaluations, euler: eulers_evaluations, dpm: dpms_eva
 every = pytest.mark.parametrize("method", ORDERS, ids=lambda method: method.__name__)
 
 
-def error(method: Method, num_steps: int, sigma_min: float = 0.02, sigma_max: float = 2.0) -> float:
-    noise = torch.randn(64, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+def edms(steps: int) -> Tensor:
     # the last step, to sigma = 0, is of first order: compare at sigma_min
-    levels = noise_levels(num_steps, sigma_min, sigma_max, 7)[:-1]
+    return noise_levels(steps, 0.02, 2.0, 7)[:-1]
+
+
+def uneven(steps: int) -> Tensor:
+    """Noise levels whose logarithms are narrow and wide steps in turn."""
+    widths = torch.tensor([1.0, 3.0], dtype=torch.float64).repeat(steps // 2)
+    return 2.0 * torch.exp(-torch.cat([widths.new_zeros(1), (widths / widths.sum()).cumsum(0)]) * np.log(100))
+
+
+def error(method: Method, levels: Tensor) -> float:
+    noise = torch.randn(64, 1, 2, 2, generator=torch.Generator().manual_seed(0))
     ours = method(denoise, noise, levels)
+    sigma_max, sigma_min = levels[0].item(), levels[-1].item()
     start = sigma_max * noise.double() - MEAN
     spread = ((DEVIATION**2 + sigma_min**2) / (DEVIATION**2 + sigma_max**2)) ** 0.5
     return (ours - (MEAN + start * spread)).abs().max().item()
 
 
 @every
-def test_order_of_convergence(method: Method) -> None:
-    errors = np.array([error(method, n) for n in (17, 33, 65, 129)])
+@pytest.mark.parametrize("schedule", [edms, uneven])
+def test_order_of_convergence(schedule: Callable[[int], Tensor], method: Method) -> None:
+    errors = np.array([error(method, schedule(n)) for n in (32, 64, 128, 256)])
     orders = np.log2(errors[:-1] / errors[1:])
     assert np.all(np.abs(orders - ORDERS[method]) < 0.25), orders
 
@@ -69,6 +80,19 @@ def test_evaluations_are_counted(steps: int, method: Method) -> None:
     calls = []
     method(lambda x, s: calls.append(s) or x, torch.randn(1, 1, 2, 2), noise_levels(steps, 0.002, 80, 7))
     assert len(calls) == EVALUATIONS[method](num_steps=steps)
+
+
+def test_dpm_goes_on_as_in_the_step_before() -> None:
+    """Where the denoised image is linear in lambda, the second step takes it halfway, whatever the widths."""
+    levels = torch.tensor([8.0, 4.0, 0.5], dtype=torch.float64)
+
+    def linear(x: Tensor, sigma: Tensor) -> Tensor:
+        return -sigma.log().view(-1, 1, 1, 1).expand_as(x)
+
+    noise = torch.randn(2, 1, 2, 2, generator=torch.Generator().manual_seed(0)).double()
+    first = 0.5 * 8 * noise + 0.5 * -np.log(8)
+    second = 0.125 * first + 0.875 * -np.log((4 * 0.5) ** 0.5)
+    torch.testing.assert_close(dpm(linear, noise, levels), second, atol=1e-6, rtol=1e-6)
 
 
 @every
