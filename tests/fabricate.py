@@ -20,7 +20,7 @@ from get.networks.denoiser import build
 from get.student.checkpoint import to_published
 from get.student.models import Student
 
-THEIRS = {  # our arguments of the U-Net, and what EDM's SongUNet calls them
+THEIRS = {  # our arguments of the U-Net, and what EDM's SongUNet and DhariwalUNet call them
     "size": "img_resolution",
     "classes": "label_dim",
     "model_channels": "model_channels",
@@ -30,6 +30,16 @@ THEIRS = {  # our arguments of the U-Net, and what EDM's SongUNet calls them
     "dropout": "dropout",
     "augment_dim": "augment_dim",
 }
+SONG = {
+    "embedding_type": "positional", "encoder_type": "standard", "decoder_type": "standard",
+    "channel_mult_noise": 1, "resample_filter": [1, 1],
+}  # fmt: skip
+FAMILIES: dict[str, dict[str, Any]] = {  # arguments that tell them apart
+    "ddpm++": SONG,
+    "ncsn++": SONG | {"embedding_type": "fourier", "encoder_type": "residual",
+                      "channel_mult_noise": 2, "resample_filter": [1, 3, 3, 1]},
+    "adm": {},
+}  # fmt: skip
 SOURCE = "raise SystemExit('the source code in the file was run')"
 
 
@@ -98,33 +108,47 @@ def edm_network(
     Args:
         description: arguments of `get.networks.denoiser.build`.
         state: may contain the filters; where they are missing, they are the box filter.
-        arguments: of SongUNet, in place of those that follow from `description`; None leaves one out.
+        arguments: of the U-Net, in place of those that follow from `description`; None leaves one out.
     """
     given = {theirs: description[ours] for ours, theirs in THEIRS.items()}
     given |= {"in_channels": description["channels"], "out_channels": description["channels"]}
-    given |= {"embedding_type": "positional", "encoder_type": "standard", "decoder_type": "standard"}
-    given |= {"channel_mult_noise": 1, "resample_filter": [1, 1], **(arguments or {})}
+    architecture = description.get("architecture", "ddpm++")
+    given |= FAMILIES[architecture] | dict(arguments or {})
     given = {key: value for key, value in given.items() if value is not None}
     outer = {"img_resolution": description["size"], "img_channels": description["channels"]}
     outer |= {"label_dim": description["classes"], "sigma_data": description["sigma_data"], "use_fp16": False}
     root = Module("EDMPrecond", **outer)
-    root.model = Module("SongUNet", **given)
+    root.model = Module("DhariwalUNet" if architecture == "adm" else "SongUNet", **given)
     root.model.map_noise = Module("PositionalEmbedding", num_channels=given["model_channels"], endpoint=True)
-    for name in (name for name in state if not name.endswith(".resample_filter")):
-        *path, leaf = name.split(".")
+    for name in (name for name in state if not name.endswith((".resample_filter", ".freqs"))):
+        *path, leaf = _their_name(name, architecture).split(".")
         module = root
         for depth, part in enumerate(path):
-            module = _child(module, part, ".".join(path[: depth + 1]), state)
+            module = _child(module, part, ".".join(path[: depth + 1]), state, architecture)
         module.register_parameter(leaf, nn.Parameter(state[name], requires_grad=False))
+    if "model.map_noise.freqs" in state:
+        root.model.map_noise.register_buffer("freqs", state["model.map_noise.freqs"])
     return root
 
 
-def _child(module: nn.Module, part: str, path: str, state: Mapping[str, Tensor]) -> nn.Module:
+def _their_name(name: str, architecture: str) -> str:
+    """Return what EDM calls a weight: ADM's last two layers have other names."""
+    *path, layer, leaf = name.split(".")
+    if architecture == "adm" and "_aux_" in layer:
+        return f"{path[0]}.out_{layer.rpartition('_')[2]}.{leaf}"
+    return name
+
+
+def _child(
+    module: nn.Module, part: str, path: str, state: Mapping[str, Tensor], architecture: str
+) -> nn.Module:
     if part not in module._modules:
         child = _layer(part)
-        if part in ("conv0", "skip") and path.split(".")[-2].endswith(("_down", "_up")):
-            box = torch.full((1, 1, 2, 2), 0.25)
-            child.register_buffer("resample_filter", state.get(f"{path}.resample_filter", box))
+        resamples = part in ("conv0", "skip") and path.split(".")[-2].endswith(("_down", "_up"))
+        if resamples or part.endswith("_aux_residual"):
+            line = torch.tensor([1.0, 3.0, 3.0, 1.0] if architecture == "ncsn++" else [1.0, 1.0])
+            kernel = (line[:, None] * line / line.sum() ** 2)[None, None]
+            child.register_buffer("resample_filter", state.get(f"{path}.resample_filter", kernel))
         (module.add_module if isinstance(module, nn.ModuleDict) else module.__setattr__)(part, child)
     return module.get_submodule(part)
 
@@ -136,7 +160,7 @@ def _layer(name: str) -> nn.Module:
         return Module("GroupNorm", num_channels=8, eps=1e-6)
     if name == "affine" or name.startswith("map_"):
         return Module("Linear", init_mode="xavier_uniform", init_weight=Number(0.2**0.5))
-    if name in ("qkv", "proj", "skip") or "conv" in name:
+    if name in ("qkv", "proj", "skip") or "conv" in name or name.endswith("_residual"):
         return Module("Conv2d", kernel=3, init_mode="xavier_uniform")
     block = Module("UNetBlock", num_heads=1, skip_scale=Number(0.5**0.5), init={"init_weight": 1e-5})
     block.skip_scale, block.skip = Number(0.5**0.5), None

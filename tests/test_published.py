@@ -137,7 +137,8 @@ def test_hash_is_checked_before_the_file_is_read(tmp_path: Path) -> None:
     [
         ({"encoder_type": "residual"}, "encoder_type 'residual'; our network has 'standard' only"),
         ({"decoder_type": "skip"}, "decoder_type"),
-        ({"embedding_type": "fourier"}, "embedding_type"),
+        ({"embedding_type": "fourier"}, "channel_mult_noise 1; our network has 2 only"),
+        ({"embedding_type": "zero"}, "embedding_type 'zero'; our network has 'positional' only"),
         ({"resample_filter": [1, 3, 3, 1]}, "resample_filter [1, 3, 3, 1]; our network has [1, 1] only"),
         ({"channel_mult_emb": 2}, "channel_mult_emb 2"),
         ({"channel_mult_noise": 2}, "channel_mult_noise 2"),
@@ -164,8 +165,9 @@ def test_other_classes(tmp_path: Path) -> None:
     renamed.class_name = "VPPrecond"
     assert "'VPPrecond'" in refusal(edm_pickle(tmp_path / "a.pkl", TEACHER, extra={"ema": renamed}))
     renamed = edm_network(TEACHER, random_state(TEACHER, 0))
-    renamed.model.class_name = "DhariwalUNet"
-    assert "'DhariwalUNet'" in refusal(edm_pickle(tmp_path / "b.pkl", TEACHER, extra={"ema": renamed}))
+    renamed.model.class_name = "SkipUNet"
+    message = refusal(edm_pickle(tmp_path / "b.pkl", TEACHER, extra={"ema": renamed}))
+    assert "'SkipUNet' where SongUNet or DhariwalUNet should be" in message
     assert "EDMPrecond" in refusal(edm_pickle(tmp_path / "c.pkl", TEACHER, extra={"ema": None}))
     assert "by name" in refusal(edm_pickle(tmp_path / "d.pkl", TEACHER, extra={"ema": by_position()}))
 
@@ -184,8 +186,8 @@ def test_weights_that_are_wrong(tmp_path: Path) -> None:
         ({first: state[first] * float("nan")}, f"not finite in float32: {first}"),
         ({first: state[first][:1]}, "size mismatch"),
         ({"model.map_layer0.extra": state[first]}, "model.map_layer0.extra"),
-        ({down: torch.tensor([[[[0.5, 0.0], [0.0, 0.5]]]])}, f"{down} is not the box filter"),
-        ({down: torch.full((1, 1, 4, 4), 0.25)}, f"{down} is not the box filter"),
+        ({down: torch.tensor([[[[0.5, 0.0], [0.0, 0.5]]]])}, f"{down} is not the filter [1.0, 1.0]"),
+        ({down: torch.full((1, 1, 4, 4), 0.25)}, f"{down} is not the filter [1.0, 1.0]"),
     ]
     for change, expected in changes:
         assert expected in refusal(edm_pickle(tmp_path / "edm.pkl", TEACHER, state=state | change))

@@ -1,9 +1,14 @@
 """Our models against what the published implementations computed on the same weights."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from conftest import Reference
+from fabricate import edm_pickle
 
+from get.imports.teachers import import_teacher
 from get.networks import denoiser as network
 from get.networks.levels import noise_levels
 from get.student.checkpoint import from_published, to_published
@@ -82,26 +87,38 @@ def test_published_names_there_and_back(name: str) -> None:
         torch.testing.assert_close(back[key], tensor, atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["edm_uncond", "edm_cond"])
-def test_teacher(name: str) -> None:
+SONG = {"model_channels": 8, "channel_mult": [1, 2], "augment_dim": 9}
+TEACHERS: dict[str, dict[str, Any]] = {
+    "edm_uncond": SONG,
+    "edm_cond": SONG,
+    "edm_ve_uncond": SONG | {"architecture": "ncsn++"},
+    "edm_ve_cond": SONG | {"architecture": "ncsn++"},
+    "edm_adm_cond": {"model_channels": 32, "channel_mult": [1, 4], "augment_dim": 0, "architecture": "adm"},
+}
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_teacher(name: str, tmp_path: Path) -> None:
+    """Imported from a file as EDM writes it: one evaluation, and 18 steps of Heun's method."""
     reference = Reference(name)
     label = reference["input/label"]
-    model = network.build(
-        {
-            "sigma_data": 0.5,
-            "channels": 3,
-            "size": 8,
-            "classes": 0 if label is None else 10,
-            "model_channels": 8,
-            "channel_mult": [1, 2],
-            "blocks": 1,
-            "attention_resolutions": [4],
-            "dropout": 0.13,
-            "augment_dim": 9,
-        }
-    ).eval()
-    state = {k: v for k, v in reference.part("state/").items() if not k.endswith("resample_filter")}
-    model.load_state_dict(state)
+    description = {
+        "sigma_data": 0.5,
+        "channels": 3,
+        "size": 8,
+        "classes": 0 if label is None else 10,
+        "blocks": 1,
+        "attention_resolutions": [4],
+        "dropout": 0.13,
+        **TEACHERS[name],
+    }
+    state = reference.part("state/")
+    source = edm_pickle(tmp_path / "edm.pkl", description, state=state)
+    import_teacher(
+        source=source, sha256=None, conditional=label is not None, shape=[3, 8, 8], classes=10,
+        output=tmp_path / "teacher.safetensors",
+    )  # fmt: skip
+    model = network.load(tmp_path / "teacher.safetensors")
     with torch.no_grad():
         denoised = model(reference["input/noisy"], reference["input/sigma"], label)
         images = heun(

@@ -7,7 +7,7 @@ would compute differently is refused by its name.
 import math
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from get.storage.unpickling import Stored, show
 from get.storage.weights import write_weights
 
 MAX_DEPTH = 8  # of modules in modules; EDM's have five
-BOX_FILTER = 0.25  # all values of EDM's resample_filter [1, 1], the one filter that our network applies
-OURS = {  # arguments of EDM's SongUNet, and what they are called in `network.UNet`
+LINES = {(2, 2): [1.0, 1.0], (4, 4): [1.0, 3.0, 3.0, 1.0]}  # of EDM's filters, which our networks apply
+UNETS = ("SongUNet", "DhariwalUNet")  # EDM's classes: of DDPM++ and NCSN++, and of ADM
+OURS = {  # arguments of EDM's U-Nets, and what they are called in `networks.unet.UNet`
     "img_resolution": "size",
     "in_channels": "channels",
     "label_dim": "classes",
@@ -35,23 +36,43 @@ OURS = {  # arguments of EDM's SongUNet, and what they are called in `network.UN
     "dropout": "dropout",
     "augment_dim": "augment_dim",
 }
-DEFAULTS: dict[str, Any] = {  # what SongUNet takes where an argument was not given
-    "label_dim": 0,
-    "model_channels": 128,
-    "channel_mult": [1, 2, 2, 2],
-    "num_blocks": 4,
-    "attn_resolutions": [16],
-    "dropout": 0.1,
-    "augment_dim": 0,
+DEFAULTS: dict[str, dict[str, Any]] = {  # what they take where an argument was not given
+    "SongUNet": {
+        "label_dim": 0,
+        "model_channels": 128,
+        "channel_mult": [1, 2, 2, 2],
+        "num_blocks": 4,
+        "attn_resolutions": [16],
+        "dropout": 0.1,
+        "augment_dim": 0,
+    },
+    "DhariwalUNet": {
+        "label_dim": 0,
+        "model_channels": 192,
+        "channel_mult": [1, 2, 3, 4],
+        "num_blocks": 3,
+        "attn_resolutions": [32, 16, 8],
+        "dropout": 0.1,
+        "augment_dim": 0,
+    },
 }
-FIXED: dict[str, Any] = {  # arguments of which our network has the default only
-    "channel_mult_emb": 4,
-    "label_dropout": 0,
+SONG: dict[str, Any] = {  # SongUNet's defaults of arguments that tell its families apart
     "embedding_type": "positional",
     "channel_mult_noise": 1,
     "encoder_type": "standard",
     "decoder_type": "standard",
     "resample_filter": [1, 1],
+}
+NCSN: dict[str, Any] = {
+    **SONG,
+    "embedding_type": "fourier",
+    "channel_mult_noise": 2,
+    "encoder_type": "residual",
+    "resample_filter": [1, 3, 3, 1],
+}
+FIXED: dict[str, dict[str, Any]] = {  # by architecture: arguments of which our network has one value only
+    name: {"channel_mult_emb": 4, "label_dropout": 0, **own}
+    for name, own in (("ddpm++", SONG), ("ncsn++", NCSN), ("adm", {}))
 }
 SIGMA_DATA = 0.5  # EDMPrecond's default
 
@@ -95,32 +116,40 @@ def import_teacher(
 
 def _network(content: Any) -> Stored:
     """Return the network of the file: its entry 'ema', or all of it."""
-    return _expect("EDMPrecond", content.get("ema") if type(content) is dict else content)
+    return _expect(["EDMPrecond"], content.get("ema") if type(content) is dict else content)
 
 
-def _expect(name: str, found: Any) -> Stored:
-    if type(found) is not Stored or found.name != name:
+def _expect(names: Sequence[str], found: Any) -> Stored:
+    if type(found) is not Stored or found.name not in names:
         what = found.name if type(found) is Stored else found
-        raise UserError(f"it has {show(what)} where {name} should be, which alone can be imported")
+        raise UserError(
+            f"it has {show(what)} where {' or '.join(names)} should be, which alone can be imported"
+        )
     return found
 
 
 def _description(network: Stored) -> dict[str, Any]:
     """Return the arguments of `network.build` for EDM's network; what ours lacks is refused by key."""
-    unet = _expect("SongUNet", network.state["_modules"].get("model"))
-    given = {**DEFAULTS, **FIXED, **_arguments(unet)}
+    unet = _expect(UNETS, network.state["_modules"].get("model"))
+    told = _arguments(unet)
+    architecture = "adm"
+    if unet.name == "SongUNet":
+        told = SONG | told
+        architecture = "ncsn++" if told["embedding_type"] == "fourier" else "ddpm++"
+    given = {**DEFAULTS[unet.name], "channel_mult_emb": 4, "label_dropout": 0, **told}
     missing = [key for key in ("img_resolution", "in_channels", "out_channels") if key not in given]
     if missing:
-        raise UserError(f"its SongUNet lacks the argument {', '.join(missing)}; it is no EDM teacher")
-    fixed = {**FIXED, "out_channels": given["in_channels"]}
+        raise UserError(f"its {unet.name} lacks the argument {', '.join(missing)}; it is no EDM teacher")
+    fixed = {**FIXED[architecture], "out_channels": given["in_channels"]}
     for key in sorted(given.keys() - OURS.keys()):
         value = list(given[key]) if type(given[key]) is tuple else given[key]
         if key not in fixed or value != fixed[key]:
             ours = f"has {show(fixed[key])} only" if key in fixed else "knows no such argument"
-            raise UserError(f"its SongUNet has {show(key)[1:-1]} {show(value)}; our network {ours}")
+            raise UserError(f"its {unet.name} has {show(key)[1:-1]} {show(value)}; our network {ours}")
     described = {ours: _number(theirs, given[theirs]) for theirs, ours in OURS.items()}
     sigma_data = _arguments(network).get("sigma_data", SIGMA_DATA)
-    return {**described, "sigma_data": _number("sigma_data", sigma_data)}
+    named = {} if architecture == "ddpm++" else {"architecture": architecture}
+    return {**described, "sigma_data": _number("sigma_data", sigma_data), **named}
 
 
 def _arguments(module: Stored) -> dict[str, Any]:
@@ -173,20 +202,29 @@ def _weights(module: Stored, prefix: str = "", seen: set[int] | None = None) -> 
                 raise UserError(f"its {prefix}{name} is {show(value)}; it is no EDM teacher")
 
 
+def _renamed(name: str, size: int) -> str:
+    """Return what our networks call a weight: ADM's last two layers are called otherwise."""
+    for theirs in ("out_norm", "out_conv"):
+        name = name.replace(f"model.{theirs}.", f"model.dec.{size}x{size}_aux_{theirs[4:]}.")
+    return name
+
+
 def _fitted(description: dict[str, Any], state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights as float32: all finite, those of the network described and no others."""
     stored = {w.untyped_storage().data_ptr(): w.untyped_storage().nbytes() for w in state.values()}
     # or a small file could unfold without end
     if sum(w.nbytes for w in state.values()) > sum(stored.values()):
         raise UserError("its weights share their values, as those of no EDM teacher do")
-    state = {name: values.float() for name, values in state.items()}
+    state = {_renamed(name, description["size"]): values.float() for name, values in state.items()}
     if broken := [name for name, values in state.items() if not values.isfinite().all()]:
         raise UserError(f"weights are not finite in float32: {', '.join(broken[:5])}; import another teacher")
     filters = [name for name in state if name.endswith(".resample_filter")]
     for name in filters:
         values = state.pop(name)
-        if values.shape[2:] != (2, 2) or (values != BOX_FILTER).any():
-            raise UserError(f"its {name} is not the box filter [1, 1], the only filter of our network")
+        wanted = (4, 4) if description.get("architecture") == "ncsn++" else (2, 2)
+        line = torch.tensor(LINES[wanted]) / sum(LINES[wanted])
+        if values.shape[2:] != wanted or (values != line[:, None] * line).any():
+            raise UserError(f"its {name} is not the filter {LINES[wanted]} of our network")
     if description["blocks"] > len(state):  # or a small file could ask for a network without end
         raise UserError(f"it has {len(state)} weights, too few for num_blocks {show(description['blocks'])}")
     with torch.device("meta"):  # takes no memory, whatever sizes the file asks for

@@ -47,7 +47,7 @@ def build(description: Mapping[str, Any]) -> Denoiser:
         )
     try:
         return Denoiser(**description)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"teacher network: {error}") from None
 
 

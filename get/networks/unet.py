@@ -1,17 +1,17 @@
-"""DDPM++ U-Net (Song et al. 2021).
+"""U-Nets of teachers: DDPM++ and NCSN++ (Song et al. 2021), ADM (Dhariwal and Nichol 2021).
 
-Written from the paper's description. Parameter names are those of the published EDM files, so that their
-weights load as they are.
+Written from the papers' descriptions. Parameter names are those of the published EDM files, so that their
+weights load as they are; ADM's last two layers, which they call otherwise, are renamed by the import.
 """
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-NORM_EPS = 1e-6
-RESIDUAL_SCALE = 0.5**0.5  # keeps the variance of a sum of two branches (Song et al. 2021, Appendix H)
 ZERO_INIT = 1e-5  # gain of layers that start next to zero
 ATTENTION_INIT = 0.2**0.5
 
@@ -31,64 +31,168 @@ def _linear(inputs: int, outputs: int, gain: float = 1.0, bias: bool = True) -> 
     return _xavier(nn.Linear(inputs, outputs, bias=bias), gain)
 
 
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(min(32, channels // 4), channels, eps=NORM_EPS)
+def _norm(channels: int, style: "Style") -> nn.GroupNorm:
+    return nn.GroupNorm(min(32, channels // 4), channels, eps=style.eps)
 
 
-def _resample(x: Tensor, mode: str | None) -> Tensor:
-    """Halve (mean of 2x2), double (nearest) or keep the resolution: the box filter [1, 1]."""
-    if mode == "down":
-        return F.avg_pool2d(x, 2)
-    return F.interpolate(x, scale_factor=2.0, mode="nearest") if mode == "up" else x
+@dataclass(frozen=True)
+class Style:
+    """What tells one family of U-Nets from another.
+
+    Args:
+        eps: of group normalisation.
+        smooth: whether images are resampled by the filter [1, 3, 3, 1], not [1, 1].
+        fourier: whether the noise level enters by random frequencies, not by fixed ones.
+        residual: whether the encoder adds the noisy image, reduced, at each resolution.
+        adaptive: whether the embedding scales and shifts features, not only shifts them.
+        head: channels of a head of attention; 0 for a single head.
+        scale: of the sum of two branches.
+        projects: whether the skip of a block that resamples has a convolution.
+        attends: whether all blocks of the decoder attend, where the encoder's do; not only the last.
+    """
+
+    eps: float = 1e-6
+    smooth: bool = False
+    fourier: bool = False
+    residual: bool = False
+    adaptive: bool = False
+    head: int = 0
+    scale: float = 0.5**0.5  # keeps the variance of the sum (Song et al. 2021, Appendix H)
+    projects: bool = True
+    attends: bool = False
+
+
+STYLES = {
+    "ddpm++": Style(),
+    "ncsn++": Style(smooth=True, fourier=True, residual=True),
+    "adm": Style(eps=1e-5, adaptive=True, head=64, scale=1.0, projects=False, attends=True),
+}
+SMOOTH = (1.0, 3.0, 3.0, 1.0)
+FOURIER_SCALE = 16.0  # standard deviation of the random frequencies
+
+
+class Resample(nn.Module):
+    """Halves or doubles the resolution, channel by channel.
+
+    By the box filter [1, 1] that is the mean of 2x2 pixels, or the nearest one.
+
+    Args:
+        mode: 'down' or 'up'; smooth: by the filter [1, 3, 3, 1].
+    """
+
+    def __init__(self, mode: str, smooth: bool) -> None:
+        super().__init__()
+        self.mode, self.smooth = mode, smooth
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (B, C, H, W) to features (B, C, H', W')."""
+        if not self.smooth:
+            down = self.mode == "down"
+            return F.avg_pool2d(x, 2) if down else F.interpolate(x, scale_factor=2.0, mode="nearest")
+        kernel = _smooth_kernel(x)
+        if self.mode == "down":
+            return F.conv2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
+        return F.conv_transpose2d(x, 4 * kernel, stride=2, padding=1, groups=x.shape[1])
+
+
+def _smooth_kernel(x: Tensor) -> Tensor:
+    """Return the filter [1, 3, 3, 1] for each channel of x, (C, 1, 4, 4), of the sum 1."""
+    line = torch.tensor(SMOOTH, device=x.device, dtype=x.dtype) / sum(SMOOTH)
+    return (line[:, None] * line).expand(x.shape[1], 1, 4, 4)
+
+
+class ReducedImage(nn.Conv2d):
+    """A convolution of an image, then halved by the filter [1, 3, 3, 1] over what the padding adds."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to features (B, C', H / 2, W / 2)."""
+        wide = F.conv2d(x, self.weight, self.bias, padding=2)
+        return F.conv2d(wide, _smooth_kernel(wide), stride=2, groups=wide.shape[1])
+
+
+class RandomFrequencies(nn.Module):
+    """Sines and cosines of random frequencies, which stay as they are drawn.
+
+    Args:
+        width: of what comes out.
+    """
+
+    freqs: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("freqs", FOURIER_SCALE * torch.randn(width // 2))
+
+    def forward(self, c_noise: Tensor) -> Tensor:
+        """Map noise levels (B,) to (B, width)."""
+        angles = c_noise[:, None] * (2 * math.pi * self.freqs)
+        return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 class UNetBlock(nn.Module):
-    """Residual block with additive embedding, optional resampling and single-head self-attention."""
+    """Residual block with an embedding, optional resampling and self-attention.
+
+    Args:
+        inputs, outputs: channels; embedding: width of the embedding.
+        style: see `Style`.
+        dropout: rate in training.
+        resample: 'down', 'up' or None; attention: whether it attends.
+    """
 
     def __init__(
         self,
         inputs: int,
         outputs: int,
         embedding: int,
+        style: Style,
         dropout: float,
         resample: str | None = None,
         attention: bool = False,
     ) -> None:
         super().__init__()
-        self.inputs, self.outputs = inputs, outputs
-        self.resample, self.dropout, self.attention = resample, dropout, attention
-        self.norm0 = _norm(inputs)
+        self.inputs, self.outputs, self.style = inputs, outputs, style
+        self.dropout, self.attention = dropout, attention
+        self.resample = Resample(resample, style.smooth) if resample else nn.Identity()
+        self.norm0 = _norm(inputs, style)
         self.conv0 = _conv(inputs, outputs, 3)
-        self.affine = _linear(embedding, outputs)
-        self.norm1 = _norm(outputs)
+        self.affine = _linear(embedding, outputs * (2 if style.adaptive else 1))
+        self.norm1 = _norm(outputs, style)
         self.conv1 = _conv(outputs, outputs, 3, ZERO_INIT)
-        self.skip = _conv(inputs, outputs, 1) if resample or inputs != outputs else None
+        projects = inputs != outputs or (resample and style.projects)
+        self.skip = _conv(inputs, outputs, 1) if projects else None
         if attention:
-            self.norm2 = _norm(outputs)
+            self.heads = outputs // style.head if style.head else 1
+            self.norm2 = _norm(outputs, style)
             self.qkv = _conv(outputs, 3 * outputs, 1, ATTENTION_INIT)
             self.proj = _conv(outputs, outputs, 1, ZERO_INIT)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Map features (B, C_in, H, W) and embedding (B, E) to features (B, C_out, H', W')."""
-        # Residual branch, to which the noise level and the class are added
-        h = self.conv0(_resample(F.silu(self.norm0(x)), self.resample))
-        h = F.silu(self.norm1(h + self.affine(embedding)[:, :, None, None]))
+        # Residual branch, to which the noise level and the class come
+        h = self.conv0(self.resample(F.silu(self.norm0(x))))
+        shift = self.affine(embedding)[:, :, None, None]
+        if self.style.adaptive:
+            scale, shift = shift.chunk(2, dim=1)
+            h = F.silu(self.norm1(h) * (1 + scale) + shift)
+        else:
+            h = F.silu(self.norm1(h + shift))
         h = self.conv1(F.dropout(h, self.dropout, self.training))
         # Skip branch
-        x = _resample(x, self.resample)
-        x = (h + (x if self.skip is None else self.skip(x))) * RESIDUAL_SCALE
-        return (x + self._attend(x)) * RESIDUAL_SCALE if self.attention else x
+        x = self.resample(x)
+        x = (h + (x if self.skip is None else self.skip(x))) * self.style.scale
+        return (x + self._attend(x)) * self.style.scale if self.attention else x
 
     def _attend(self, x: Tensor) -> Tensor:
         B, C, H, W = x.shape
         # q, k and v of one channel lie side by side in the published files
-        q, k, v = self.qkv(self.norm2(x)).view(B, 1, C, 3, H * W).permute(3, 0, 1, 4, 2).unbind(0)
-        out = F.scaled_dot_product_attention(q, k, v)  # (B, 1, HW, C)
+        qkv = self.qkv(self.norm2(x)).view(B, self.heads, C // self.heads, 3, H * W)
+        q, k, v = qkv.permute(3, 0, 1, 4, 2).unbind(0)
+        out = F.scaled_dot_product_attention(q, k, v)  # (B, heads, HW, C / heads)
         return self.proj(out.transpose(2, 3).reshape(B, C, H, W))
 
 
 class UNet(nn.Module):
-    """DDPM++ U-Net F(x; c_noise, label).
+    """U-Net F(x; c_noise, label): DDPM++ or NCSN++ (Song et al. 2021), or ADM (Dhariwal and Nichol 2021).
 
     Args:
         channels, size, classes: of the images; classes = 0 for an unconditional network.
@@ -98,6 +202,7 @@ class UNet(nn.Module):
         attention_resolutions: resolutions whose blocks attend.
         dropout: rate inside the residual blocks, in training.
         augment_dim: inputs of the published augmentation embedding (its labels are never given here).
+        architecture: one of `STYLES`.
     """
 
     def __init__(
@@ -112,30 +217,31 @@ class UNet(nn.Module):
         attention_resolutions: list[int],
         dropout: float,
         augment_dim: int,
+        architecture: str = "ddpm++",
     ) -> None:
         super().__init__()
-        embedding = 4 * model_channels
+        self.style = style = STYLES[architecture]
         self.model_channels, self.classes = model_channels, classes
-        self.map_label = _linear(classes, model_channels) if classes else None
-        self.map_augment = _linear(augment_dim, model_channels, bias=False) if augment_dim else None
-        if self.map_augment is not None:
-            self.map_augment.requires_grad_(False)  # never given labels: no gradient that DDP could wait for
-        self.map_layer0 = _linear(model_channels, embedding)
-        self.map_layer1 = _linear(embedding, embedding)
+        embedding = 4 * model_channels
+        self._embedding_layers(embedding, augment_dim)
 
         def block(inputs: int, outputs: int, resample: str | None = None, attend: bool = False) -> UNetBlock:
-            return UNetBlock(inputs, outputs, embedding, dropout, resample, attend)
+            return UNetBlock(inputs, outputs, embedding, style, dropout, resample, attend)
 
         resolutions = [size >> level for level in range(len(channel_mult))]
         widths = [model_channels * factor for factor in channel_mult]
         # Encoder: widths of its outputs are those of the skips to the decoder
         self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
-        width, skips = model_channels, [model_channels]
+        width = widths[0] if architecture == "adm" else model_channels
+        skips, image = [width], channels
         for level, (at, wide) in enumerate(zip(resolutions, widths, strict=True)):
             if level == 0:
                 self.enc[f"{at}x{at}_conv"] = _conv(channels, width, 3)
             else:
                 self.enc[f"{at}x{at}_down"] = block(width, width, "down")
+                if style.residual:
+                    self.enc[f"{at}x{at}_aux_residual"] = _xavier(ReducedImage(image, width, 3))
+                    image = width
                 skips.append(width)
             for index in range(blocks):
                 self.enc[f"{at}x{at}_block{index}"] = block(width, wide, attend=at in attention_resolutions)
@@ -149,19 +255,37 @@ class UNet(nn.Module):
             else:
                 self.dec[f"{at}x{at}_up"] = block(width, width, "up")
             for index in range(blocks + 1):
-                attend = index == blocks and at in attention_resolutions
+                attend = (style.attends or index == blocks) and at in attention_resolutions
                 self.dec[f"{at}x{at}_block{index}"] = block(width + skips.pop(), wide, attend=attend)
                 width = wide
-        self.dec[f"{size}x{size}_aux_norm"] = _norm(width)
+        self.dec[f"{size}x{size}_aux_norm"] = _norm(width, style)
         self.dec[f"{size}x{size}_aux_conv"] = _conv(width, channels, 3, ZERO_INIT)
+
+    def _embedding_layers(self, embedding: int, augment_dim: int) -> None:
+        """Make the layers of the embedding; ADM adds the class to its output, the others to its input."""
+        wide = self.model_channels * (2 if self.style.fourier else 1)
+        if self.style.fourier:
+            self.map_noise = RandomFrequencies(wide)
+        self.map_label: nn.Linear | None = None
+        if self.classes:
+            adm = self.style.adaptive
+            self.map_label = _linear(self.classes, embedding if adm else wide, bias=not adm)
+        self.map_augment = _linear(augment_dim, wide, bias=False) if augment_dim else None
+        if self.map_augment is not None:
+            self.map_augment.requires_grad_(False)  # never given labels: no gradient that DDP could wait for
+        self.map_layer0 = _linear(wide, embedding)
+        self.map_layer1 = _linear(embedding, embedding)
 
     def forward(self, x: Tensor, c_noise: Tensor, label: Tensor | None) -> Tensor:
         """Map images (B, C, H, W), noise levels (B,) and labels (B,) int64 to outputs (B, C, H, W)."""
-        embedding = self._embed(c_noise, label)
+        embedding, image = self._embed(c_noise, label), x
         # Encoder
-        skips = []
+        skips: list[Tensor] = []
         for layer in self.enc.values():
-            x = layer(x, embedding) if isinstance(layer, UNetBlock) else layer(x)
+            if isinstance(layer, ReducedImage):
+                x = image = (skips.pop() + layer(image)) * self.style.scale
+            else:
+                x = layer(x, embedding) if isinstance(layer, UNetBlock) else layer(x)
             skips.append(x)
         # Decoder
         for layer in self.dec.values():
@@ -175,14 +299,25 @@ class UNet(nn.Module):
 
     def _embed(self, c_noise: Tensor, label: Tensor | None) -> Tensor:
         """Return the embedding (B, E) of the noise level and the class."""
-        # Sines and cosines of the noise level
-        half = self.model_channels // 2
-        steps = torch.arange(half, device=c_noise.device, dtype=torch.float32) / (half - 1)
-        angles = c_noise[:, None] * 10000.0**-steps
-        embedding = torch.cat([angles.sin(), angles.cos()], dim=1)
-        # Class
+        embedding = self._embed_level(c_noise)
+        by_class: Tensor | float = 0.0
         if self.map_label is not None:
             assert label is not None, "a conditional teacher needs labels"
             one_hot = F.one_hot(label, self.classes).to(embedding.dtype)
-            embedding = embedding + self.map_label(one_hot * self.classes**0.5)
-        return F.silu(self.map_layer1(F.silu(self.map_layer0(embedding))))
+            by_class = self.map_label(one_hot * (1 if self.style.adaptive else self.classes**0.5))
+        if self.style.adaptive:
+            return F.silu(self.map_layer1(F.silu(self.map_layer0(embedding))) + by_class)
+        return F.silu(self.map_layer1(F.silu(self.map_layer0(embedding + by_class))))
+
+    def _embed_level(self, c_noise: Tensor) -> Tensor:
+        """Return sines and cosines of the noise level (B, E')."""
+        if self.style.fourier:
+            found: Tensor = self.map_noise(c_noise)
+            return found
+        half = self.model_channels // 2
+        steps = torch.arange(half, device=c_noise.device, dtype=torch.float32)
+        if self.style.adaptive:
+            angles = c_noise[:, None] * 10000.0 ** -(steps / half)
+            return torch.cat([angles.cos(), angles.sin()], dim=1)
+        angles = c_noise[:, None] * 10000.0 ** -(steps / (half - 1))
+        return torch.cat([angles.sin(), angles.cos()], dim=1)
