@@ -125,6 +125,17 @@ WRONG: list[tuple[str, Any, str]] = [
     ("data.resize", "16", "data.resize: it must be a valid integer; there is '16'; write 16"),
     ("data.name", "folder", "data.source.path is missing: a folder, zip, tar or .npz of images"),
     ("data", {"name": "folder", "source": {"path": "nowhere"}}, "data.source.path: there is no nowhere"),
+    (
+        "evaluation.teachers",
+        [{"name": "ddim"}],
+        "evaluation.teachers[0].name: 'ddim' must be one of dpm, euler",
+    ),
+    ("evaluation.teachers", [{"num_steps": 1}], "evaluation.teachers[0].num_steps: it must be at least 2"),
+    (
+        "evaluation.teachers",
+        [{"num_steps": 2}, {"num_steps": 2, "rho": 5.0}],
+        "evaluation.teachers[1]: heun with 3 evaluations comes twice; leave one out",
+    ),
     # keys that do not agree
     ("evaluation.scoring.splits", 30, "evaluation.scoring.splits is larger than evaluation.samples"),
     ("pairs.conditional.shards", 5, "pairs.conditional.shards: there are only 4 batches"),

@@ -95,6 +95,21 @@ def test_the_jobs_of_rivals_are_those_of_snakemake(
     assert found == {rule: jobs for rule, jobs in planned.items() if rule not in SHARED}
 
 
+def test_teachers_with_few_evaluations_are_counted(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    teachers = [{"name": "euler", "num_steps": 1}, {"num_steps": 2}, {"name": "dpm", "num_steps": 3}]
+    edited = {**config, "evaluation": {**config["evaluation"], "teachers": teachers}}
+    experiment = load(edited)
+    assert list(experiment.few_evaluations) == ["euler-1", "heun-3", "dpm-3"]
+    found: Counter[str] = Counter()
+    for count in counts(experiment):
+        found[count.rule] += count.jobs
+    assert found == dry_run(tmp_path, edited)
+    assert amount(count_of(experiment, "few_evaluations", "conditional, heun-3"), "image") == 60
+
+
 def count_of(experiment: Experiment, rule: str, what: str) -> Count:
     (found,) = [each for each in counts(experiment) if (each.rule, each.what) == (rule, what)]
     return found

@@ -181,6 +181,11 @@ def row(
 def ends_of_scale(experiment: Experiment) -> list[Content]:
     """Return the rows of Table 1 that are no students: teachers, real images, noise."""
     sources = {f"teachers/{name}": "EDM teacher" for name in experiment.used_pairs}
+    sources |= {
+        f"teachers/{name}_{few}": f"EDM teacher, {few.partition('-')[0]}"
+        for name in experiment.used_pairs
+        for few in experiment.few_evaluations
+    }
     sources |= {"baselines/real": "real test images", "baselines/noise": "pure noise"}
     rows: dict[str, Content] = {
         path: {"label": label, "scores": [f"{experiment.results}/scores/{path}.json"]}

@@ -16,6 +16,7 @@ from get.experiment.experiment import HELD_OUT_PART, Experiment
 from get.experiment.rivals import rivals_in, rivals_of, seeds_by_use
 from get.experiment.rivals import students as students_of_rivals
 from get.experiment.settings import costs_of, sampling_settings
+from get.teacher import samplers
 
 RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage run side by side
     "costs": ("costs", "costs"),
@@ -35,6 +36,7 @@ RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage
     "choose_rate": ("light", "students"),
     "score_student": ("score", "samples"),
     "sample_teacher": ("light", "samples"),
+    "few_evaluations": ("pairs", "samples"),
     "sample_baseline": ("light", "samples"),
     "score": ("score", "samples"),
     "score_rival": ("score", "samples"),
@@ -199,6 +201,12 @@ def pair_counts(experiment: Experiment) -> Iterator[Count]:
         yield Count("make_manifest", name)
         yield Count("sample_teacher", name, disk=experiment.config.evaluation.samples * (pixels + LABEL))
         yield score_count(experiment, f"teacher {name}")
+        samples, batch = experiment.config.evaluation.samples, experiment.config.evaluation.batch
+        for few, sampler in experiment.few_evaluations.items():
+            images = math.ceil(samples / batch) * batch * samplers.evaluations(sampler)
+            work, disk = Work(evaluation, {"image": images}), samples * (pixels + LABEL)
+            yield Count("few_evaluations", f"{name}, {few}", work=(work,), disk=disk)
+            yield score_count(experiment, f"teacher {name}, {few}")
 
 
 def student_counts(experiment: Experiment) -> Iterator[Count]:

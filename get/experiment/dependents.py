@@ -61,6 +61,7 @@ def dependents(experiment: Experiment, part: str) -> Iterator[str]:
         case "pairs" if names[1:] in ([], ["manifest"]):
             for name in names[:1] or experiment.pairs:
                 yield f"samples/teachers/{name}"
+                yield f"samples/teachers/{name}_*"
                 yield from _of_students(experiment, name)
         case "pairs":  # a shard, which is made again bit for bit
             yield from (f"pairs/{names[0]}/manifest", f"samples/teachers/{names[0]}")

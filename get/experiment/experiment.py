@@ -164,6 +164,14 @@ class Experiment:
         """Return how often the teacher is evaluated for one pair (NFE)."""
         return samplers.evaluations(self.pairs[name].sampler.settings())
 
+    @cached_property
+    def few_evaluations(self) -> dict[str, dict[str, Any]]:
+        """Samplers of teachers beside those of the pairs, by the names of their files ('heun-5')."""
+        evaluation = self.config.evaluation
+        common = {"precision": evaluation.precision, "batch": evaluation.batch}
+        found = [sampler.settings() for sampler in evaluation.teachers or []]
+        return {f"{each['name']}-{samplers.evaluations(each)}": each | common for each in found}
+
     # -------------------------------------------------------------------------------- images, files, devices
 
     @cached_property

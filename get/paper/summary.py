@@ -28,6 +28,7 @@ TURNS = {
 }
 JUDGED = (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.UNDECIDED)
 MICRO = 1e-6
+TEACHER = "EDM teacher"  # with all evaluations; other rows of it name a sampler
 CLASSES = {True: "With classes given", False: "Without classes"}
 
 
@@ -59,10 +60,23 @@ def quality(table1: pd.DataFrame) -> Iterator[str]:
         of = f"the best of {len(students)} students by FID" if len(students) > 1 else "the student"
         sentence = f"{given}, {of}, {best['method']}, has {_fid(best)} with one evaluation of "
         sentence += f"{number('parameters')(best)} parameters"
-        whose = "its teacher" if len(teachers) == 1 else "a teacher of this kind"
-        for teacher in records(teachers):
+        whole = teachers["method"] == TEACHER
+        whose = "its teacher" if whole.sum() == 1 else "a teacher of this kind"
+        for teacher in records(teachers[whole]):
             sentence += f"; {whose} has {_fid(teacher)} with {teacher['nfe']:.0f} evaluations"
-        yield sentence + "."
+        yield sentence + "." + _instead(records(teachers[~whole]), best)
+
+
+def _instead(few: Sequence[Line], student: Line) -> str:
+    """Return with how few evaluations a teacher is better than a student; '' where that was not tried."""
+    if not few:
+        return ""
+    better = [line for line in few if line["fid_train"] < student["fid_train"]]
+    if not better:
+        return " With the few evaluations that were tried, no sampler of a teacher has a lower FID."
+    least = min(better, key=lambda line: line["nfe"])
+    evaluations = f"{least['nfe']:.0f} evaluation" + "s" * (least["nfe"] > 1)
+    return f" With {evaluations} already a teacher has a lower FID ({least['method']}): {_fid(least)}."
 
 
 def _fid(line: Line) -> str:

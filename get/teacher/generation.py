@@ -54,9 +54,7 @@ def write_pairs(
     noises, images, labels = [], [], []
     for start in range(indices.start, indices.stop, sampler.batch):
         # always a whole batch, cut afterwards: pair i must not depend on where the range ends
-        batch = range(start, start + sampler.batch)
-        noise, label = draw(batch, model.shape, seed, model.classes)
-        image = _whole_batch(model, noise, label, sampler, on)
+        noise, image, label = generate(model, start, sampler, seed, on)
         kept = min(sampler.batch, indices.stop - start)
         noises.append(noise[:kept].numpy())
         images.append(image[:kept].numpy())
@@ -74,16 +72,18 @@ def write_pairs(
     )
 
 
-def _whole_batch(
-    model: Denoiser, noise: Tensor, label: Tensor, sampler: Sampler, device: torch.device
-) -> Tensor:
-    """Return the images (B, C, H, W) float16, on the CPU, of one batch of noise (B, C, H, W) float16."""
+def generate(
+    model: Denoiser, start: int, sampler: Sampler, seed: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the pairs from the index `start` on, a whole batch: noise and images float16, labels int64."""
+    noise, label = draw(range(start, start + sampler.batch), model.shape, seed, model.classes)
 
     def compute(rows: slice) -> Tensor:
         classes = label[rows].to(device) if model.classes else None
         return sample(model, noise[rows].float().to(device), classes, sampler, device).half().cpu()
 
-    return torch.cat(list(within_memory(compute, len(noise), sampler.batch, "sampler.batch")))
+    images = torch.cat(list(within_memory(compute, len(noise), sampler.batch, "sampler.batch")))
+    return noise, images, label
 
 
 def draw(indices: range, shape: tuple[int, ...], seed: int, classes: int) -> tuple[Tensor, Tensor]:

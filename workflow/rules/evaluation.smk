@@ -63,6 +63,8 @@ rule sample_teacher:
         "<results>/samples/teachers/{pairs}.h5",
     log:
         "<results>/logs/sample_teacher/{pairs}.log",
+    wildcard_constraints:
+        pairs="[^/_]+",
     priority: 20
     conda:
         "../../envs/get.yaml"
@@ -77,6 +79,33 @@ rule sample_teacher:
         nfe=lambda wildcards, input: experiment.evaluations(wildcards.pairs),
     script:
         "../scripts/sample_teacher.py"
+
+
+rule few_evaluations:
+    input:
+        lambda wildcards: f"<results>/teachers/{experiment.pairs[wildcards.pairs].teacher}.safetensors",
+    output:
+        "<results>/samples/teachers/{pairs}_{few}.h5",
+    log:
+        "<results>/logs/few_evaluations/{pairs}_{few}.log",
+    benchmark:
+        "<results>/benchmarks/few_evaluations/{pairs}_{few}.jsonl"
+    wildcard_constraints:
+        pairs="[^/_]+",
+        few="[^/]+",
+    priority: 20
+    conda:
+        "../../envs/get.yaml"
+    threads: threads_of("pairs")
+    resources:
+        **resources_of("pairs"),
+    params:
+        sampler=lambda wildcards: in_order(experiment.few_evaluations[wildcards.few]),
+        samples=experiment.config.evaluation.samples,
+        seed=experiment.config.seed,
+        device=device_of("pairs"),
+    script:
+        "../scripts/few_evaluations.py"
 
 
 rule sample_baseline:

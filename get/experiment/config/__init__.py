@@ -15,7 +15,7 @@ from pydantic import Field, StringConstraints
 import get
 from get.experiment.config.data import Data, Features, check_data, check_features
 from get.experiment.config.errors import check
-from get.experiment.config.evaluation import Evaluation
+from get.experiment.config.evaluation import Evaluation, check_evaluation
 from get.experiment.config.files import check_sources, sources
 from get.experiment.config.jobs import Jobs, check_job
 from get.experiment.config.keys import Keys, Name, Seed, optional
@@ -92,8 +92,7 @@ def check_config(config: Config) -> None:
         check_rivals(config.rivals, config)
     for kind, job in config.jobs.by_kind().items():
         check_job(job, kind)
-    samples, splits = config.evaluation.samples, config.evaluation.scoring.splits
-    check(splits <= samples, "evaluation.scoring.splits is larger than evaluation.samples")
+    check_evaluation(config)
 
 
 def check_results(results: str) -> None:
