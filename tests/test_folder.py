@@ -513,3 +513,17 @@ def test_a_picture_more_is_another_content_and_a_hidden_file_is_none(pets: Path,
     assert found(again).content == content
     more = folder(tmp_path / "more", *numbered("cats", "dogs"), "cats/more.png")
     assert found(more).content != content
+
+
+@pytest.mark.parametrize("pack", [None, zipped])
+def test_other_labels_in_a_table_are_another_content(
+    pack: Callable[[Path, Path], Path] | None, pets: Path, tmp_path: Path
+) -> None:
+    path = pack(pets, tmp_path / "x.zip") if pack else pets
+    contents, names = [], numbered("cats", "dogs")
+    for first in ("cat", "dog"):
+        table = tmp_path / f"{first}.csv"
+        lines = [f"{name},{first if name == 'cats/00.png' else name[:3]}" for name in names]
+        table.write_text("\n".join(["file,label", *lines]))
+        contents.append(found(path, labels=str(table)).content)
+    assert len({*contents, ""}) == 3

@@ -7,7 +7,8 @@ def source_of_data():
     """What the data set is made from; a folder counts as another by its content (`origin`), not by its time."""
     if not data.source:
         return []
-    return ancient(data.source.path) if data.known.content else experiment.local_copy(data.source)
+    path = experiment.local_copy(data.source)
+    return ancient(path) if os.path.isdir(path) else path
 
 
 rule download:

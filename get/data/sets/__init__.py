@@ -23,7 +23,8 @@ ARGUMENTS = ("archive", "sha256", "seed", "test_fraction", "labels", "resize", "
 class DataSet:
     """What a module says of its images; `takes` has the keyword arguments of its functions.
 
-    content: the fingerprint of a folder's content; '' where the data come from a file, or from none.
+    content: a fingerprint where more than the time of one file tells whether the images are others: of the
+    content of a folder, of labels in a table; '' elsewhere.
     """
 
     shape: list[int]

@@ -47,7 +47,9 @@ def _found(path: str, labels: str | None, resize: int | None) -> DataSet:
     collection = open_collection(path, labels)
     arranged, content = collection.arrangement, ""
     if isinstance(collection, Files) and Path(path).is_dir():
-        content = fingerprint(dict(collection.contents.sizes))
+        content = fingerprint([dict(collection.contents.sizes), arranged.labels])
+    elif labels not in (None, "none"):  # a table beside an archive
+        content = fingerprint([path, arranged.labels])
     test = sum(arranged.tests or [])
     images = len(arranged.names) if arranged.tests is None else (len(arranged.names) - test, test)
     return DataSet(_shape(path, collection, resize), len(arranged.classes), images, content=content)
