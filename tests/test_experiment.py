@@ -84,7 +84,7 @@ WRONG: list[tuple[str, Any, str]] = [
         0.001,
         "conditional.sampler: sigma_min must be above 0 and below",
     ),
-    ("pairs.conditional.sampler.name", "ddim", "sampler.name: 'ddim' must be one of heun, or a new module"),
+    ("pairs.conditional.sampler.name", "ddim", "sampler.name: 'ddim' must be one of dpm, euler, heun, or a"),
     (f"{GET_TRAINING}.lr", -1.0, "students.get.training.lr: it must be greater than 0; there is -1.0"),
     (f"{GET_TRAINING}.lr", float("nan"), "students.get.training.lr: .nan and .inf are no numbers to"),
     (

@@ -178,8 +178,7 @@ def test_the_teacher_in_smaller_batches_writes_the_same_pairs(monkeypatch: pytes
     torch.manual_seed(0)
     teacher = build_teacher({**NETWORK, **SHAPE}).eval().requires_grad_(False)
     sampler = Sampler(num_steps=3, sigma_min=0.01, sigma_max=5.0, rho=7.0, precision="float32", batch=12)
-    noise, label = generation.draw(range(12), teacher.shape, 0, 10)
-    whole = generation._whole_batch(teacher, noise, label, sampler, torch.device("cpu"))
+    _, whole, _ = generation.generate(teacher, 0, sampler, 0, torch.device("cpu"))
     real, sizes = generation.sample, []
 
     def sample(model: Any, noise: Tensor, *rest: Any) -> Tensor:
@@ -189,7 +188,7 @@ def test_the_teacher_in_smaller_batches_writes_the_same_pairs(monkeypatch: pytes
         return real(model, noise, *rest)
 
     monkeypatch.setattr(generation, "sample", sample)
-    parts = generation._whole_batch(teacher, noise, label, sampler, torch.device("cpu"))
+    _, parts, _ = generation.generate(teacher, 0, sampler, 0, torch.device("cpu"))
     assert sizes == [12, 6, 3, 3, 3, 3]
     torch.testing.assert_close(parts.float(), whole.float(), atol=2e-3, rtol=2e-3)
     assert not torch.allclose(whole[0], whole[1], atol=0.1)

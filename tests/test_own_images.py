@@ -76,7 +76,8 @@ def tiny(config: dict[str, Any]) -> dict[str, Any]:
     (teacher,), (pairs,) = config["teachers"].values(), config["pairs"].values()
     teacher["network"] |= {"model_channels": 8, "channel_mult": [1], "attention_resolutions": []}
     teacher |= {"steps": 3} | {"training": teacher["training"] | {"batch": 16, "warmup": 1}}
-    pairs |= {"count": 40, "held_out": 10, "shards": 1, "sampler": {"num_steps": 3, "batch": 20}}
+    sampler = {"num_steps": 6, "sigma_max": 5.0, "batch": 20}
+    pairs |= {"count": 40, "held_out": 10, "shards": 1, "sampler": sampler}
     for student in config["students"].values():
         student["model"] |= {"width": 8, "heads": 2, "patch": size // 2}
         student["training"] |= {"batch": 16, "warmup": 1}
@@ -121,8 +122,8 @@ def test_from_a_folder_to_table_1(name: str, tmp_path: Path, monkeypatch: pytest
 
 def commands() -> list[str]:
     """Return the commands of the page, in their order."""
-    found = re.findall(r"^```\n(.*?)^```", PAGE, re.M | re.S)
-    return [line for block in found for line in block.splitlines()]
+    found = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.M | re.S)
+    return [line for language, block in found if not language for line in block.splitlines()]
 
 
 @workflow

@@ -162,7 +162,7 @@ def test_three_seeds_give_mean_and_spread(project: Path) -> None:
         for seed in (0, 1, 2)
     ]
     row = pd.read_csv(project / "results/table1.csv").set_index("method").loc["Convolutional"]
-    for name in ("fid_train", "fid_test", "is"):
+    for name in ("fid_train", "fid_test"):
         values = [run["scores"][run["headline"]][name] for run in scores]
         assert len(set(values)) == 3
         assert row[name] == pytest.approx(np.mean(values), rel=1e-4)  # of six digits

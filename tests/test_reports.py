@@ -348,7 +348,7 @@ def test_a_users_own_file_is_not_to_be_deleted(
 ) -> None:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
-    np.savez(path.with_suffix(".npz"), arr_0=np.zeros((5, 8, 8, 1), np.uint8))
+    np.savez(path.with_suffix(".npz"), mine=np.zeros((5, 8, 8, 1), np.uint8))
     if not path.exists():
         path.with_suffix(".npz").rename(path)
     weights = tmp_path / "classifier.safetensors"

@@ -119,7 +119,7 @@ def reads_text(call: ast.Call) -> bool:
         return isinstance(call.func, ast.Attribute)
     if name in ("run", "Popen", "check_output"):
         return owner == "subprocess" and any(keyword.arg == "text" for keyword in call.keywords)
-    if name not in ("open", "FileHandler") or owner in ("os", "gzip", "tarfile", "Image"):
+    if name not in ("open", "FileHandler") or owner in ("os", "gzip", "tarfile", "Image", "archive"):
         return False
     modes = [part.value for part in call.args[:2] if isinstance(part, ast.Constant)]
     return not any("b" in str(mode) for mode in modes)

@@ -3,14 +3,6 @@
 data, features = experiment.config.data, experiment.config.features
 
 
-def source_of_data():
-    """What the data set is made from; a folder counts as another by its content (`origin`), not by its time."""
-    if not data.source:
-        return []
-    path = experiment.local_copy(data.source)
-    return ancient(path) if os.path.isdir(path) else path
-
-
 rule download:
     output:
         "<results>/inputs/{file}",
@@ -72,7 +64,6 @@ if features.trained:
             device=device_of("classifier"),
         script:
             "../scripts/train_extractor.py"
-
 
 else:
 

@@ -34,7 +34,7 @@ class DataSet:
     content: str = ""
 
 
-def describe(name: str, given: Mapping[str, Any]) -> DataSet:
+def describe(name: str, given: Mapping[str, Any] = {}) -> DataSet:
     """Return what the module `name` says of its images; it is imported only if it has to look for them.
 
     Args:
