@@ -142,7 +142,7 @@ def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert program == "snakemake"
         snakemake(tmp_path, *arguments)
     results = tmp_path / "results/crops"
-    for name in ("plan.md", "overview.html", "figures/figure4b.png", "report.html"):
+    for name in ("plan.csv", "overview.html", "figures/figure4b.png", "report.html"):
         assert (results / name).stat().st_size > 0
     assert "Data set: crops" in (results / "table1.md").read_text()
 

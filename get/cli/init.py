@@ -9,7 +9,7 @@ from get.storage.errors import UserError
 
 def init(args: argparse.Namespace) -> None:
     """Run `get init`."""
-    from get.experiment.drafting import Machine, draft, look
+    from get.experiment.drafting import Machine, draft, look, results_of
     from get.storage.atomic import write_text
 
     if args.out.exists():
@@ -18,10 +18,10 @@ def init(args: argparse.Namespace) -> None:
     write_text(args.out, draft(args.images, args.labels, args.resize, found, Machine.here()), recorded=False)
     print(f"{args.images}: {found}")
     print(f"The config is {args.out}: look at it, then, where the repository is,")
-    run = f"  snakemake --cores all --configfile {args.out}"
-    print(f"{run} plan   # how long it will take")
-    print(f"{run}        # to make it")
-    print(f"{run} --report report.html   # to look at it")
+    run, results = "  snakemake --cores all", results_of(args.images)
+    print(f"{run} {results}/plan.csv --configfile {args.out}   # how long it will take")
+    print(f"{run} --configfile {args.out}   # to make it")
+    print(f"{run} --configfile {args.out} --report {results}/report.html   # to look at it")
 
 
 def add(commands: Commands) -> None:

@@ -120,10 +120,9 @@ def draft(path: Path, labels: str | None, resize: int | None, found: Look, machi
     if isinstance(found.images, int):
         options += "  test_fraction: 0.2   # drawn, class by class\n"
     kind = "conditional" if found.classes else "unconditional"
-    name = "".join(sign if sign.isalnum() else "-" for sign in path.resolve().stem).strip("-") or "images"
     values = {
         "title": f"The images of {path}: a teacher, its pairs, a GET and a ViT.",
-        "results": f"results/{name}",
+        "results": results_of(path),
         "found": str(found),
         "path": _flow(str(path)),
         "options": options,
@@ -139,6 +138,12 @@ def draft(path: Path, labels: str | None, resize: int | None, found: Look, machi
     }
     values["shards"] = max(1, machine.gpus or machine.cores)
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(values)
+
+
+def results_of(path: Path) -> str:
+    """Return the folder of results of the images at `path`."""
+    name = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in path.resolve().stem)
+    return f"results/{name.strip('-') or 'images'}"
 
 
 def _small(size: int) -> dict[str, object]:
