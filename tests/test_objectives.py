@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 from test_training import Kill, assert_same, kill  # noqa: F401 (a fixture)
 from torch import Tensor, nn
 
-from get import plugins
 from get.networks import preconditioning
 from get.networks.denoiser import build as build_teacher
 from get.networks.levels import noise_levels
 from get.networks.unet import UNet
 from get.pairs.dataset import Batch
+from get.runtime import plugins
 from get.runtime.processes import own_rows
 from get.storage.atomic import write_json
 from get.storage.errors import UserError

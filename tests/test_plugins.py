@@ -20,10 +20,10 @@ import yaml
 from conftest import ROOT
 from fabricate import edm_pickle
 
-from get import plugins
 from get.data import sets
 from get.experiment.config.files import Source
-from get.plugins import Argument
+from get.runtime import plugins
+from get.runtime.plugins import Argument
 from get.sampling.files import open_samples
 from get.storage.errors import UserError
 from get.storage.weights import read_header

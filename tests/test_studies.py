@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from fabricate_results import content_of, row, seeds
 
-from get import plugins, studies
+from get import studies
 from get.paper.cells import Line
 from get.paper.results import Row, Scores
+from get.runtime import plugins
 from get.storage.errors import UserError
 from get.studies.common.files import write_study
 
@@ -110,6 +111,7 @@ def test_loading_studies_imports_little() -> None:
     code = f"""
 import sys
 from get import studies
+from get.runtime import plugins
 for name in studies.NAMES:
     studies.load(name)
 assert not set({heavy}) & set(sys.modules)

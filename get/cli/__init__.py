@@ -34,6 +34,9 @@ from get.runtime.log import log, logging_to
 from get.runtime.remedies import explain
 from get.storage.errors import UserError
 
+MODULES = (  # in the order of the help
+    init, sample, compare, scores, info, status, forget, plan, tuned, export, imports, training,
+)  # fmt: skip
 STOPPED = 130  # the exit code after Ctrl-C, as of every program
 
 
@@ -47,20 +50,7 @@ def parser() -> argparse.ArgumentParser:
         "(docs/failures.md).",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for module in (
-        init,
-        sample,
-        compare,
-        scores,
-        info,
-        status,
-        forget,
-        plan,
-        tuned,
-        export,
-        imports,
-        training,
-    ):
+    for module in MODULES:
         module.add(commands)
     return top
 

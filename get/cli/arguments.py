@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from get import plugins
+from get.runtime import plugins
 from get.storage.errors import UserError
 
 if TYPE_CHECKING:

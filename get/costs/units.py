@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from get import plugins
 from get.costs.measure import RandomTraining, options_of, peak_memory
 from get.costs.timing import LIMIT, seconds_of, timing
 from get.experiment import Experiment
@@ -29,6 +28,7 @@ from get.experiment.counts import INCEPTION, Unit
 from get.experiment.settings import costs_of, student_settings
 from get.networks.denoiser import Denoiser
 from get.networks.denoiser import build as build_teacher
+from get.runtime import plugins
 from get.runtime.device import autocast, pick_device
 from get.runtime.limits import is_out_of_memory
 from get.runtime.log import Progress

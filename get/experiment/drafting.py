@@ -121,9 +121,9 @@ def draft(path: Path, labels: str | None, resize: int | None, found: Look, machi
         options += "  test_fraction: 0.2   # drawn, class by class\n"
     kind = "conditional" if found.classes else "unconditional"
     values = {
-        "title": f"The images of {path}: a teacher, its pairs, a GET and a ViT.",
+        "title": _line(f"The images of {path}: a teacher, its pairs, a GET and a ViT."),
         "results": results_of(path),
-        "found": str(found),
+        "found": _line(str(found)),
         "path": _flow(str(path)),
         "options": options,
         "features": _features(found, machine),
@@ -219,6 +219,11 @@ def _jobs(machine: Machine) -> str:
     lines = ["  light: {threads: 1, mem_mb: 1500, gpu: 0}\n"]
     lines += [f"  {kind}: {{threads: {work[kind]}, mem_mb: {memory}, gpu: {gpu}}}\n" for kind in KINDS]
     return "".join(lines)
+
+
+def _line(text: str) -> str:
+    """Return the text of a comment; names of files and classes may have line breaks, which would end it."""
+    return " ".join(text.split())
 
 
 def _flow(value: object) -> str:

@@ -188,12 +188,16 @@ class Experiment:
         return data.source.file if data.name == "folder" and data.source else data.name
 
     @property
+    def data_files(self) -> list[str]:
+        """The file or folder that the data set is made from, if it is made from one."""
+        source = self.config.data.source
+        return [self.local_copy(source)] if source else []
+
+    @property
     def data_origin(self) -> str | None:
         """What the data set is made from, in short: a folder by its content, a file by where it lies."""
-        source = self.config.data.source
-        if source is None:
-            return None
-        return self.config.data.known.content or fingerprint(self.local_copy(source))
+        content = self.config.data.known.content
+        return next((content or fingerprint(path) for path in self.data_files), None)
 
     @property
     def real_images(self) -> tuple[int, int]:

@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from get import plugins
 from get.experiment.config import Config, check_config
 from get.experiment.config.errors import ConfigError
 from get.experiment.config.keys import meant
 from get.experiment.config.unlabelled import without_classes
 from get.experiment.experiment import Experiment
+from get.runtime import plugins
 
 
 def load(given: Mapping[str, Any]) -> Experiment:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from get import plugins
+from get.runtime import plugins
 from get.scoring.extractors import PACKAGE
 from get.storage.atomic import atomic
 from get.storage.errors import UserError

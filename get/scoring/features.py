@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from get import plugins
+from get.runtime import plugins
 from get.runtime.device import pick_device
 from get.runtime.limits import within_memory
 from get.runtime.log import Progress

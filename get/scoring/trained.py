@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from get import plugins
 from get.data.store import Images, read_split, to_unit
+from get.runtime import plugins
 from get.runtime.device import pick_device, send
 from get.runtime.log import log
 from get.runtime.seeding import EpochSampler, fold_in, generator

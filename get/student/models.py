@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from get import plugins
+from get.runtime import plugins
 from get.storage.errors import UserError
 from get.storage.variants import Rule
 from get.student import architectures

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from get import plugins
 from get.networks.denoiser import Denoiser
 from get.pairs.dataset import Batch
+from get.runtime import plugins
 from get.runtime.seeding import generator
 from get.storage.settings import from_settings
 from get.student import losses, objectives

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from get import experiment as experiments
-from get import plugins
 from get.experiment import contents, rivals, settings, tuning
 from get.experiment.config import Config
 from get.experiment.config.errors import check
@@ -27,6 +26,7 @@ from get.experiment.contents import Content
 from get.experiment.experiment import Experiment
 from get.paper.cells import Cell, Line
 from get.paper.results import Row
+from get.runtime import plugins
 from get.storage.errors import UserError
 from get.storage.hashing import canonical_json
 

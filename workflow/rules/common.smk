@@ -161,15 +161,6 @@ def origin(source):
     return fingerprint(experiment.local_copy(source))
 
 
-def source_of_data():
-    """What the data set is made from; a folder counts as another by its content (`origin`), not by its time."""
-    source = experiment.config.data.source
-    if not source:
-        return []
-    path = experiment.local_copy(source)
-    return ancient(path) if os.path.isdir(path) else path
-
-
 def checksum(source):
     """What a file from outside must hash to, as a parameter that re-runs nothing: it is checked when it is read."""
     return lambda wildcards, input: source(wildcards).sha256

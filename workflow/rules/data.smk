@@ -23,7 +23,8 @@ rule download:
 
 rule make_data:
     input:
-        source_of_data(),
+        # a folder counts as another by its content (`origin`), not by its time
+        [ancient(path) if os.path.isdir(path) else path for path in experiment.data_files],
     output:
         "<results>/data/images.h5",
     log:

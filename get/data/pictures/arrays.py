@@ -30,7 +30,7 @@ class Arrays:
         labels: 'none' for no classes; None for those of the file, if it has any.
 
     Attributes:
-        arrangement: names of images are their numbers; shape: (N, H, W, C).
+        arrangement: names of images are their numbers.
 
     Raises:
         UserError: it is damaged or holds no images.
@@ -78,9 +78,9 @@ class Arrays:
 
     def _picture(self, content: bytes) -> Decoded:
         image = np.frombuffer(content, np.uint8).reshape(self._stored)
-        pixels = image.transpose(1, 2, 0) if self._first else image
-        pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
-        return Decoded(Image.fromarray(pixels), "")
+        image = image.transpose(1, 2, 0) if self._first else image
+        image = image[..., 0] if image.shape[2:] == (1,) else image
+        return Decoded(Image.fromarray(image), "")
 
 
 def holds_images(path: Path) -> bool:

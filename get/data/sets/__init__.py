@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from get import plugins
+from get.runtime import plugins
 from get.storage.errors import UserError
 
 PACKAGE = "data.sets"

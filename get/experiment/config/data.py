@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from get import plugins
 from get.data import sets
 from get.experiment.config.errors import check, config_errors
 from get.experiment.config.files import Source
 from get.experiment.config.keys import UNROUNDED, Count, Keys, NonNegative, Text, optional
 from get.experiment.config.training import Optimisation
+from get.runtime import plugins
 
 EXTRACTORS = "scoring.extractors"
 

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
-from get import plugins
 from get.experiment.config.data import Data
 from get.experiment.config.errors import check, config_errors
 from get.experiment.config.files import Source
 from get.experiment.config.keys import DISTINCT, Count, Keys, Label, OpenKeys, Seed, Text, optional
 from get.experiment.config.teachers import Network, check_network
 from get.experiment.config.training import Distillation, check_implicit
+from get.runtime import plugins
 from get.student import architectures, losses, objectives
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from get import plugins
 from get.experiment.config.errors import check
 from get.experiment.config.files import Source
 from get.experiment.config.keys import (
@@ -20,6 +19,7 @@ from get.experiment.config.keys import (
     Precision,
     optional,
 )
+from get.runtime import plugins
 from get.student import losses, objectives
 
 

@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from get import plugins
-from get.plugins import Argument
+from get.runtime import plugins
+from get.runtime.plugins import Argument
 from get.storage.errors import UserError
 from get.student import objectives
 

@@ -18,8 +18,8 @@ Nothing here needs torch.
 from collections.abc import Mapping
 from typing import Any
 
-from get import plugins
-from get.plugins import Argument
+from get.runtime import plugins
+from get.runtime.plugins import Argument
 from get.storage.errors import UserError
 
 PACKAGE = "student.objectives"

@@ -9,8 +9,8 @@ sampler's imports torch at its head: the workflow asks for the NFE before anythi
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from get import plugins
-from get.plugins import Argument
+from get.runtime import plugins
+from get.runtime.plugins import Argument
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,17 +9,13 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from get.networks.levels import check_levels, noise_levels
+from get.networks.levels import noise_levels
+from get.teacher.samplers.euler import check as check
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from get.teacher.samplers.heun import Denoise
-
-
-def check(key: str, **settings: Any) -> None:
-    """Raise `UserError`, naming the key below `key`, unless the steps and noise levels can be."""
-    check_levels(key, 1, **settings)
 
 
 def evaluations(*, num_steps: int, **_: Any) -> int:

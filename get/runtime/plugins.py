@@ -20,7 +20,7 @@ from typing import Any
 
 from get.storage.errors import UserError
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).resolve().parents[1]  # the package
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 
