@@ -7,17 +7,15 @@ import argparse
 import copy
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
 import yaml
 from fabricate import edm_pickle, published_student
 from fabricate_cifar import cifar10_archive
 from snakemake.utils import update_config
-from torch import nn
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from get.networks.denoiser import build as build_teacher
+from get.scoring.extractors import inception
 from get.student.models import build as build_student
 
 CONFIGS = Path(__file__).parent.parent / "workflow/config"
@@ -50,12 +48,7 @@ def mini_config() -> dict[str, Any]:
 def inception_weights(path: Path) -> Path:
     """Write random weights of torch-fidelity's Inception, and return `path`."""
     torch.manual_seed(0)
-    with patch("torch.load"), patch.object(FeatureExtractorInceptionV3, "load_state_dict"):
-        network = FeatureExtractorInceptionV3("random", ["2048"], feature_extractor_weights_path="none")
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)  # activations neither vanish nor explode
-    torch.save(network.state_dict(), path)
+    inception.untrained(path)
     return path
 
 

@@ -113,7 +113,7 @@ WRONG: list[tuple[str, Any, str]] = [
     (
         "features.extractor",
         "vgg",
-        "features.extractor: 'vgg' must be one of autoencoder, classifier, inception",
+        "features.extractor: 'vgg' must be one of autoencoder, classifier, clip, dinov2, inception",
     ),
     (
         "features.extractor",

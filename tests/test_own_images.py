@@ -18,6 +18,7 @@ from conftest import ROOT
 from test_folder import folder, numbered, zipped
 
 from get.cli import main
+from get.experiment.config.data import Data, Features, check_features
 from get.experiment.drafting import Machine, draft, look
 from get.studies import load_experiment
 
@@ -124,6 +125,16 @@ def commands() -> list[str]:
     """Return the commands of the page, in their order."""
     found = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.M | re.S)
     return [line for language, block in found if not language for line in block.splitlines()]
+
+
+@fast
+def test_the_extractors_of_the_page_are_configs() -> None:
+    blocks = map(yaml.safe_load, re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S))
+    features = [Features.model_validate(block["features"]) for block in blocks if "features" in block]
+    assert [each.extractor for each in features] == ["autoencoder", "dinov2", "clip"]
+    data = Data(name="photos")
+    for each in features:
+        check_features(each, data)
 
 
 @workflow

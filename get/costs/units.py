@@ -14,7 +14,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from get.costs.measure import RandomTraining, options_of, peak_memory
 from get.costs.timing import LIMIT, seconds_of, timing
 from get.experiment import Experiment
-from get.experiment.counts import INCEPTION, Unit
+from get.experiment.counts import Unit
 from get.experiment.settings import costs_of, student_settings
 from get.networks.denoiser import Denoiser
 from get.networks.denoiser import build as build_teacher
@@ -35,6 +34,7 @@ from get.runtime.log import Progress
 from get.runtime.seeding import classes_of, generator
 from get.sampling.one_step import Sampling, sample
 from get.scoring.extractors import PACKAGE as EXTRACTORS
+from get.scoring.extractors import inception
 from get.scoring.features import Extractor, Features
 from get.scoring.metrics import moments, resamples_of, square_root
 from get.scoring.reference import Reference
@@ -49,8 +49,6 @@ from get.teacher.training import NoiseLevels, edm_loss
 from get.training.loop import take_step
 from get.training.optimisation import Optimisation
 from get.training.state import State
-
-INCEPTION_LOGITS = 1008
 
 
 class Cost(NamedTuple):
@@ -231,61 +229,46 @@ def features(experiment: Experiment, of: str, gpus: int, device: torch.device) -
     images = np.random.default_rng(0).integers(0, 256, (batch, *experiment.config.data.shape), np.uint8)
     with temporary_folder() as folder:
         path = folder / "weights"
+        module = plugins.load(EXTRACTORS, name, "features.extractor")
         if model:
-            network = plugins.load(EXTRACTORS, name, "features.extractor").NETWORK(**model)
-            write_weights(path, name, network.state_dict(), {"model": model})
-        else:  # others take about as long
-            name = "inception"
-            write_random_inception(path)
+            write_weights(path, name, module.NETWORK(**model).state_dict(), {"model": model})
+        else:
+            if not hasattr(module, "untrained"):  # taken to be as long as Inception's
+                name, module = "inception", inception
+            module.untrained(path)
         extract = Extractor(name, path, str(device), batch)
         found = timing(lambda count: extract(images[:count]), batch, device)
     return Cost({"image": found.seconds / batch}, share=found.share)
-
-
-def write_random_inception(path: Path) -> None:
-    """Write random weights of torch-fidelity's Inception."""
-    from torch_fidelity import FeatureExtractorInceptionV3  # takes seconds
-
-    class Untrained(FeatureExtractorInceptionV3):
-        def load_state_dict(self, *_: Any, **__: Any) -> Any:
-            """Leave the weights as they are."""
-
-    torch.save({}, path)
-    network = Untrained("inception", ["2048"], feature_extractor_weights_path=str(path))
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)  # activations neither vanish nor explode
-    torch.save(network.state_dict(), path)
 
 
 def scoring(experiment: Experiment, of: str, gpus: int, device: torch.device) -> Cost:
     """All that a score takes beside the features: of each variant, and of the headline."""
     evaluation, (train, _) = experiment.config.evaluation, experiment.real_images
     options, samples = Scoring(**evaluation.scoring.settings()), evaluation.samples
-    model = extractor_of(experiment)
-    width = model["features"] if model else INCEPTION
-    outputs = max(1, model["classes"]) if model else INCEPTION_LOGITS
+    width, outputs = experiment.config.features.width, experiment.logits
     source = np.random.default_rng(0)
     rows = source.random((max(samples, train), width), np.float32)
-    logits = source.random((samples, outputs), np.float32)
+    logits = source.random((samples, outputs), np.float32) if outputs else None
     images = source.integers(0, 256, (train, *experiment.config.data.shape), np.uint8)
     found = moments(rows[: max(2, width)], device)
     real = Reference(rows[:train], found, square_root(found.sigma))
     references, least = {"train": real, "test": real}, max(2, samples // 16)
     few = max(least, min(samples, options.kid_subset_size))
 
+    def part_of(count: int) -> Features:
+        return Features(rows[:count], None if logits is None else logits[:count])
+
     def resampled(number: int, count: int) -> dict[str, list[float]]:
         shares = resamples_of(count, number, 0)
-        return bootstrap(Features(rows[:count], logits[:count]), references, shares, device)
+        return bootstrap(part_of(count), references, shares, device)
 
     def scored(subsets: int) -> None:
         part = replace(options, kid_subsets=subsets)
-        score(Features(rows[:few], logits[:few]), references, part, values, device)
+        score(part_of(few), references, part, values, device)
 
     def compared(count: int) -> None:
         part = replace(real, features=rows[: max(2, train * count // samples)])
-        chosen = Features(rows[:count], logits[:count])
-        compare_with_train(images[: options.nearest], chosen, part, images, options, device)
+        compare_with_train(images[: options.nearest], part_of(count), part, images, options, device)
 
     # Bootstrap: most of a resample may be what all share
     one = timing(partial(resampled, 1), samples, device, least=least)

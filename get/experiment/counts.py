@@ -54,7 +54,6 @@ RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage
     "rival_claims": ("light", "paper"),
 }
 KEPT = ("score_student", "score_rival")  # which keep the samples
-INCEPTION = 2048  # features
 IN_TRAINING = ("checkpointing", "implicit", "accumulate")  # keys that steps depend on, which costs leaves out
 COSTS_CALLS = 8  # of each step whose costs are measured: to warm up, timed, profiled (`costs.measure`)
 EXTRACTOR_STEP = 3  # forward passes that a step takes as long as: the backward pass counts twice
@@ -163,9 +162,8 @@ def data_counts(experiment: Experiment) -> Iterator[Count]:
         yield Count("sample_baseline", kind, disk=number * (pixels + LABEL))
         yield score_count(experiment, kind)  # of real images, which may be fewer, as of the others
     # Features, and of each split their mean and covariance
-    width = INCEPTION
+    width = config.features.width
     if trained := config.features.trained:
-        width = trained.model.features
         images = EXTRACTOR_STEP * trained.steps * trained.training.batch
         yield Count("train_extractor", config.features.extractor, work=(Work(FEATURES, {"image": images}),))
     else:

@@ -209,6 +209,12 @@ class Experiment:
         return images - test, test
 
     @property
+    def logits(self) -> int:
+        """How many logits the extractor has; 0 for none, and so no Inception Score."""
+        found = self.config.features.about.get("LOGITS", 0)
+        return self.config.data.classes if found is True else found
+
+    @property
     def extractor_weights(self) -> str:
         """The weights of the network whose features are compared."""
         features = self.config.features

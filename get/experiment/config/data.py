@@ -88,7 +88,7 @@ class Features(Keys):
     """The network whose activations FID, IS, KID, precision and recall compare."""
 
     extractor: str
-    """A module of get/scoring/extractors: inception (torch-fidelity's), or, trained on the train split,
+    """A module of get/scoring/extractors: inception, dinov2, clip, or, trained on the train split,
     classifier or autoencoder (for images without classes)."""
     source: Source | None = optional()
     """The weights of an extractor that is not trained here."""
@@ -101,6 +101,12 @@ class Features(Keys):
     def trained(self) -> Trained | None:
         """How the extractor is trained; None of one that is not trained here."""
         return {"classifier": self.classifier, "autoencoder": self.autoencoder}.get(self.extractor)
+
+    @property
+    def width(self) -> int:
+        """Number of features; of a module that does not say it, as Inception's."""
+        found: int = self.trained.model.features if self.trained else self.about.get("WIDTH", 2048)
+        return found
 
     @property
     def about(self) -> dict[str, Any]:

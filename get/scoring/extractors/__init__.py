@@ -1,7 +1,8 @@
 """Extractors of features, a module each (docs/extend.md).
 
-A module has LABEL, what captions call its network, WANTS_CLASSES, whether images must have classes, and
-COLOUR = True, where it repeats grey images to colour. One that is trained here, on the train split, has
+A module has LABEL, what captions call its network, WANTS_CLASSES, whether images must have classes, COLOUR =
+True, where it repeats grey images to colour, and LOGITS, where it has any and so an Inception Score: their
+number, or True for one a class. One that is trained here, on the train split, has
 
 - NETWORK, a class whose constructor takes `channels`, `size` and `classes` of the images and what the config
   gives as `model`; its `layers` maps images in [-1, 1] to features and logits (see `Layers`), its `forward`
@@ -10,6 +11,8 @@ COLOUR = True, where it repeats grey images to colour. One that is trained here,
   goes into the header of its weights under the name QUALITY.
 
 Any other has `load(weights, device)`, which returns `Layers`, and reads its weights from `features.source`.
+By WIDTH, the number of its features, and `untrained(path)`, which writes random weights, the plan knows what
+it costs; left out, they are Inception's. `only_weights(path)`, if any, reads a pickle without running it.
 """
 
 from collections.abc import Callable

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 LABEL = "a small classifier"
 WANTS_CLASSES = True
+LOGITS = True
 QUALITY = "accuracy"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from get.scoring.extractors import Layers
 from get.storage.reading import reading, require_small
@@ -13,6 +13,8 @@ INCEPTION = "file of weights of torch-fidelity's Inception and nothing else"
 LABEL = "Inception"
 WANTS_CLASSES = False
 COLOUR = True
+LOGITS = 1008
+WIDTH = 2048
 REMEDY = "get the file that features.source.url in the config names"
 
 
@@ -47,3 +49,19 @@ def only_weights(path: str | Path) -> Any:
     with reading(path, INCEPTION, REMEDY):
         require_small(path)
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def untrained(path: str | Path) -> None:
+    """Write random weights, with which costs are measured."""
+    from torch_fidelity import FeatureExtractorInceptionV3  # takes seconds
+
+    class Untrained(FeatureExtractorInceptionV3):
+        def load_state_dict(self, *_: Any, **__: Any) -> Any:
+            """Leave the weights as they are."""
+
+    torch.save({}, path)
+    network = Untrained("inception", ["2048"], feature_extractor_weights_path=str(path))
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)  # activations neither vanish nor explode
+    torch.save(network.state_dict(), path)
