@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import DISTILLATION, ROOT
+from conftest import DISTILLATION, NETWORK, ROOT
+from fabricate import edm_pickle
 from miniature import mini_config
 from test_workflow import Config, planned, snakemake
 
@@ -24,11 +25,14 @@ from get.costs.timing import Timing, timing
 from get.costs.units import UNITS, Cost
 from get.experiment import Experiment, load
 from get.experiment.counts import COSTS_CALLS, RULES, Count, Unit, Work, counts, rival_counts
+from get.networks.denoiser import build
+from get.networks.published import network_in
 from get.runtime.seeding import classes_of
 from get.sampling.files import new_samples
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.storage.weights import write_weights
+from get.student.models import parameter_count
 from get.student.objective import Distillation
 from get.studies import load_experiment
 from get.training.state import State
@@ -148,6 +152,19 @@ def test_gpus_share_the_batch(config: Config, unit: str, name: str, monkeypatch:
     for there in (0, 2, 8):
         UNITS[unit](experiment, name, there, CPU)
     assert batches == [batches[0], batches[0] // 2, batches[0] // 4]
+
+
+def test_an_imported_teacher_is_as_its_file_says(config: Config, tmp_path: Path) -> None:
+    described = {**NETWORK, "channels": 1, "size": 8, "classes": 10, "channel_mult": [1, 2]}
+    path = edm_pickle(tmp_path / "snapshot.pkl", described)
+    url = "https://example.org/edm-ffhq-64x64-uncond-ve.pkl"
+    by_name = {**network_in("edm-ffhq-64x64-uncond-ve.pkl"), "channels": 1, "size": 8, "classes": 10}
+    for source, network in (({"path": str(path)}, described), ({"url": url}, by_name)):
+        config["teachers"]["conditional"] = {"conditional": True, "source": source}
+        with torch.device("meta"):
+            found, wanted = units.teacher_of(load_experiment(config), "conditional"), build(network)
+        assert found.state_dict().keys() == wanted.state_dict().keys()
+        assert parameter_count(found) == parameter_count(wanted)
 
 
 def test_a_batch_in_parts_is_timed_in_parts(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from get.imports.students import import_student
 from get.imports.teachers import import_teacher
 from get.networks import denoiser as network
 from get.networks.denoiser import load
+from get.networks.published import network_in
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
 from get.storage.hashing import sha256
@@ -71,6 +72,23 @@ def test_teacher_computes_what_the_published_code_computes(name: str, tmp_path: 
     header = read_header(source.with_suffix(".safetensors"), "teacher")
     assert header["model"] == {**REFERENCE, "classes": classes}
     assert header["source"] == {"file": "edm.pkl", "sha256": sha256(source)}
+
+
+@pytest.mark.parametrize(
+    ("file", "classes", "millions"),
+    [
+        ("edm-cifar10-32x32-cond-vp.pkl", 10, 55.7),
+        ("edm-ffhq-64x64-uncond-vp.pkl", 0, 61.8),
+        ("edm-imagenet-64x64-cond-adm.pkl", 1000, 295.9),
+        ("network-snapshot-200000.pkl", 10, 55.7),  # unknown: CIFAR-10's
+    ],
+)
+def test_published_files_have_the_networks_of_their_names(file: str, classes: int, millions: float) -> None:
+    """Their sizes are those that EDM2 (arXiv 2312.02696) and others print of them."""
+    size = 64 if "64x64" in file else 32
+    with torch.device("meta"):
+        built = network.build(network_in(file) | {"channels": 3, "size": size, "classes": classes})
+    assert sum(weight.numel() for weight in built.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)
 
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])

@@ -5,6 +5,7 @@ threads of the config. Where a call with all images of a batch would take long (
 smaller calls are timed and a straight line is drawn through them.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from get.costs.timing import LIMIT, seconds_of, timing
 from get.experiment import Experiment
 from get.experiment.counts import Unit
 from get.experiment.settings import costs_of, student_settings
+from get.imports.teachers import describe
 from get.networks.denoiser import Denoiser
 from get.networks.denoiser import build as build_teacher
 from get.runtime import plugins
@@ -134,8 +136,11 @@ def teacher_step(experiment: Experiment, name: str, gpus: int, device: torch.dev
 
 
 def teacher_of(experiment: Experiment, name: str) -> Denoiser:
-    """Return a teacher with random weights; one that is imported is taken for EDM's."""
+    """Return a teacher with random weights; one that is imported is as its file says, if that is here."""
     torch.manual_seed(0)
+    source = experiment.teachers[name].source
+    if source and os.path.exists(path := experiment.local_copy(source)):
+        return build_teacher(describe(path))
     return build_teacher(experiment.network_of(experiment.teachers[name]))
 
 

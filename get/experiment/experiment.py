@@ -12,21 +12,13 @@ from get.experiment.config.errors import check
 from get.experiment.config.files import Source, sources
 from get.experiment.config.students import Student
 from get.experiment.config.teachers import Pairs, Teacher
+from get.networks.published import network_in
 from get.pairs.indices import HELD_OUT, shard_range
 from get.storage.hashing import fingerprint
 from get.student import objectives
 from get.teacher import samplers
 
 HELD_OUT_PART = "held-out"
-PUBLISHED = {  # EDM's networks for CIFAR-10, which are imported (Karras et al. 2022)
-    "sigma_data": 0.5,
-    "model_channels": 128,
-    "channel_mult": [2, 2, 2],
-    "blocks": 4,
-    "attention_resolutions": [16],
-    "dropout": 0.13,
-    "augment_dim": 9,
-}
 
 
 class Experiment:
@@ -74,9 +66,10 @@ class Experiment:
         return self.teachers[self.pairs[student.pairs].teacher]
 
     def network_of(self, teacher: Teacher) -> dict[str, Any]:
-        """Return the description of a teacher; one that is imported is taken for EDM's."""
-        network = teacher.network.settings() if teacher.network else PUBLISHED
-        return network | self.shape(teacher.conditional)
+        """Return the description of a teacher; one that is imported is taken for EDM's of that name."""
+        if teacher.network:
+            return teacher.network.settings() | self.shape(teacher.conditional)
+        return network_in(teacher.source.file if teacher.source else "") | self.shape(teacher.conditional)
 
     def full_label(self, name: str) -> str:
         """Return what a student is called where those with classes and without stand together."""

@@ -8,6 +8,7 @@ import math
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,18 +101,35 @@ def import_teacher(
             needs.
     """
     digest = verified_sha256(source, sha256)
-    try:
+    with _reading(source):
         network = _network(read(Path(source).read_bytes()))
         description = _description(network)
         _compare(description, conditional, shape, classes)
         state = _fitted(description, dict(_weights(network)))
+    header = {"model": description, "source": {"file": Path(source).name, "sha256": digest}}
+    write_weights(output, "teacher", state, header)
+
+
+def describe(source: str | Path) -> dict[str, Any]:
+    """Return the description (see `networks.denoiser.build`) of the network in one of EDM's files.
+
+    Raises:
+        UserError: as `import_teacher`.
+    """
+    with _reading(source):
+        return _description(_network(read(Path(source).read_bytes())))
+
+
+@contextmanager
+def _reading(source: str | Path) -> Iterator[None]:
+    """Turn what the block raises in reading the file into a `UserError`."""
+    try:
+        yield
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     except Exception as error:  # whatever else a damaged or hostile file brings about
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200)
         raise UserError(f"{source} is damaged or no EDM teacher ({reason}); {REMEDY}") from None
-    header = {"model": description, "source": {"file": Path(source).name, "sha256": digest}}
-    write_weights(output, "teacher", state, header)
 
 
 def _network(content: Any) -> Stored:
