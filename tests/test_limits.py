@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import DISTILLATION, NETWORK, SHAPE
+from conftest import DISTILLATION, NETWORK, SHAPE, VIT
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_training import Killed, fit, save_every_step, student
@@ -24,6 +24,7 @@ from get.runtime.limits import stop_time, within_memory
 from get.storage.errors import UserError
 from get.storage.lock import Lock
 from get.student.objective import Distillation
+from get.student.objectives import pairs as pair_regression
 from get.teacher import generation
 from get.teacher.samplers import Sampler
 from get.training import loop
@@ -257,6 +258,38 @@ def test_training_without_memory_names_the_settings(pairs: Path, tmp_path: Path)
     )
     assert "checkpointing" not in saving
     assert parts.startswith("set training.accumulate: 8")
+
+
+def test_a_get_without_room_goes_on_in_o1_memory(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The gradient of the first part of the batch, of which the second had no room, is forgotten."""
+    calls, real = [], pair_regression.decoded_states
+
+    def states(*args: Any, **modes: bool) -> Tensor:
+        calls.append(modes["checkpointing"])
+        if len(calls) == 4:  # in the second part of step 2
+            raise torch.OutOfMemoryError("no room")
+        return real(*args, **modes)
+
+    def weights(name: str, **change: bool) -> dict[str, Tensor]:
+        training = DISTILLATION | change
+        return student(pairs, tmp_path / name / "3.pt", 3, training=training, accumulate=2)
+
+    saving = weights("saving", checkpointing=True)
+    monkeypatch.setattr(pair_regression, "decoded_states", states)
+    with caplog.at_level("INFO", logger="get"):
+        found = weights("plain")
+    assert calls == [False] * 4 + [True] * 4
+    assert "out of memory: going on with training.checkpointing: true" in caplog.text
+    for name, weight in saving.items():
+        torch.testing.assert_close(found[name], weight)
+    # Where there is no fixed point, or no more to save
+    for change in ({"model": VIT}, {"training": DISTILLATION | {"checkpointing": True}}):
+        calls[:] = [True] * 3
+        monkeypatch.setattr(pair_regression, "decoded_states", lambda *_, **__: states(checkpointing=True))
+        with pytest.raises(UserError, match="out of memory in step 1"):
+            student(pairs, tmp_path / "none" / "3.pt", 3, **change)
 
 
 # --------------------------------------------------------------------------------------- another process

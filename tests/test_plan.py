@@ -19,7 +19,7 @@ from test_workflow import Config, planned, snakemake
 
 from get.costs import plan, units
 from get.costs.measure import REPEATS, WARM_UP
-from get.costs.plan import Demand, make_plan, stage_memory, stage_seconds
+from get.costs.plan import Demand, make_plan, stage_memory, stage_seconds, too_large
 from get.costs.start import MODULES
 from get.costs.timing import Timing, timing
 from get.costs.units import UNITS, Cost
@@ -278,6 +278,19 @@ def test_a_stage_takes_its_work_or_its_longest_chain() -> None:
     assert stage_seconds([pairs, *chain]) == 14
     assert stage_seconds([replace(each, at_once=100) for each in chain]) == 8
     assert stage_seconds([demand(Count("download", "x"), plan.UNKNOWN)]) == 0
+
+
+def test_a_job_that_asks_for_too_little_memory_is_named(tiny: Experiment) -> None:
+    asked = tiny.jobs["student"].mem_mb
+    small, large = (
+        replace(demand(Count("train_student", what), 1), memory=part * asked * 1e6)
+        for what, part in (("vit", 0.9), ("get", 1.5))
+    )
+    assert list(too_large([small], tiny)) == []
+    (text,) = too_large([small, large], tiny)
+    assert text.startswith(
+        f"train_student of get takes {1.5 * asked:,.0f} MB, and jobs.student.mem_mb is {asked:,}"
+    )
 
 
 def test_memory_is_that_of_the_jobs_side_by_side() -> None:

@@ -42,7 +42,13 @@ AdamWOfTorch = partial(torch.optim.AdamW, fused=True)
 
 
 def student(
-    manifest: Path, output: Path, stop: int, start: Path | None = None, seed: int = 0, **change: Any
+    manifest: Path,
+    output: Path,
+    stop: int,
+    start: Path | None = None,
+    seed: int = 0,
+    accumulate: int = 1,
+    **change: Any,
 ) -> dict[str, Tensor]:
     settings = output.with_name("settings.json")
     write_json(settings, {"model": GET, "training": DISTILLATION, "pairs": "abc"} | change)
@@ -54,6 +60,7 @@ def student(
         device="cpu",
         start=start,
         output=output,
+        accumulate=accumulate,
     )
     return load_file(output.with_suffix(".safetensors"))
 

@@ -7,7 +7,7 @@ on all cores and GPUs, or as its longest chain of jobs.
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +83,9 @@ def make_plan(
     for failed, cost in costs.items():
         if cost is None:
             log.info("not enough memory for %s %s", failed.name, failed.of)
-    table = plan_table([demand(count, costs, experiment, cores, gpus) for count in jobs])
-    text = in_words(table, cores, gpus, costs)
+    demands = [demand(count, costs, experiment, cores, gpus) for count in jobs]
+    table = plan_table(demands)
+    text = " ".join([in_words(table, cores, gpus, costs), *too_large(demands, experiment)])
     log.info("%s", text)
     write_text(output, table.to_csv(index=False, float_format="%.6g"))
     write_text(readable, f"{by_rule(table)}\n\n{text}\n")
@@ -187,6 +188,23 @@ def by_rule(table: pd.DataFrame) -> str:
     columns = {"jobs": "sum", "hours": "sum", "gpu_hours": "sum", "memory_mb": "max", "disk_mb": "sum"}
     rules = table.groupby("rule", sort=False).agg(columns).reset_index()
     return rules.to_markdown(index=False, floatfmt=",.4g")
+
+
+def too_large(demands: Sequence[Demand], experiment: Experiment) -> Iterator[str]:
+    """Yield a sentence for each kind of job of which one takes more memory than it asks for."""
+    for kind, job in experiment.jobs.items():
+        most = max((each for each in demands if each.count.kind == kind), key=memory_of, default=None)
+        if most and memory_of(most) > job.mem_mb * 10**6:
+            yield (
+                f"{most.count.rule} of {most.count.what} takes {most.memory / 1e6:,.0f} MB, and"
+                f" jobs.{kind}.mem_mb is {job.mem_mb:,}: raise it, or save memory by training.checkpointing:"
+                " true (of a GET) or training.accumulate."
+            )
+
+
+def memory_of(demand: Demand) -> float:
+    """Return the bytes that a job takes; 0 where they are not known."""
+    return 0.0 if math.isnan(demand.memory) else demand.memory
 
 
 def in_words(table: pd.DataFrame, cores: int, gpus: int, costs: Costs) -> str:

@@ -98,7 +98,13 @@ def distillation_step(experiment: Experiment, name: str, options: Distillation, 
     state = weight_bytes(student) + 3 * 4 * trained  # with their average and the optimiser's two moments
     if training.objective.frozen:
         state += weight_bytes(training.objective.frozen)
-    cost = training_step(training.state, training.held, loss, options, device)
+    measure = partial(training_step, training.state, training.held, loss, options, device)
+    try:
+        cost = measure()
+    except (MemoryError, RuntimeError) as error:  # as training itself goes on
+        if not is_out_of_memory(error) or not training.objective.relieve():
+            raise
+        cost = measure()
     return cost._replace(disk=cost.disk + state)
 
 

@@ -142,6 +142,10 @@ class Objective:
     def prepare(self, state: State) -> None:
         """Get ready for step `state.step`; the state may be changed."""
 
+    def relieve(self) -> bool:
+        """Take less memory from now on, and more time; False if there is no way to."""
+        return False
+
     def __call__(self, forward: Callable[..., Tensor], batch: Batch, step: int, rows: slice) -> Tensor:
         """Return the loss (a scalar): the mean over these rows of the batch of step `step`.
 

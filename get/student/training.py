@@ -117,6 +117,7 @@ def train_student(
             student, loss, options,
             examples=examples.order, settings=run, stop=stop, output=output, start=start, write=write,
             frozen=objective.frozen, prepare=objective.prepare, rate=objective.rate,
+            relieve=objective.relieve,
         )  # fmt: skip
 
 

@@ -62,6 +62,7 @@ class _Run:
     journal: Journal
     prepare: Callable[[State], None]
     rate: Callable[[int], float]
+    relieve: Callable[[], bool]
 
 
 def train(
@@ -78,6 +79,7 @@ def train(
     frozen: nn.Module | None = None,
     prepare: Callable[[State], None] = lambda state: None,
     rate: Callable[[int], float] = lambda step: 1.0,
+    relieve: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train `model` in place up to step `stop`, and let `write` write the results.
 
@@ -101,6 +103,8 @@ def train(
         frozen: networks beside the model that are saved with it, and that `prepare` may change.
         prepare: called with the state before every step.
         rate: factor of the learning rate in each step (from 0), beside that of the warm-up.
+        relieve: makes the loss take less memory and returns True; False if it cannot. Called where memory
+            does not suffice for a step, which is then taken once more.
 
     Raises:
         Stopped: a signal or the end of the job asked for it; the state is saved.
@@ -112,7 +116,17 @@ def train(
     state = State(model, options, fingerprint(settings), frozen)
     scratch = Path(output).with_suffix(".unfinished.pt")
     run = _Run(
-        state, loss, examples, options, settings["seed"], stop, scratch, Journal(output), prepare, rate
+        state,
+        loss,
+        examples,
+        options,
+        settings["seed"],
+        stop,
+        scratch,
+        Journal(output),
+        prepare,
+        rate,
+        relieve,
     )
     with exclusive(scratch.with_suffix(".lock"), state.window.device):
         # Resume
@@ -181,7 +195,7 @@ def _fit(run: _Run, requested: threading.Event) -> None:
         next_save = time.monotonic() + SAVE_EVERY
         while state.step < run.stop:
             run.prepare(state)
-            take_step(state, forward, run.loss, run.options, run.seed, run.rate(state.step))
+            _step(run, forward)
             # A line of the history
             recorded = state.step % RECORD_EVERY == 0
             if recorded:
@@ -201,6 +215,22 @@ def _fit(run: _Run, requested: threading.Event) -> None:
                 )
     progress.close()
     _average_window(run)
+
+
+def _step(run: _Run, forward: Callable[..., Tensor]) -> None:
+    """Take a step; where there is no room for it, once more when `run.relieve` has made some."""
+    state = run.state
+    rate = run.rate(state.step)
+    try:
+        return take_step(state, forward, run.loss, run.options, run.seed, rate)
+    except (MemoryError, RuntimeError) as error:
+        # of several processes the others would wait for this one's gradients
+        if process_count() > 1 or not is_out_of_memory(error) or not run.relieve():
+            raise
+    # here the failed attempt has let go of its memory; only its passes need any, so it has left but gradients
+    state.model.zero_grad()
+    torch.cuda.empty_cache()
+    take_step(state, forward, run.loss, run.options, run.seed, rate)
 
 
 def _next_action(

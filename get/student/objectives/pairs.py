@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from get.pairs.dataset import Batch
+from get.runtime.log import log
 from get.storage.errors import UserError
 from get.student.objective import Loss, Objective, Task
 
@@ -19,7 +20,8 @@ class PairRegression(Objective):
 
     Args:
         loss_decay: weight of state i of S is loss_decay^(S - i); at 0 the last one alone counts.
-        checkpointing: O(1)-memory mode: compute each fixed-point iteration again in the backward pass.
+        checkpointing: O(1)-memory mode: compute each fixed-point iteration again in the backward pass. Where
+            memory does not suffice without, it comes on by itself.
         implicit: supervise the last state alone, with the gradient of a fixed point (`equilibrium.implicit`).
     """
 
@@ -35,6 +37,14 @@ class PairRegression(Objective):
         self.loss_decay = loss_decay
         self.modes = {"implicit": True} if implicit else {"checkpointing": checkpointing}
         self.states = 1 if implicit else task.student.iterations  # that are supervised
+
+    def relieve(self) -> bool:
+        """Switch to O(1)-memory mode; False without a fixed point, or if that is on already."""
+        if self.task.student.state_shape is None or self.modes.get("checkpointing", True):
+            return False
+        self.modes = {"checkpointing": True}
+        log.info("out of memory: going on with training.checkpointing: true (last bits may differ)")
+        return True
 
     def __call__(self, forward: Callable[..., Tensor], batch: Batch, step: int, rows: slice) -> Tensor:
         """Return the sum over states of their weighted mean errors; see `Objective`."""
