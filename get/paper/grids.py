@@ -18,12 +18,14 @@ from get.paper.style import plt
 NOISE = 3  # standard deviations of noise that are shown from black to white
 CELL, BESIDE = 0.6, 1.25  # inches: an image beside others, labels and scale beside them
 BAR = 3.0  # inches: the scale, at most
+FINE = 32  # pixels of an image from which a grid takes the page's width
 
 
 def figure4a(images: NDArray[np.uint8], title: str, paths: Iterable[str | Path], side: int = 10) -> None:
     """Draw the first side * side of `images` (N, C, H, W), uncurated."""
-    figure, axes = plt.subplots(figsize=(style.COLUMN, style.COLUMN))
-    axes.imshow(tile(images[: side * side], side), interpolation="nearest")
+    width = width_of(images)
+    figure, axes = plt.subplots(figsize=(width, width))
+    axes.imshow(tile(images[: side * side], side), interpolation="auto")
     axes.set_title(title)
     axes.axis("off")
     style.save(figure, paths)
@@ -40,9 +42,9 @@ def figure4b(
     classes, counts = np.unique(labels, return_counts=True)
     columns = min(columns, int(counts.min()))
     chosen = np.concatenate([np.flatnonzero(labels == c)[:columns] for c in classes])
-    pitch = images.shape[2] + GAP
-    figure, axes = plt.subplots(figsize=(style.COLUMN, style.COLUMN * len(classes) / columns + 0.2))
-    axes.imshow(tile(images[chosen], columns), interpolation="nearest")
+    pitch, width = images.shape[2] + GAP, width_of(images)
+    figure, axes = plt.subplots(figsize=(width, width * len(classes) / columns + 0.2))
+    axes.imshow(tile(images[chosen], columns), interpolation="auto")
     axes.set_title(title)
     axes.set_yticks([pitch * row + pitch / 2 - 1 for row in range(len(classes))], [str(c) for c in classes])
     axes.set_xticks([])
@@ -78,7 +80,7 @@ def same_noise(
     width = min(style.PAGE, BESIDE + CELL * len(columns))
     height = (width - BESIDE) * picture.shape[0] / picture.shape[1] + 0.4
     figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
-    axes.imshow(picture, interpolation="nearest")
+    axes.imshow(picture, interpolation="auto")
     names = ["noise", "teacher", *(re.sub(r" (?=\()|(?<=/)", "\n", name) for name, _ in students)]
     axes.set_xticks(x, names, fontsize=6)
     axes.xaxis.tick_top()
@@ -113,6 +115,11 @@ def pair_rows(
     above = [row * down + height / 2 - 0.5 for row in range(count)]
     below = [middle + height + gap for middle in above]
     return picture, [column * across + width / 2 - 0.5 for column in range(len(columns))], above, below
+
+
+def width_of(images: NDArray[np.uint8]) -> float:
+    """Return the width of a grid of images (N, C, H, W) in inches, in which each pixel of theirs is seen."""
+    return style.COLUMN if images.shape[-1] <= FINE else style.PAGE
 
 
 def hide_axes(axes: Axes) -> None:
