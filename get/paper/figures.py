@@ -103,7 +103,7 @@ def figure3b(rows: Sequence[Row], paths: Paths) -> None:
     def draw(axes: Axes, data: pd.DataFrame) -> None:
         curves(axes, data.assign(compute=data["training_flops"] / power), "compute")
         axes.set_xlabel(f"training compute in {unit}FLOP")
-        style.log_axis(axes, "x", base=2)
+        style.log_axis(axes, "x")
 
     draw_by_class(data, draw, paths)
 

@@ -44,7 +44,7 @@ def fid_over_budgets(entries: Sequence[Entry], paths: Paths) -> None:
     power, unit = scale_of(data["total_flops"])
     _curves(left, data.assign(x=data["total_flops"] / power))
     left.set_xlabel(f"total compute in {unit}FLOP (pairs and training)")
-    style.log_axis(left, "x", base=2)
+    style.log_axis(left, "x")
     left.set_ylabel(FID)
     style.log_axis(left, "y")
     labels = _curves(right, data.assign(x=data["teacher_evaluations"] / KILO))

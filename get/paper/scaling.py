@@ -338,6 +338,6 @@ def draw(pairs: Sequence[Pair], paths: Paths) -> None:
             axes.axvline(pair.crossings[0] / power, color="0.4", linewidth=0.6, linestyle=":")
         axes.set_xlabel(f"training compute in {unit}FLOP")
         axes.set_ylabel(FID)
-        style.log_axis(axes, "x", base=2)
+        style.log_axis(axes, "x")
         finish_fid_axes(axes, labels)
     style.save(figure, paths)

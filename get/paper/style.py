@@ -95,9 +95,9 @@ def panels(count: int, titles: Sequence[str] = ()) -> tuple[Figure, Sequence[Axe
     return figure, axes[:count]
 
 
-def log_axis(axes: Axes, which: str, base: int = 10) -> None:
-    """Make an axis logarithmic, with plain numbers at a few places of each decade (or at powers of 2)."""
-    getattr(axes, f"set_{which}scale")("log", base=base)
+def log_axis(axes: Axes, which: str) -> None:
+    """Make an axis logarithmic, with plain numbers at a few places of each decade."""
+    getattr(axes, f"set_{which}scale")("log")
     axis, set_limits = getattr(axes, f"{which}axis"), getattr(axes, f"set_{which}lim")
     low, high = getattr(axes, f"get_{which}lim")()
     if low <= 0:  # nothing was drawn
@@ -106,8 +106,8 @@ def log_axis(axes: Axes, which: str, base: int = 10) -> None:
     if ratio < 3:  # room for a few ticks
         middle = (low * high) ** 0.5
         set_limits(middle / 3**0.5, middle * 3**0.5)
-    subs = (1,) if base == 2 else (1, 1.5, 2, 3, 5, 7) if ratio < 10 else (1, 2, 5)
-    axis.set_major_locator(LogLocator(base=base, subs=subs, numticks=12))
+    subs = (1, 1.5, 2, 3, 5, 7) if ratio < 10 else (1, 2, 5)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
     axis.set_minor_formatter(NullFormatter())
 
