@@ -1,5 +1,6 @@
 """Documents, and those that sum up: the overview, costs, provenance."""
 
+import base64
 import json
 import subprocess
 from pathlib import Path
@@ -10,7 +11,8 @@ from fabricate_results import VIT, costs, row, run, teacher_run
 
 from get.paper import documents
 from get.paper.claims import SIGNS, Claim, Judgement, Kind, Topic, Verdict, corrected
-from get.paper.documents import Bullets, Heading, Note, Paragraph, Table
+from get.paper.documents import Bullets, Heading, Note, Paragraph, Picture, Table
+from get.paper.naming import distance_called
 from get.paper.provenance import commit, processor, provenance, provenance_page
 from get.paper.reproduction import reproduction
 from get.paper.results import CostsFile, Row
@@ -47,6 +49,28 @@ def test_a_document_in_every_format() -> None:
     assert text.endswith("|\n\n1 & 2\n")
 
 
+def test_the_distance_has_the_name_of_the_features(tmp_path: Path) -> None:
+    """FID is Inception's; pictures in a page, whose bytes may spell it, stay as they are."""
+    (tmp_path / "x.png").write_bytes(base64.b64decode("AA/FID/FID+AFIDA"))
+    table = Table(pd.DataFrame({"FID (train)": ["FID 2", "FIDELITY"]}), ["FID (train)"])
+    blocks = [Heading("FID"), Paragraph("a lower FID."), Picture(tmp_path / "x.png", "FID over steps"), table]
+
+    def texts() -> list[str]:
+        return [documents.markdown(blocks), documents.html("FID", blocks), documents.latex(table, "FID", "x")]
+
+    plain = texts()
+    with distance_called("FD"):
+        found = [*texts(), documents.csv(pd.DataFrame({"fid_train": [1.0], "claim": ["FID falls"]}))]
+    assert texts() == plain
+    assert found[-1] == "fid_train,claim\n1,FD falls\n"
+    for before, after in zip(plain, found, strict=False):
+        assert "FID (train)" in before
+        assert "FD (train)" in after
+        assert "FIDELITY" in after
+        assert "FID" not in after.replace("FIDELITY", "").replace("AA/FID/FID+AFIDA", "")
+    assert "base64,AA/FID/FID+AFIDA" in found[1]
+
+
 def test_the_findings_follow_the_results() -> None:
     small, large = row("GET-S", run(12.0)), row("GET-L", run(8.0))
     table = table1([small, large, Row("EDM teacher", [teacher_run()])], cifar10=False)
@@ -55,8 +79,8 @@ def test_the_findings_follow_the_results() -> None:
     tables = {"2": [small, large], "4": [row("ViT", run(9.0, VIT)), small]}
     claims = reproduction(tables, [], cifar10=False, against=against)
     found = findings(table, claims)
-    assert found[0].startswith("With classes given, the best of 2 students by FID, GET-L, has a FID of 8.00")
-    assert "its teacher has a FID of 3.00 (± 1.00) against the train split with 35 evaluations" in found[0]
+    assert found[0].startswith("With classes given, the best of 2 students by FID, GET-L, has an FID of 8.00")
+    assert "its teacher has an FID of 3.00 (± 1.00) against the train split with 35 evaluations" in found[0]
     assert found[1] == (
         "A GET beside the ViT of its size, at equal steps: its FID is higher (single run) in 1, lower (single"
         " run) in 1 of 2 pairs."

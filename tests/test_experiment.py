@@ -655,7 +655,7 @@ def test_all_that_is_shown_has_caption_and_title(path: str) -> None:
     experiment = load(read(path))
     for name in (*contents.TABLES, *contents.FIGURES, *contents.FIGURE4):
         assert contents.caption(experiment, name)
-        assert contents.title(name)
+        assert contents.title(experiment, name)
     for name in ("same-noise", "costs", "reproduction"):
         assert contents.caption(experiment, name)
     for name in studies.NAMES:

@@ -17,6 +17,7 @@ from sklearn.isotonic import isotonic_regression
 
 from get.paper import figures, grids, style
 from get.paper.mosaic import tile, write_grid
+from get.paper.naming import distance_called
 from get.paper.results import Curve, History, Row
 
 
@@ -291,3 +292,9 @@ def test_same_noise_has_a_column_for_each_and_two_rows(
 def test_same_noise_of_equal_images(tmp_path: Path) -> None:
     images = np.zeros((2, 1, 8, 8), np.uint8)
     grids.same_noise(images.astype(np.float32), images, [("GET", images)], None, [tmp_path / "f.png"])
+
+
+def test_axes_name_the_distance(drawn: list[Figure], tmp_path: Path) -> None:
+    with distance_called("FD"):
+        figures.figure2a([row("GET", run(10.0))], [tmp_path / "x.png"])
+    assert [axes.get_ylabel() for axes in drawn[0].axes] == ["FD (train)"]

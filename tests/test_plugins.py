@@ -122,7 +122,7 @@ def test_the_student_of_the_document_is_in_table_1(project: Path) -> None:
     assert (row["nfe"], row["steps"], row["seeds"]) == (1, 2, 3)
     assert np.isfinite(row[["fid_train", "fid_test", "l1_held_out"]].astype(float)).all()
     text = (project / "results/table1.md").read_text()
-    assert "Data set: stripes. FID is taken in the features of a matrix." in text
+    assert "Data set: stripes. FD is the Fréchet distance in the features of a matrix." in text
     assert "IS" not in text.partition("\n")[0]  # no logits
     costs = json.loads((project / "results/costs.json").read_text())["students"]["convolutional"]
     assert list(costs["training"]) == ["plain"]

@@ -115,7 +115,7 @@ def test_the_summary_says_what_was_found(finished: Path) -> None:
     ]
     yes = claims.str.startswith("reproduced").sum()
     assert f"{yes} reproduced" in text
-    assert "A GET beside the ViT of its size, at equal training compute: its FID is " in text
+    assert "A GET beside the ViT of its size, at equal training compute: its FD is " in text
     found = json.loads((finished / "results/provenance.json").read_text())
     weights = found["sha256"]["students/get/seed0/4.safetensors"]
     assert weights == sha256(finished / "results/students/get/seed0/4.safetensors")

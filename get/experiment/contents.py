@@ -253,7 +253,7 @@ def summary(experiment: Experiment) -> Content:
         f" {about_data(experiment)['scope']}"
     )
     shown = tables(experiment)
-    if absent := [title(name).partition(":")[0] for name in TABLES if name not in shown]:
+    if absent := [title(experiment, name).partition(":")[0] for name in TABLES if name not in shown]:
         scope += f" Left out, as the config lists no rows of them: {', '.join(absent)}."
     return {
         "scope": scope,
@@ -329,35 +329,39 @@ def documents(experiment: Experiment) -> dict[str, list[str]]:
 # ---------------------------------------------------------------------------------------- captions
 
 
+def captions(experiment: Experiment) -> dict[str, Any]:
+    """Return get/paper/captions.yaml, with the names of the network of features and of distances in it."""
+    features = experiment.config.features
+    grey = experiment.config.data.shape[0] == 1 and features.about.get("COLOUR", False)
+    return _captions(features.about["LABEL"] + " (grey repeated to colour)" * grey, features.distance)
+
+
 @cache
-def captions() -> dict[str, Any]:
-    """Return get/paper/captions.yaml."""
-    path = Path(get.__file__).with_name("paper") / "captions.yaml"
-    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+def _captions(features: str, distance: str) -> dict[str, Any]:
+    text = (Path(get.__file__).with_name("paper") / "captions.yaml").read_text(encoding="utf-8")
+    found: dict[str, Any] = yaml.safe_load(text.replace("{features}", features).replace("{fid}", distance))
     return found
 
 
 def caption(experiment: Experiment, name: str) -> str:
     """Return the caption of a table or a figure, with what is particular to the data."""
-    check(name in captions(), f"get/paper/captions.yaml has no caption of {name}")
+    found = captions(experiment)
+    check(name in found, f"get/paper/captions.yaml has no caption of {name}")
     data, added = about_data(experiment), experiment.config.paper.captions.get(name)
     scores = data["tables"] if name in TABLES else data["fid"] if name in WITH_FID else None
-    return " ".join(filter(None, [captions()[name], added, data["all"], scores]))
+    return " ".join(filter(None, [found[name], added, data["all"], scores]))
 
 
 def about_data(experiment: Experiment) -> dict[str, str]:
     """Return what captions say of the data set: what is particular to it, or what holds for any."""
-    data, features = experiment.config.data, experiment.config.features
-    general = {key: captions()[key] for key in ("tables", "fid", "scope")}
+    found = captions(experiment)
+    general = {key: found[key] for key in ("tables", "fid", "scope")}
     general["all"] = f"Data set: {experiment.data_name}."
-    grey = data.shape[0] == 1 and features.about.get("COLOUR", False)
-    network = features.about["LABEL"] + " (grey repeated to colour)" * grey
-    found = general | captions()["data"].get(data.name, {})
-    return {key: text.replace("{features}", network) for key, text in found.items()}
+    return general | found["data"].get(experiment.config.data.name, {})
 
 
-def title(name: str) -> str:
+def title(experiment: Experiment, name: str) -> str:
     """Return what the report calls a table or a figure."""
-    titles: dict[str, str] = captions()["titles"]
+    titles: dict[str, str] = captions(experiment)["titles"]
     check(name in titles, f"get/paper/captions.yaml has no title of {name}")
     return titles[name]

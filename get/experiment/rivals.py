@@ -323,4 +323,4 @@ def _entries(experiment: Experiment, *pairs: str) -> list[Content]:
 def caption(experiment: Experiment, name: str = "rivals") -> str:
     """Return the caption of the tables and figures, with what is particular to the data."""
     data: dict[str, Any] = about_data(experiment)
-    return " ".join([captions()[name], data["all"], data["tables"]])
+    return " ".join([captions(experiment)[name], data["all"], data["tables"]])

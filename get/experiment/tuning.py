@@ -112,4 +112,4 @@ def documents(experiment: Experiment) -> dict[str, list[str]]:
 def caption(experiment: Experiment) -> str:
     """Return the caption of table and figure, with what is particular to the data."""
     data = about_data(experiment)
-    return " ".join([captions()["tuning"], data["all"], data["tables"]])
+    return " ".join([captions(experiment)["tuning"], data["all"], data["tables"]])

@@ -15,6 +15,7 @@ import jinja2
 import pandas as pd
 
 from get.paper.cells import Cell
+from get.paper.naming import named
 from get.storage.atomic import write_text
 
 
@@ -110,7 +111,7 @@ def write_texts(texts: Mapping[str, str], paths: Mapping[str, str | Path]) -> No
 
 def csv(data: pd.DataFrame) -> str:
     """Return all columns, numbers with six digits."""
-    return data.to_csv(index=False, float_format="%.6g")
+    return named(data.to_csv(index=False, float_format="%.6g"))
 
 
 # ---------- Markdown
@@ -118,7 +119,7 @@ def csv(data: pd.DataFrame) -> str:
 
 def markdown(blocks: Sequence[Block]) -> str:
     """Return the blocks as Markdown (without headings and tables it is reStructuredText, too)."""
-    return "\n\n".join(map(_markdown, blocks)) + "\n"
+    return named("\n\n".join(map(_markdown, blocks)) + "\n")
 
 
 def _markdown(block: Block) -> str:
@@ -148,7 +149,7 @@ def _marks_escaped(text: str) -> str:
 
 def html(title: str, blocks: Sequence[Block]) -> str:
     """Return the blocks as a page."""
-    return _template().render(title=title, blocks=blocks)
+    return named(_template().render(title=title, blocks=blocks))
 
 
 def write_figure_page(title: str, picture: str | Path, caption: str, path: str | Path) -> None:
@@ -186,7 +187,7 @@ def latex(table: Table, caption: str, label: str) -> str:
     # after the end of a line LaTeX takes [ and * for arguments of it
     cells = cells.map(lambda text: f"{{}}{text}" if text.startswith(("[", "*")) else text)
     tabular = cells.style.hide(axis="index").to_latex(column_format=align, hrules=True)
-    return _LATEX % (_escaped(caption), label, tabular.rstrip())
+    return named(_LATEX % (_escaped(caption), label, tabular.rstrip()))
 
 
 def _escaped(text: str) -> str:

@@ -18,9 +18,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
+from get.paper.naming import named
 from get.storage.atomic import atomic
 
 COLUMN = 3.25  # inches, the width of a column of text
@@ -240,6 +242,9 @@ def save(figure: Figure, paths: Iterable[str | Path]) -> None:
 
     What was there stays until all are whole.
     """
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_text(named(text.get_text()))
     with ExitStack() as files:
         for path in map(Path, paths):
             kind = path.suffix.removeprefix(".")

@@ -80,7 +80,7 @@ def _instead(few: Sequence[Line], student: Line) -> str:
 
 
 def _fid(line: Line) -> str:
-    return f"a FID of {plus_minus('fid_train')(line)} against the train split{marks(line)}"
+    return f"an FID of {plus_minus('fid_train')(line)} against the train split{marks(line)}"
 
 
 def get_and_vit(claims: Sequence[Claim]) -> Iterator[str]:

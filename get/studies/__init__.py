@@ -162,7 +162,9 @@ def documents(experiment: Experiment) -> dict[str, list[str]]:
 def caption(experiment: Experiment, name: str) -> str:
     """Return the caption of a study, with what holds for all, and what is particular to the data."""
     data = contents.about_data(experiment)
-    return " ".join([load(name).caption, contents.captions()["studies"], data["all"], data["tables"]])
+    return " ".join(
+        [load(name).caption, contents.captions(experiment)["studies"], data["all"], data["tables"]]
+    )
 
 
 # -------------------------------------------------------------- settings files, with those of all other jobs

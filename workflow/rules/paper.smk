@@ -14,7 +14,7 @@ rule table:
             "<results>/table{number}.html",
             caption="../report/caption.rst",
             category="2 Tables",
-            labels=lambda wildcards: {"table": contents.title(f"table{wildcards.number}")},
+            labels=lambda wildcards: {"table": contents.title(experiment, f"table{wildcards.number}")},
         ),
     log:
         "<results>/logs/table{number}.log",
@@ -26,6 +26,7 @@ rule table:
     resources:
         **resources_of("light"),
     params:
+        distance=experiment.config.features.distance,
         caption=lambda wildcards: contents.caption(experiment, f"table{wildcards.number}"),
     script:
         "../scripts/table.py"
@@ -43,7 +44,7 @@ rule figure:
             "<results>/figures/{figure}.html",
             caption="../report/caption.rst",
             category="3 Figures",
-            labels=lambda wildcards: {"figure": contents.title(wildcards.figure)},
+            labels=lambda wildcards: {"figure": contents.title(experiment, wildcards.figure)},
         ),
     log:
         "<results>/logs/{figure}.log",
@@ -55,7 +56,8 @@ rule figure:
     resources:
         **resources_of("light"),
     params:
-        title=lambda wildcards: contents.title(wildcards.figure),
+        distance=experiment.config.features.distance,
+        title=lambda wildcards: contents.title(experiment, wildcards.figure),
         caption=lambda wildcards: contents.caption(experiment, wildcards.figure),
     script:
         "../scripts/figure.py"
@@ -72,7 +74,7 @@ rule figure4:
             "<results>/figures/{grid}.html",
             caption="../report/caption.rst",
             category="4 Samples",
-            labels=lambda wildcards: {"shows": contents.title(wildcards.grid)},
+            labels=lambda wildcards: {"shows": contents.title(experiment, wildcards.grid)},
         ),
     log:
         "<results>/logs/{grid}.log",
@@ -84,7 +86,7 @@ rule figure4:
     resources:
         **resources_of("light"),
     params:
-        title=lambda wildcards: contents.title(wildcards.grid),
+        title=lambda wildcards: contents.title(experiment, wildcards.grid),
         caption=lambda wildcards: contents.caption(experiment, wildcards.grid),
     script:
         "../scripts/figure4.py"
@@ -142,6 +144,7 @@ rule reproduction:
     resources:
         **resources_of("light"),
     params:
+        distance=experiment.config.features.distance,
         caption=contents.caption(experiment, "reproduction"),
     script:
         "../scripts/reproduction.py"
@@ -160,7 +163,7 @@ rule scaling:
             "<results>/scaling/laws.html",
             caption="../report/caption.rst",
             category="3 Figures",
-            labels={"figure": "Laws of FID over training compute"},
+            labels={"figure": f"Laws of {experiment.config.features.distance} over training compute"},
         ),
         pdf="<results>/scaling/laws.pdf",
         png="<results>/scaling/laws.png",
@@ -172,6 +175,7 @@ rule scaling:
     resources:
         **resources_of("light"),
     params:
+        distance=experiment.config.features.distance,
         caption=contents.caption(experiment, "scaling"),
     script:
         "../scripts/scaling.py"
@@ -215,6 +219,7 @@ rule summary:
     resources:
         **resources_of("light"),
     params:
+        distance=experiment.config.features.distance,
         costs_caption=contents.caption(experiment, "costs"),
         # these read `input`, so that Snakemake takes them for derived: they make no page anew
         config=lambda wildcards, input: fingerprint(experiment.config.settings()),

@@ -25,6 +25,6 @@ rule plan:
     params:
         cores=lambda wildcards, threads: threads,
         gpus=gpu_count(),
-        caption=contents.captions()["plan"],
+        caption=contents.captions(experiment)["plan"],
     script:
         "../scripts/plan.py"

@@ -78,6 +78,7 @@ use rule trials as rival_rates with:
     wildcard_constraints:
         pairs=one_of(rivals.tasks(experiment)),
     params:
+        distance=experiment.config.features.distance,
         caption=lambda wildcards: rivals.caption(experiment, "rival-rates"),
 
 
@@ -147,6 +148,7 @@ rule rival_table:
     resources:
         **resources_of("light"),
     params:
+        distance=experiment.config.features.distance,
         caption=lambda wildcards: rivals.caption(experiment),
     script:
         "../scripts/rival_table.py"
@@ -178,6 +180,7 @@ rule rival_claims:
     resources:
         **resources_of("light"),
     params:
+        distance=experiment.config.features.distance,
         caption=lambda wildcards: rivals.caption(experiment),
     script:
         "../scripts/rival_claims.py"

@@ -56,6 +56,7 @@ rule study:
     resources:
         **resources_of("light"),
     params:
+        distance=experiment.config.features.distance,
         caption=lambda wildcards: studies.caption(experiment, wildcards.study),
     script:
         "../scripts/study.py"

@@ -42,6 +42,7 @@ rule trials:
     resources:
         **resources_of("light"),
     params:
+        distance=experiment.config.features.distance,
         caption=lambda wildcards: tuning.caption(experiment),
     script:
         "../scripts/trials.py"

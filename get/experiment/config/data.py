@@ -109,6 +109,12 @@ class Features(Keys):
         return found
 
     @property
+    def distance(self) -> str:
+        """What the Fréchet distance is called: FID in Inception's features, FD in those of other networks."""
+        found: str = self.about.get("DISTANCE", "FD")
+        return found
+
+    @property
     def about(self) -> dict[str, Any]:
         """What the module of the extractor says of itself."""
         return plugins.constants(EXTRACTORS, self.extractor)

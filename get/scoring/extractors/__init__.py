@@ -2,7 +2,8 @@
 
 A module has LABEL, what captions call its network, WANTS_CLASSES, whether images must have classes, COLOUR =
 True, where it repeats grey images to colour, and LOGITS, where it has any and so an Inception Score: their
-number, or True for one a class. One that is trained here, on the train split, has
+number, or True for one a class. DISTANCE is what the Fréchet distance in its features is called; left out,
+FD. One that is trained here, on the train split, has
 
 - NETWORK, a class whose constructor takes `channels`, `size` and `classes` of the images and what the config
   gives as `model`; its `layers` maps images in [-1, 1] to features and logits (see `Layers`), its `forward`

@@ -11,6 +11,7 @@ from get.storage.reading import reading, require_small
 
 INCEPTION = "file of weights of torch-fidelity's Inception and nothing else"
 LABEL = "Inception"
+DISTANCE = "FID"
 WANTS_CLASSES = False
 COLOUR = True
 LOGITS = 1008
