@@ -50,13 +50,14 @@ def test_a_document_in_every_format() -> None:
 
 
 def test_the_distance_has_the_name_of_the_features(tmp_path: Path) -> None:
-    """FID is Inception's; pictures in a page, whose bytes may spell it, stay as they are."""
+    """FID is Inception's. Captions, which may speak of the paper's, stay as they are, and so do pictures."""
     (tmp_path / "x.png").write_bytes(base64.b64decode("AA/FID/FID+AFIDA"))
     table = Table(pd.DataFrame({"FID (train)": ["FID 2", "FIDELITY"]}), ["FID (train)"])
     blocks = [Heading("FID"), Paragraph("a lower FID."), Picture(tmp_path / "x.png", "FID over steps"), table]
+    paper = Note("The paper has FID 10.72.")
 
     def texts() -> list[str]:
-        return [documents.markdown(blocks), documents.html("FID", blocks), documents.latex(table, "FID", "x")]
+        return [documents.markdown(blocks), documents.html("FID", blocks), documents.latex(table, "", "x")]
 
     plain = texts()
     with distance_called("FD"):
@@ -69,6 +70,8 @@ def test_the_distance_has_the_name_of_the_features(tmp_path: Path) -> None:
         assert "FIDELITY" in after
         assert "FID" not in after.replace("FIDELITY", "").replace("AA/FID/FID+AFIDA", "")
     assert "base64,AA/FID/FID+AFIDA" in found[1]
+    with distance_called("FD"):
+        assert documents.markdown([paper]) == "The paper has FID 10.72.\n"
 
 
 def test_the_findings_follow_the_results() -> None:

@@ -6,10 +6,10 @@ A page of HTML is complete in itself: no script, no file or font from elsewhere.
 import base64
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import jinja2
 import pandas as pd
@@ -114,12 +114,28 @@ def csv(data: pd.DataFrame) -> str:
     return named(data.to_csv(index=False, float_format="%.6g"))
 
 
+B = TypeVar("B", bound=Block)
+
+
+def _named(block: B) -> B:
+    """Return the block with the name of distances in force; a note is a caption, and has it already."""
+    match block:
+        case Heading(text) | Paragraph(text) | Picture(text=text):
+            return replace(block, text=named(text))
+        case Bullets(texts):
+            return replace(block, texts=[*map(named, texts)])
+        case Table(cells, words):
+            cells = cells.map(named).rename(columns=named)
+            return replace(block, cells=cells, words=[*map(named, words)])
+    return block
+
+
 # ---------- Markdown
 
 
 def markdown(blocks: Sequence[Block]) -> str:
     """Return the blocks as Markdown (without headings and tables it is reStructuredText, too)."""
-    return named("\n\n".join(map(_markdown, blocks)) + "\n")
+    return "\n\n".join(_markdown(_named(block)) for block in blocks) + "\n"
 
 
 def _markdown(block: Block) -> str:
@@ -149,7 +165,7 @@ def _marks_escaped(text: str) -> str:
 
 def html(title: str, blocks: Sequence[Block]) -> str:
     """Return the blocks as a page."""
-    return named(_template().render(title=title, blocks=blocks))
+    return _template().render(title=named(title), blocks=map(_named, blocks))
 
 
 def write_figure_page(title: str, picture: str | Path, caption: str, path: str | Path) -> None:
@@ -182,12 +198,13 @@ _LATEX = r"""\begin{table}
 
 def latex(table: Table, caption: str, label: str) -> str:
     """Return a table environment (packages booktabs and graphicx), no wider than the text."""
+    table = _named(table)
     align = "".join("l" if name in table.words else "r" for name in table.cells)
     cells = table.cells.map(_escaped).rename(columns=_escaped)
     # after the end of a line LaTeX takes [ and * for arguments of it
     cells = cells.map(lambda text: f"{{}}{text}" if text.startswith(("[", "*")) else text)
     tabular = cells.style.hide(axis="index").to_latex(column_format=align, hrules=True)
-    return named(_LATEX % (_escaped(caption), label, tabular.rstrip()))
+    return _LATEX % (_escaped(caption), label, tabular.rstrip())
 
 
 def _escaped(text: str) -> str:

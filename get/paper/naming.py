@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_FID = re.compile(r"(?<![\w+/])FID(?![\w+/])")  # but for what stands within base64
 _distance = ContextVar("distance", default="FID")
 
 
@@ -20,5 +19,5 @@ def distance_called(name: str) -> Iterator[None]:
 
 
 def named(text: str) -> str:
-    """Return a text that speaks of FID, also a page of HTML with its pictures, with the name in force."""
-    return _FID.sub(_distance.get(), text)
+    """Return a text that speaks of FID with the name that is in force."""
+    return re.sub(r"\bFID\b", _distance.get(), text)
