@@ -18,6 +18,7 @@ from conftest import ROOT
 from test_folder import folder, numbered, zipped
 
 from get.cli import main
+from get.experiment import contents
 from get.experiment.config.data import Data, Features, check_features
 from get.experiment.drafting import Machine, draft, look
 from get.studies import load_experiment
@@ -222,6 +223,9 @@ def test_without_classes_what_sees_one_is_left_out(tmp_path: Path, config: dict[
     assert list(experiment.students) == ["vit"]
     assert experiment.used_pairs == ["unconditional"]
     assert experiment.config.paper.figure4.conditional is None
+    caption = contents.caption(experiment, "table1")
+    assert "FD against the train and the test split, precision and recall." in caption
+    assert "FD is the Fréchet distance in the features of a small autoencoder." in caption
     assert experiment.config.studies is None
     assert experiment.config.rivals is None
     edited["students"] = {"get": config["students"]["get"]}

@@ -333,13 +333,18 @@ def captions(experiment: Experiment) -> dict[str, Any]:
     """Return get/paper/captions.yaml, with the names of the network of features and of distances in it."""
     features = experiment.config.features
     grey = experiment.config.data.shape[0] == 1 and features.about.get("COLOUR", False)
-    return _captions(features.about["LABEL"] + " (grey repeated to colour)" * grey, features.distance)
+    network = features.about["LABEL"] + " (grey repeated to colour)" * grey
+    return _captions(
+        features=network, fid=features.distance, **{"is": "Inception Score, " * bool(experiment.logits)}
+    )
 
 
 @cache
-def _captions(features: str, distance: str) -> dict[str, Any]:
+def _captions(**names: str) -> dict[str, Any]:
     text = (Path(get.__file__).with_name("paper") / "captions.yaml").read_text(encoding="utf-8")
-    found: dict[str, Any] = yaml.safe_load(text.replace("{features}", features).replace("{fid}", distance))
+    for name, value in names.items():
+        text = text.replace(f"{{{name}}}", value)
+    found: dict[str, Any] = yaml.safe_load(text)
     return found
 
 
