@@ -1,5 +1,6 @@
 """The claims of the paper, and their verdicts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,16 @@ import pandas as pd
 import pytest
 from fabricate_results import NAN, VIT, cells_of, costs, row, run, seeds
 
-from get.paper.claims import Claim, Judgement, Kind, Verdict, support, write_reproduction
+from get.paper.claims import (
+    Claim,
+    Judgement,
+    Kind,
+    Topic,
+    Verdict,
+    corrected,
+    support,
+    write_reproduction,
+)
 from get.paper.published import published
 from get.paper.reproduction import reproduction
 from get.paper.results import Row
@@ -193,3 +203,13 @@ def test_the_cifar_config_names_every_published_row(cifar_config: dict[str, Any]
         wanted = {name.removesuffix("-O(1)") for name in theirs if name.startswith(("GET", "ViT"))}
         found = {r["published"] for r in cifar_config["paper"][f"table{number}"] if "published" in r}
         assert found == wanted
+
+
+def test_the_same_test_counts_once() -> None:
+    """Where a GET has the time for all its iterations, equal time and equal steps are one comparison."""
+    first = Claim(
+        "a", Topic.VERSUS, "", Judgement(Verdict.REPRODUCED), p=0.02, low=1.0, high=2.0, by_seed=(1.5, 1.6)
+    )
+    same, other = replace(first, id="b"), replace(first, id="c", by_seed=(1.4, 1.7))
+    assert [claim.p_holm for claim in corrected([first, same])] == [0.02, 0.02]
+    assert [claim.p_holm for claim in corrected([first, same, other])] == [0.04] * 3

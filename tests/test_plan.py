@@ -270,6 +270,15 @@ def demand(count: Count, seconds: float) -> Demand:
     return Demand(count, seconds, 0, 10.0, plan.UNKNOWN, 0, at_once=2)
 
 
+def test_a_student_is_scored_with_what_sampling_and_scoring_ask_for(config: Config) -> None:
+    jobs = {"sample": {"threads": 4, "gpu": 1, "mem_mb": 500}, "score": {"threads": 2, "mem_mb": 700}}
+    experiment = load({**config, "device": "auto", "jobs": jobs})
+    student, teacher = Count("score_student", "get, step 2"), Count("score", "real")
+    costs = {plan.start_of(student): Cost({"start": 1.0})}
+    found = [plan.demand(each, costs, experiment, 8, 2) for each in (student, teacher)]
+    assert [(each.at_once, each.gpus, each.memory) for each in found] == [(2, 1, 700e6), (4, 0, 700e6)]
+
+
 def test_a_stage_takes_its_work_or_its_longest_chain() -> None:
     pairs = demand(Count("generate_pairs", "train", jobs=4), 3)
     assert stage_seconds([pairs]) == 6

@@ -17,7 +17,7 @@ import torch
 from get.costs.start import MODULES
 from get.costs.units import Cost, measure_units
 from get.experiment import Experiment, load
-from get.experiment.counts import Count, Unit, counts, rival_counts
+from get.experiment.counts import SAMPLED, Count, Unit, counts, rival_counts
 from get.experiment.rivals import students_beside
 from get.runtime.log import log
 from get.storage.atomic import write_text
@@ -101,21 +101,27 @@ def start_of(count: Count) -> Unit:
 
 def demand(count: Count, costs: Costs, experiment: Experiment, cores: int, gpus: int) -> Demand:
     """Return what each job of a count takes."""
-    job = experiment.jobs[count.kind]
-    used = min(gpus, job.gpu) if experiment.device(count.kind) != "cpu" else 0
-    at_once = 1 if count.kind == "costs" else max(1, cores // job.threads)
+    kinds = kinds_of(count)
+    jobs = [experiment.jobs[kind] for kind in kinds]
+    used = min(gpus, max(job.gpu for job in jobs)) if set(map(experiment.device, kinds)) != {"cpu"} else 0
+    at_once = 1 if count.kind == "costs" else max(1, cores // max(job.threads for job in jobs))
     if used:
         at_once = min(at_once, gpus // used)
     parts = [cost for work in count.work or () if (cost := costs[work.unit])]
     # Memory: what was measured, or else what the job asks for
     most = max((cost.memory for cost in parts if cost.memory), default=UNKNOWN)
-    start, memory = costs[start_of(count)], float(job.mem_mb * 10**6)
+    start, memory = costs[start_of(count)], float(max(job.mem_mb for job in jobs) * 10**6)
     if start and start.memory and most > 0 and not used:
         memory = start.memory + most
     kept = sum(cost.disk for cost in parts) if count.stage in ("teachers", "students") else 0
     disk = UNKNOWN if count.work is None else count.disk + kept
     seconds = job_seconds(count, costs)
     return Demand(count, seconds, used, memory, most if used else UNKNOWN, disk, at_once)
+
+
+def kinds_of(count: Count) -> Sequence[str]:
+    """Return the kinds of work that a job does, of which it has the larger resources."""
+    return ("sample", count.kind) if count.rule in SAMPLED else (count.kind,)
 
 
 def job_seconds(count: Count, costs: Costs) -> float:
@@ -192,12 +198,13 @@ def by_rule(table: pd.DataFrame) -> str:
 
 def too_large(demands: Sequence[Demand], experiment: Experiment) -> Iterator[str]:
     """Yield a sentence for each kind of job of which one takes more memory than it asks for."""
-    for kind, job in experiment.jobs.items():
+    for kind in experiment.jobs:
         most = max((each for each in demands if each.count.kind == kind), key=memory_of, default=None)
-        if most and memory_of(most) > job.mem_mb * 10**6:
+        asked = max(experiment.jobs[each].mem_mb for each in kinds_of(most.count)) if most else 0
+        if most and memory_of(most) > asked * 10**6:
             yield (
                 f"{most.count.rule} of {most.count.what} takes {most.memory / 1e6:,.0f} MB, and"
-                f" jobs.{kind}.mem_mb is {job.mem_mb:,}: raise it, or save memory by training.checkpointing:"
+                f" jobs.{kind}.mem_mb is {asked:,}: raise it, or save memory by training.checkpointing:"
                 " true (of a GET) or training.accumulate."
             )
 

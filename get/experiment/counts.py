@@ -53,6 +53,7 @@ RULES = {  # in their order: the kind of job, and the stage; the jobs of a stage
     "rival_table": ("light", "paper"),
     "rival_claims": ("light", "paper"),
 }
+SAMPLED = ("score_student", "score_rival", "score_rival_alone")  # whose jobs sample before they score
 KEPT = ("score_student", "score_rival")  # which keep the samples
 IN_TRAINING = ("checkpointing", "implicit", "accumulate")  # keys that steps depend on, which costs leaves out
 COSTS_CALLS = 8  # of each step whose costs are measured: to warm up, timed, profiled (`costs.measure`)

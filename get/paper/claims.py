@@ -127,9 +127,14 @@ LEVEL = 0.05  # of all tests
 
 
 def corrected(claims: Sequence[Claim]) -> list[Claim]:
-    """Return claims, the p-values of those that have one corrected for their number."""
-    found = iter(holm([claim.p for claim in claims if math.isfinite(claim.p)]))
-    return [replace(claim, p_holm=next(found)) if math.isfinite(claim.p) else claim for claim in claims]
+    """Return claims, their p-values corrected for the number of tests, of which the same one counts once."""
+    tests = {_test(claim): claim.p for claim in claims if math.isfinite(claim.p)}
+    found = dict(zip(tests, holm([*tests.values()]), strict=True))
+    return [replace(claim, p_holm=found.get(_test(claim), math.nan)) for claim in claims]
+
+
+def _test(claim: Claim) -> tuple[float, ...]:
+    return (claim.p, claim.low, claim.high, *claim.by_seed)
 
 
 CSV = [
