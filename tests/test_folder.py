@@ -82,6 +82,7 @@ def refusal(path: Path, out: Path, **change: Any) -> str:
         ([*numbered("train/cats", "train/dogs"), *numbered("test/cats", count=3)], 2, (16, 3)),
         ([*numbered("x/train/0", "x/train/1"), *numbered("x/val/0", "x/val/1", count=2)], 2, (16, 4)),
         ([*numbered("train"), *numbered("test", count=4)], 0, (8, 4)),
+        ([*numbered("Train/0", "Train/1"), *numbered("TEST/0", "TEST/1", count=2)], 2, (16, 4)),
         (numbered("train/cats", "train/dogs"), 2, 16),
     ],
 )
@@ -424,7 +425,7 @@ BAD_ARRANGEMENTS: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "other format": (spoil("cats/x.tiff", b""), "cats/x.tiff is of a format that is not read"),
     "one of a class": (extra("fish/0.png"), "of 'fish' there are 1 pictures"),
     "no header": (labels("cats/00.png,a\n"), "CSV with the columns file and label"),
-    "no such table": (lambda path: {"labels": "none.csv"}, "none.csv does not exist"),
+    "no such table": (lambda path: {"labels": "none.csv"}, "there is no none.csv"),
     "table lacks": (labels("file,label\ncats/00.png,a\n"), "gives no class to cats/01.png"),
     "table has more": (
         labels("file,label\n" + "".join(f"{n},a\n" for n in [*numbered("cats", "dogs"), "fish.png"])),
@@ -513,6 +514,31 @@ def test_a_picture_more_is_another_content_and_a_hidden_file_is_none(pets: Path,
     assert found(again).content == content
     more = folder(tmp_path / "more", *numbered("cats", "dogs"), "cats/more.png")
     assert found(more).content != content
+
+
+def test_another_picture_of_as_many_bytes_in_a_zip_is_another_content(tmp_path: Path) -> None:
+    contents = set()
+    for name in ("a", "b"):
+        for file in numbered("cats", "dogs"):
+            save(tmp_path / name / Path(file).with_suffix(".bmp"))
+        contents.add(found(zipped(tmp_path / name, tmp_path / f"{name}.zip")).content)
+    assert len(contents) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "remedy"),
+    [
+        ([*numbered("a"), "b/1.png"], "of 'b' there are 1 pictures; add some, leave that class out"),
+        (
+            numbered(*"abcdef", count=2),
+            "and 3 of 12 are to test, of each of 6 classes one or more; write test_fraction: 0.5",
+        ),
+    ],
+)
+def test_a_split_that_cannot_be_drawn_comes_with_a_remedy(
+    names: list[str], remedy: str, tmp_path: Path
+) -> None:
+    assert remedy in refusal(folder(tmp_path / "x", *names), tmp_path / "images.h5")
 
 
 @pytest.mark.parametrize("pack", [None, zipped])

@@ -15,12 +15,13 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
-from test_folder import folder, numbered, zipped
+from PIL import Image
+from test_folder import folder, numbered, save, zipped
 
 from get.cli import main
 from get.experiment import contents
 from get.experiment.config.data import Data, Features, check_features
-from get.experiment.drafting import Machine, draft, look
+from get.experiment.drafting import Machine, draft, look, results_of
 from get.studies import load_experiment
 
 PAGE = (ROOT / "docs/own-images.md").read_text(encoding="utf-8")
@@ -74,7 +75,7 @@ SETS: dict[str, tuple[Callable[[Path], list[str]], int]] = {
 
 def tiny(config: dict[str, Any]) -> dict[str, Any]:
     """Return a config with its numbers cut down: no key is added, none is left out."""
-    size = config["data"].get("resize") or (16 if config["results"].endswith("colour") else 8)
+    size = config["data"].get("resize") or (16 if config["data"]["source"]["path"].endswith("colour") else 8)
     (teacher,), (pairs,) = config["teachers"].values(), config["pairs"].values()
     teacher["network"] |= {"model_channels": 8, "channel_mult": [1], "attention_resolutions": []}
     teacher |= {"steps": 3} | {"training": teacher["training"] | {"batch": 16, "warmup": 1}}
@@ -120,6 +121,9 @@ def test_from_a_folder_to_table_1(name: str, tmp_path: Path, monkeypatch: pytest
     assert np.isfinite(table["fid_train"]).all()
     assert table.loc["GET", "conditional"] == bool(classes)
     assert "Nothing to be done" in snakemake(tmp_path, "--dry-run", *asked)
+    if name == "colour":  # another picture makes the students anew, too
+        save(tmp_path / name / "cats/more.png", Image.new("RGB", (16, 16)))
+        assert re.search(r"train_student +2", snakemake(tmp_path, *asked))
 
 
 def commands() -> list[str]:
@@ -170,7 +174,7 @@ def test_a_draft_is_a_config(name: str, machine: Machine, tmp_path: Path) -> Non
     resize = 16 if make(tmp_path / name) else None
     found = look(tmp_path / name, None, resize)
     assert len(found.classes) == classes
-    experiment = load_experiment(yaml.safe_load(draft(tmp_path / name, None, resize, found, machine)))
+    experiment = load_experiment(yaml.safe_load(draft(tmp_path / name, None, resize, found, machine, "x")))
     assert experiment.config.data.classes == classes
     assert len(experiment.students) == 2
     assert {job.threads for job in experiment.jobs.values()} <= set(range(1, machine.cores + 1))
@@ -182,7 +186,7 @@ def test_a_draft_is_a_config(name: str, machine: Machine, tmp_path: Path) -> Non
 @pytest.mark.parametrize("machine", MACHINES[1:3], ids=str)
 def test_a_draft_fits_images_of_any_size(size: int, machine: Machine, tmp_path: Path) -> None:
     path = folder(tmp_path / "x", *numbered("", count=12), size=(size, size))
-    load_experiment(yaml.safe_load(draft(path, None, None, look(path, None, None), machine)))
+    load_experiment(yaml.safe_load(draft(path, None, None, look(path, None, None), machine, "x")))
 
 
 @fast
@@ -209,6 +213,55 @@ def test_pictures_that_are_not_square_come_with_a_remedy(
     assert "20 x 13 pixels; images are square, with sides of a multiple of 4: add --resize 12" in (
         capsys.readouterr().err
     )
+
+
+@fast
+@pytest.mark.parametrize("name", ["a, b", "x: y", "#1", "'q'", 'a "b"', "ä ö"])
+def test_a_draft_names_the_folder_whatever_it_is_called(name: str, tmp_path: Path) -> None:
+    path = folder(tmp_path / name, *numbered(""))
+    config = yaml.safe_load(draft(path, None, None, look(path, None, None), MACHINES[0], "x"))
+    assert load_experiment(config).config.data.source.path == str(path)
+
+
+@fast
+def test_a_folder_with_braces_is_refused(tmp_path: Path) -> None:
+    path = folder(tmp_path / "a{b}", *numbered(""))
+    config = yaml.safe_load(draft(path, None, None, look(path, None, None), MACHINES[0], "x"))
+    with pytest.raises(Exception, match=r"data.source.path: Snakemake takes braces for wildcards"):
+        load_experiment(config)
+
+
+@fast
+@pytest.mark.parametrize(
+    ("names", "arguments", "why"),
+    [
+        (
+            numbered(""),
+            ["--resize", "16"],
+            "8 of 8 pictures cannot be taken: 00.png: it has 8 x 8 pixels, less than 16",
+        ),
+        (numbered(""), ["--resize", "6"], "--resize 6; images are square, with sides of a multiple of 4"),
+        ([*numbered("a"), "b/0.png"], [], "a split cannot be drawn: of 'b' there are 1 pictures"),
+        (numbered(""), ["--labels", "no.csv"], "data.labels (--labels): there is no no.csv"),
+    ],
+)
+def test_what_the_run_would_refuse_is_refused_at_once(
+    names: list[str], arguments: list[str], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(tmp_path / "x", *names)
+    assert main(["init", str(path), *arguments, "--out", str(tmp_path / "own.yaml")]) == 2
+    assert why in capsys.readouterr().err
+    assert not (tmp_path / "own.yaml").exists()
+
+
+@fast
+def test_each_config_has_results_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert results_of(Path("faces.yaml")) == "results/faces"
+    assert results_of(Path("data.yaml")) == "results/own-data"
+    assert results_of(Path("日本.yaml")) == "results/own-images"
+    Path("results/faces").mkdir(parents=True)
+    assert results_of(Path("faces.yaml")) == "results/faces-2"
 
 
 @fast

@@ -15,10 +15,12 @@ def init(args: argparse.Namespace) -> None:
     if args.out.exists():
         raise UserError(f"{args.out} exists already; name another file with --out, or delete it first")
     found = look(args.images, args.labels, args.resize)
-    write_text(args.out, draft(args.images, args.labels, args.resize, found, Machine.here()), recorded=False)
-    print(f"{args.images}: {found}")
+    results = results_of(args.out)
+    text = draft(args.images, args.labels, args.resize, found, Machine.here(), results)
+    write_text(args.out, text, recorded=False)
+    print(f"{args.images}: {found}" + f"; not read: {found.left_out}" * bool(found.left_out))
     print(f"The config is {args.out}: look at it, then, where the repository is,")
-    run, results = "  snakemake --cores all", results_of(args.images)
+    run = "  snakemake --cores all"
     print(f"{run} {results}/plan.csv --configfile {args.out}   # how long it will take")
     print(f"{run} --configfile {args.out}   # to make it")
     print(f"{run} --configfile {args.out} --report {results}/report.html   # to look at it")

@@ -9,9 +9,8 @@ from string import Template
 import numpy as np
 import yaml
 
-from get.data.pictures.collection import Collection, open_collection
-from get.data.pictures.decoding import pixels, square
-from get.data.sets.folder import find_folder
+from get.data.pictures.collection import Collection, Files, open_collection
+from get.data.sets.folder import find_folder, fitted, reason, require_all, require_split
 from get.runtime.gpus import visible_gpus
 from get.storage.errors import UserError
 
@@ -24,6 +23,11 @@ INCEPTION = {  # torch-fidelity's, as in workflow/config/cifar10.yaml
 }
 LEAST_OF_A_CLASS = 50  # images, for a classifier of some use
 MB = 10**6
+TEST_FRACTION = 0.2
+FOLDERS = (  # that the results of config.yaml have
+    "benchmarks", "data", "features", "figures", "inputs", "logs", "pairs", "rivals", "samples", "scaling",
+    "scores", "settings", "statistics", "students", "studies", "teachers", "tuning",
+)  # fmt: skip
 KINDS = (
     "classifier",
     "teacher",
@@ -56,13 +60,17 @@ class Machine:
 
 @dataclass(frozen=True)
 class Look:
-    """What is found of images: how many there are to train and to test, and their standard deviation."""
+    """What is found of images: how many there are to train and to test, and their standard deviation.
+
+    fewest: pictures of a class; left_out: what is no picture, in words.
+    """
 
     shape: list[int]
     classes: list[str]
     fewest: int
     images: int | tuple[int, int]
     deviation: float
+    left_out: str
 
     def __str__(self) -> str:
         channels, height, width = self.shape
@@ -88,43 +96,56 @@ def look(path: Path, labels: str | None, resize: int | None) -> Look:
     found = find_folder(archive=path, labels=labels, resize=resize)
     height, width = found.shape[1:]
     if height != width or height % 4:
+        whose = f"--resize {resize}" if resize else f"the first picture has {width} x {height} pixels"
         raise UserError(
-            f"{path}: the first picture has {width} x {height} pixels; images are square, with sides of a "
-            f"multiple of 4: add --resize {max(4, min(height, width) // 4 * 4)}, or another size"
+            f"{path}: {whose}; images are square, with sides of a multiple of 4: "
+            f"add --resize {max(4, min(height, width) // 4 * 4)}, or another size"
         )
     collection = open_collection(path, labels)
     arranged = collection.arrangement
+    if arranged.tests is None:
+        require_split(arranged, TEST_FRACTION)
     fewest = int(np.bincount(arranged.labels).min())
-    return Look(found.shape, arranged.classes, fewest, found.images, _deviation(collection, found.shape))
+    deviation = _deviation(path, collection, found.shape, resize)
+    rest = collection.contents.left_out() if isinstance(collection, Files) else ""
+    return Look(found.shape, arranged.classes, fewest, found.images, deviation, rest)
 
 
-def _deviation(collection: Collection, shape: list[int]) -> float:
-    """Return the standard deviation of some of the images, in [-1, 1]."""
-    count = len(collection.arrangement.names)
-    chosen = sorted({count * part // LOOKED_AT for part in range(LOOKED_AT)})
-    sums = np.zeros(3)
-    for _, load in collection.images(chosen):
+def _deviation(path: Path, collection: Collection, shape: list[int], resize: int | None) -> float:
+    """Return the standard deviation of some images, in [-1, 1].
+
+    Raises:
+        UserError: some of them cannot be taken.
+    """
+    names = collection.arrangement.names
+    chosen = sorted({len(names) * part // LOOKED_AT for part in range(LOOKED_AT)})
+    sums, problems = np.zeros(3), {}
+    for number, load in collection.images(chosen):
         try:
-            image = pixels(square(load().picture, shape[-1])) / 127.5 - 1
-        except Exception:  # named when all are read
-            continue
-        sums += image.size, image.sum(), (image**2).sum()
-    number, total, squares = sums
-    return round(math.sqrt(squares / number - (total / number) ** 2), 3)
+            image = fitted(load().picture, shape, resize)[0] / 127.5 - 1
+        except Exception as error:  # a damaged picture or archive can raise any
+            problems[names[number]] = reason(error)
+        else:
+            sums += image.size, image.sum(), (image**2).sum()
+    require_all(path, problems, len(chosen))
+    mean, square = sums[1:] / sums[0]
+    return round(math.sqrt(square - mean**2), 3)
 
 
-def draft(path: Path, labels: str | None, resize: int | None, found: Look, machine: Machine) -> str:
+def draft(
+    path: Path, labels: str | None, resize: int | None, found: Look, machine: Machine, results: str
+) -> str:
     """Return the YAML of a config."""
     given = {"labels": labels, "resize": resize}
     options = "".join(f"  {key}: {_flow(value)}\n" for key, value in given.items() if value is not None)
     if isinstance(found.images, int):
-        options += "  test_fraction: 0.2   # drawn, class by class\n"
+        options += f"  test_fraction: {TEST_FRACTION}   # drawn, class by class\n"
     kind = "conditional" if found.classes else "unconditional"
     values = {
         "title": _line(f"The images of {path}: a teacher, its pairs, a GET and a ViT."),
-        "results": results_of(path),
+        "results": results,
         "found": _line(str(found)),
-        "path": _flow(str(path)),
+        "source": _flow({"path": str(path)}),
         "options": options,
         "features": _features(found, machine),
         "kind": kind,
@@ -140,10 +161,12 @@ def draft(path: Path, labels: str | None, resize: int | None, found: Look, machi
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(values)
 
 
-def results_of(path: Path) -> str:
-    """Return the folder of results of the images at `path`."""
-    name = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in path.resolve().stem)
-    return f"results/{name.strip('-') or 'images'}"
+def results_of(config: Path) -> str:
+    """Return a folder of results for the config of this name: one that is not there yet."""
+    name = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in config.stem).strip("-")
+    name = f"own-{name or 'images'}" if name in {"", *FOLDERS} else name
+    names = [name, *(f"{name}-{number}" for number in range(2, 1000))]
+    return next(found for found in (f"results/{each}" for each in names) if not Path(found).exists())
 
 
 def _small(size: int) -> dict[str, object]:

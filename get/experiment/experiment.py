@@ -134,6 +134,8 @@ class Experiment:
         found = part.settings()
         if part.source:  # wherever it comes from: shards, checkpoints and headers name its content
             found["source"] = part.source.file
+        if isinstance(part, Data) and part.known.content:
+            found["content"] = part.known.content
         return found
 
     def parts(self, name: str) -> list[str]:

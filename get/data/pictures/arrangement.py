@@ -81,7 +81,7 @@ def arrange(names: Sequence[str], labels: str | None, listing: Listing | None) -
         found = _assigned(listing.labels(), short, LISTING)
     else:
         found = _folders(inner)
-    tests = [not path.startswith(f"{TRAIN}/") for path in short.values()] if splits else None
+    tests = [not path.lower().startswith(f"{TRAIN}/") for path in short.values()] if splits else None
     return numbered(names, found, tests, labels is None and listing is not None)
 
 
@@ -96,7 +96,7 @@ def _below_common_folder(names: Sequence[str]) -> list[str]:
 
 def _has_splits(paths: Iterable[str]) -> bool:
     """Return whether the outer folders are the splits; raises `UserError` if there is a third."""
-    tops = {path.split("/", 1)[0] if "/" in path else "" for path in paths}
+    tops = {path.split("/", 1)[0].lower() if "/" in path else "" for path in paths}
     if TRAIN not in tops or not tops & {*TEST}:
         return False
     if len(tops) > 2:
@@ -119,9 +119,12 @@ def _folders(paths: Mapping[str, str]) -> dict[str, str]:
 
 def _table(path: str) -> dict[str, str]:
     """Return the class of each picture by a CSV with the columns file and label."""
+    if not Path(path).exists():
+        raise UserError(f"data.labels (--labels): there is no {path}")
     with reading(path, "CSV with the columns file and label", "mend it"):
         text = Path(path).read_text(encoding="utf-8-sig")
         reader = csv.DictReader(io.StringIO(text))
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
         if not {"file", "label"} <= {*(reader.fieldnames or [])}:
             raise ValueError(f"its columns are {', '.join(reader.fieldnames or [])}")
         lines = list(reader)

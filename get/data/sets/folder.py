@@ -5,6 +5,7 @@ classes are found. All pictures are read before the store is kept; those that ca
 """
 
 import math
+import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from get.data.pictures.arrangement import Arrangement
 from get.data.pictures.collection import Collection, Files, open_collection
@@ -45,14 +46,20 @@ def find_folder(*, archive: str | Path | None, labels: str | None, resize: int |
 @lru_cache(maxsize=8)
 def _found(path: str, labels: str | None, resize: int | None) -> DataSet:
     collection = open_collection(path, labels)
-    arranged, content = collection.arrangement, ""
-    if isinstance(collection, Files) and Path(path).is_dir():
-        content = fingerprint([dict(collection.contents.sizes), arranged.labels])
-    elif labels not in (None, "none"):  # a table beside an archive
-        content = fingerprint([path, arranged.labels])
+    arranged = collection.arrangement
+    content = fingerprint([_members(path, collection), arranged.labels])
     test = sum(arranged.tests or [])
     images = len(arranged.names) if arranged.tests is None else (len(arranged.names) - test, test)
     return DataSet(_shape(path, collection, resize), len(arranged.classes), images, content=content)
+
+
+def _members(path: str, collection: Collection) -> dict[str, list[int]]:
+    """Return what tells other pictures without reading them: sizes, and the checksums of a zip or .npz."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return {each.filename: [each.file_size, each.CRC] for each in archive.infolist()}
+    assert isinstance(collection, Files)
+    return {name: [size] for name, size in collection.contents.sizes.items()}
 
 
 def _shape(path: str, collection: Collection, resize: int | None) -> list[int]:
@@ -97,7 +104,7 @@ def write_folder(
     with new_store(path, len(arranged.names), shape) as store:
         taken = _take(collection, store.images, resize)
         taken.problems.update(_in_both(arranged, taken.digests))
-        _require_all(archive, taken.problems, len(arranged.names))
+        require_all(archive, taken.problems, len(arranged.names))
         if arranged.tests is None:
             store.split[:] = _drawn(arranged, taken.digests, test_fraction, seed)
         else:
@@ -126,14 +133,9 @@ def _take(collection: Collection, images: Any, resize: int | None) -> Taken:
     for number, load in collection.images(range(len(names))):
         try:
             decoded = load()
-            image, repeated = _fitted(decoded.picture, images.shape[1:], resize)
+            image, repeated = fitted(decoded.picture, images.shape[1:], resize)
         except Exception as error:  # a damaged picture or archive can raise any
-            why = (
-                str(error)
-                if isinstance(error, Unfit)
-                else f"it cannot be read: {error or type(error).__name__}"
-            )
-            taken.problems[names[number]] = why
+            taken.problems[names[number]] = reason(error)
         else:
             images[number] = image
             taken.digests[number] = blake2b(image.tobytes(), digest_size=16).digest()
@@ -144,7 +146,16 @@ def _take(collection: Collection, images: Any, resize: int | None) -> Taken:
     return taken
 
 
-def _fitted(picture: Image.Image, shape: Sequence[int], resize: int | None) -> tuple[NDArray[np.uint8], bool]:
+def reason(error: Exception) -> str:
+    """Return why a picture cannot be taken."""
+    if isinstance(error, Unfit):
+        return str(error)
+    if isinstance(error, UnidentifiedImageError):  # whose words are of Python's objects
+        return "it cannot be read: no picture, or damaged"
+    return f"it cannot be read: {error or type(error).__name__}"
+
+
+def fitted(picture: Image.Image, shape: Sequence[int], resize: int | None) -> tuple[NDArray[np.uint8], bool]:
     """Return the pixels (C, H, W) of a picture, and whether its grey was repeated to colour.
 
     Raises:
@@ -161,6 +172,25 @@ def _fitted(picture: Image.Image, shape: Sequence[int], resize: int | None) -> t
     return pixels(picture.convert("RGB") if repeated else picture), repeated
 
 
+def require_split(arranged: Arrangement, test_fraction: float) -> int:
+    """Return how many pictures are to test where a split is drawn.
+
+    Raises:
+        UserError: a class has too few pictures.
+    """
+    count, names = len(arranged.names), arranged.classes or ["all"]
+    size = np.bincount(arranged.labels, minlength=len(names))
+    tests = math.ceil(test_fraction * count)
+    if size.min() >= 2 and min(tests, count - tests) >= len(names):
+        return tests
+    few = f"of {names[int(size.argmin())]!r} there are {size.min()} pictures"
+    remedy = "add some, leave that class out"
+    if size.min() >= 2:
+        few += f", and {tests} of {count} are to test, of each of {len(names)} classes one or more"
+        remedy = f"write test_fraction: {math.ceil(100 * len(names) / count) / 100} (below data)"
+    raise UserError(f"a split cannot be drawn: {few}; {remedy}, or make folders train and test")
+
+
 def _drawn(
     arranged: Arrangement, digests: NDArray[np.bytes_], test_fraction: float, seed: int
 ) -> NDArray[np.uint8]:
@@ -173,15 +203,7 @@ def _drawn(
 
     from get.runtime.seeding import fold_in
 
-    count, names = len(arranged.names), arranged.classes or ["all"]
-    size = np.bincount(arranged.labels, minlength=len(names))
-    tests = math.ceil(test_fraction * count)
-    if size.min() < 2 or min(tests, count - tests) < len(names):
-        few = names[int(size.argmin())]
-        raise UserError(
-            f"a split cannot be drawn: of {few!r} there are {size.min()} pictures, and {tests} of {count} "
-            "are to test; add pictures, change test_fraction (below data), or make folders train and test"
-        )
+    count, tests = len(arranged.names), require_split(arranged, test_fraction)
     state = fold_in(seed, "split") % 2**32
     chosen = arranged.labels if arranged.classes else None
     _, test = train_test_split(np.arange(count), test_size=tests, stratify=chosen, random_state=state)
@@ -206,7 +228,7 @@ def _in_both(arranged: Arrangement, digests: NDArray[np.bytes_]) -> dict[str, st
     return {arranged.names[number]: f"it is the same as {other}, to train" for number, other in same.items()}
 
 
-def _require_all(path: str | Path, problems: Mapping[str, str], count: int) -> None:
+def require_all(path: str | Path, problems: Mapping[str, str], count: int) -> None:
     """Raise `UserError`, naming them, if there are pictures that cannot be taken."""
     if not problems:
         return
@@ -215,6 +237,7 @@ def _require_all(path: str | Path, problems: Mapping[str, str], count: int) -> N
         named.append(f"and {len(problems) - NAMED} more")
     sizes = any(" pixels, not " in why for why in problems.values())
     remedy = "; pictures of several sizes want resize: 64, or another size (below data)" * sizes
+    remedy += "; or resize to less" * any(" pixels, less than " in why for why in problems.values())
     raise UserError(
         f"{path}: {len(problems)} of {count} pictures cannot be taken: {'; '.join(named)}. Take them out, or "
         f"write them again{remedy}"

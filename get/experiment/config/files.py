@@ -55,6 +55,8 @@ def check_sources(found: dict[str, Source]) -> None:
         check(source.path or source.url, f"{key} names no file: give it a url, or the path of a local copy")
         if source.path:
             check(os.path.exists(source.path), f"{key}.path: there is no {source.path}")
+            wild = "{" in source.path or "}" in source.path
+            check(not wild, f"{key}.path: Snakemake takes braces for wildcards; rename {source.path}")
         elif source.url:
             name = os.path.basename(source.url)
             check(
