@@ -289,6 +289,16 @@ def test_same_noise_has_a_column_for_each_and_two_rows(
     assert dark[1] < dark[0] < dark[2]
 
 
+def test_classes_have_their_names(drawn: list[Figure], tmp_path: Path) -> None:
+    images, labels = np.zeros((4, 3, 8, 8), np.uint8), np.array([0, 1, 0, 1])
+    names = ["cats", "dogs that are very long indeed"]
+    grids.figure4b(images, labels, "GET", [tmp_path / "b.png"], names=names)
+    noise = images.astype(np.float32)
+    grids.same_noise(noise, images, [("GET", images)], labels, [tmp_path / "n.png"], names)
+    found = [{text.get_text() for text in figure.axes[0].get_yticklabels()} for figure in drawn]
+    assert found == [{"cats", "dogs that are..."}, {"cats", "dogs that are...", "|difference|"}]
+
+
 def test_same_noise_of_equal_images(tmp_path: Path) -> None:
     images = np.zeros((2, 1, 8, 8), np.uint8)
     grids.same_noise(images.astype(np.float32), images, [("GET", images)], None, [tmp_path / "f.png"])

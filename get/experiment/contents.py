@@ -76,7 +76,8 @@ def content(experiment: Experiment, name: str) -> Content:
     """Return what a table, a figure, the reproduction or the summary shows."""
     if name.startswith(SAME_NOISE):
         students = learners(experiment, name.removeprefix(SAME_NOISE))
-        return {"precision": experiment.config.evaluation.precision, "students": students}
+        precision = experiment.config.evaluation.precision
+        return {"precision": precision, "students": students} | class_names(experiment)
     return CONTENTS[name](experiment)
 
 
@@ -104,7 +105,14 @@ def training_curves(experiment: Experiment) -> Content:
 def figure4(experiment: Experiment, name: str) -> Content:
     """Return the student and the samples of one part of Figure 4."""
     student = getattr(experiment.config.paper.figure4, FIGURE4[name])
-    return {"label": experiment.students[student].label, "samples": figure4_samples(experiment, name)}
+    label, samples = experiment.students[student].label, figure4_samples(experiment, name)
+    return {"label": label, "samples": samples} | class_names(experiment)
+
+
+def class_names(experiment: Experiment) -> Content:
+    """Return what classes are called, where they have names."""
+    names = experiment.config.data.known.names
+    return {"classes": names} if names else {}
 
 
 def claims(experiment: Experiment) -> Content:

@@ -1,6 +1,7 @@
 """Images as figures: samples, uncurated and by class (Figure 4), and of several models on the same noise."""
 
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from get.paper.style import plt
 NOISE = 3  # standard deviations of noise that are shown from black to white
 CELL, BESIDE = 0.6, 1.25  # inches: an image beside others, labels and scale beside them
 BAR = 3.0  # inches: the scale, at most
+LONGEST = 20  # letters of a class beside a row
 FINE = 32  # pixels of an image from which a grid takes the page's width
 
 
@@ -37,8 +39,12 @@ def figure4b(
     title: str,
     paths: Iterable[str | Path],
     columns: int = 12,
+    names: Sequence[str] = (),
 ) -> None:
-    """Draw the first `columns` (or fewer) images (N, C, H, W) of each class, a row per class; labels (N,)."""
+    """Draw the first `columns` (or fewer) images (N, C, H, W) of each class, a row per class.
+
+    labels (N,) are of the images; names are what the classes are called, left out their numbers.
+    """
     classes, counts = np.unique(labels, return_counts=True)
     columns = min(columns, int(counts.min()))
     chosen = np.concatenate([np.flatnonzero(labels == c)[:columns] for c in classes])
@@ -46,9 +52,11 @@ def figure4b(
     figure, axes = plt.subplots(figsize=(width, width * len(classes) / columns + 0.2))
     axes.imshow(tile(images[chosen], columns), interpolation="auto")
     axes.set_title(title)
-    axes.set_yticks([pitch * row + pitch / 2 - 1 for row in range(len(classes))], [str(c) for c in classes])
+    axes.set_yticks(
+        [pitch * row + pitch / 2 - 1 for row in range(len(classes))], [_name(c, names) for c in classes]
+    )
     axes.set_xticks([])
-    axes.set_ylabel("class")
+    axes.set_ylabel("" if names else "class")
     hide_axes(axes)
     style.save(figure, paths)
 
@@ -59,12 +67,13 @@ def same_noise(
     students: Sequence[tuple[str, NDArray[np.uint8]]],
     labels: NDArray[np.int64] | None,
     paths: Iterable[str | Path],
+    names: Sequence[str] = (),
 ) -> None:
     """Draw what teacher and students make of the same noise, and below each student how far it is off.
 
     Args:
         noise, teacher: (N, C, H, W); students: what each is called, and its images.
-        labels: the classes (N,); None where the teacher sees none.
+        labels: the classes (N,); None where the teacher sees none. names: what classes are called.
     """
     # Differences from the teacher, coloured
     off = [np.abs(images / 255 - teacher / 255).mean(axis=1) for _, images in students]
@@ -81,10 +90,11 @@ def same_noise(
     height = (width - BESIDE) * picture.shape[0] / picture.shape[1] + 0.4
     figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
     axes.imshow(picture, interpolation="auto")
-    names = ["noise", "teacher", *(re.sub(r" (?=\()|(?<=/)", "\n", name) for name, _ in students)]
-    axes.set_xticks(x, names, fontsize=6)
+    heads = ["noise", "teacher", *(re.sub(r" (?=\()|(?<=/)", "\n", name) for name, _ in students)]
+    axes.set_xticks(x, heads, fontsize=6)
     axes.xaxis.tick_top()
-    rows = [f"noise {n + 1}" if labels is None else f"class {labels[n]}" for n in range(len(noise))]
+    of = "" if names else "class "
+    rows = [f"noise {n + 1}" if labels is None else of + _name(labels[n], names) for n in range(len(noise))]
     axes.set_yticks([*above, *below], [*rows, *["|difference|"] * len(below)])
     hide_axes(axes)
     # Scale of the differences
@@ -93,6 +103,11 @@ def same_noise(
     bar.set_label("|student - teacher|, share of the range of a pixel")
     bar.outline.set_linewidth(0.4)
     style.save(figure, paths)
+
+
+def _name(label: int | np.int64, names: Sequence[str]) -> str:
+    """Return what a class is called beside a row."""
+    return textwrap.shorten(names[int(label)], LONGEST, placeholder="...") if names else str(label)
 
 
 def pair_rows(

@@ -12,12 +12,13 @@ with logging_to(snakemake.log[0]):
 
     output, params = snakemake.output, snakemake.params
     pictures = [output.pdf, output.png]
-    label = read_json(snakemake.input.settings)["label"]
+    settings = read_json(snakemake.input.settings)
+    label, names = settings["label"], settings.get("classes", [])
     with open_samples(snakemake.input.samples) as content:
         headline, *_ = content.variants.values()
         images, labels = headline[:SHOWN], content.labels[:SHOWN]
     if snakemake.wildcards.grid == "figure4a":
         figure4a(images, f"{label}, unconditional: one evaluation", pictures)
     else:
-        figure4b(images, labels, f"{label}, class-conditional: one evaluation", pictures)
+        figure4b(images, labels, f"{label}, class-conditional: one evaluation", pictures, names=names)
     write_figure_page(params.title, output.png, params.caption, output.html)

@@ -19,6 +19,6 @@ with logging_to(snakemake.log[0]):
         device=snakemake.params.device,
     )
     output = snakemake.output
-    same_noise(*found.arrays(), [output.pdf, output.png])
+    same_noise(*found.arrays(), [output.pdf, output.png], settings.get("classes", []))
     title = f"The same noise: {snakemake.wildcards.pairs}"
     write_figure_page(title, output.png, snakemake.params.caption, output.html)

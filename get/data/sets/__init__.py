@@ -23,6 +23,7 @@ ARGUMENTS = ("archive", "sha256", "seed", "test_fraction", "labels", "resize", "
 class DataSet:
     """What a module says of its images; `takes` has the keyword arguments of its functions.
 
+    names: of the classes, if they have any.
     content: a fingerprint where more than the time of one file tells whether the images are others: of the
     content of a folder, of labels in a table; '' elsewhere.
     """
@@ -32,6 +33,7 @@ class DataSet:
     images: int | tuple[int, int]
     takes: list[str] = field(default_factory=list)
     content: str = ""
+    names: list[str] = field(default_factory=list)
 
 
 def describe(name: str, given: Mapping[str, Any] = {}) -> DataSet:

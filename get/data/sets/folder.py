@@ -50,7 +50,8 @@ def _found(path: str, labels: str | None, resize: int | None) -> DataSet:
     content = fingerprint([_members(path, collection), arranged.labels])
     test = sum(arranged.tests or [])
     images = len(arranged.names) if arranged.tests is None else (len(arranged.names) - test, test)
-    return DataSet(_shape(path, collection, resize), len(arranged.classes), images, content=content)
+    classes = arranged.classes
+    return DataSet(_shape(path, collection, resize), len(classes), images, content=content, names=classes)
 
 
 def _members(path: str, collection: Collection) -> dict[str, list[int]]:
