@@ -99,12 +99,13 @@ def distillation_step(experiment: Experiment, name: str, options: Distillation, 
     if training.objective.frozen:
         state += weight_bytes(training.objective.frozen)
     measure = partial(training_step, training.state, training.held, loss, options, device)
+    cost = None
     try:
         cost = measure()
     except (MemoryError, RuntimeError) as error:  # as training itself goes on
         if not is_out_of_memory(error) or not training.objective.relieve():
             raise
-        cost = measure()
+    cost = cost or measure()  # here the failed attempt has let go of its memory
     return cost._replace(disk=cost.disk + state)
 
 

@@ -24,8 +24,8 @@ class DataSet:
     """What a module says of its images; `takes` has the keyword arguments of its functions.
 
     names: of the classes, if they have any.
-    content: a fingerprint where more than the time of one file tells whether the images are others: of the
-    content of a folder, of labels in a table; '' elsewhere.
+    content: a fingerprint of what the images are made from, where that is found; '' elsewhere. With
+    another one, all that was made from the images is made anew.
     """
 
     shape: list[int]
