@@ -20,10 +20,11 @@ from get.storage.errors import UserError
 
 CPU = torch.device("cpu")
 SMALL = 384  # features of ViT-S/14
-# its first features of the image below, by the code of DINOv2's authors with the weights below
+# its first features of the image below, resized within 0 to 255, by the code of DINOv2's authors with
+# the weights below
 PUBLISHED = [
-    [0.482932925, -0.230343297, -0.385859102, -0.107452348],
-    [0.480558872, -0.241047502, -0.373408884, -0.096116230],
+    [0.482990026, -0.230163664, -0.385601699, -0.107872389],
+    [0.480560482, -0.240417525, -0.373309135, -0.096462801],
 ]
 
 

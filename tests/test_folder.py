@@ -281,14 +281,34 @@ def test_pictures_that_are_alike_are_in_one_split(tmp_path: Path) -> None:
         save(path / f"same{number}.png", same)
     splits = stored(path, tmp_path / "images.h5", test_fraction=0.4)
     pixels = np.asarray(same).transpose(2, 0, 1)
-    assert [(split.images[:] == pixels).all((1, 2, 3)).sum() for split in splits.values()] == [10, 0]
+    found = [(split.images[:] == pixels).all((1, 2, 3)).sum() for split in splits.values()]
+    assert sorted(found) == [0, 10]
+
+
+def test_copies_do_not_make_the_test_split_smaller(tmp_path: Path) -> None:
+    for name in numbered("cats", "dogs", count=20):
+        image = picture()
+        for copy in ("x", "y"):
+            save(tmp_path / "x" / name.replace("/", f"/{copy}"), image)
+    splits = stored(tmp_path / "x", tmp_path / "images.h5", test_fraction=0.2)
+    assert [len(split.labels) for split in splits.values()] == [64, 16]
+    assert [np.bincount(split.labels).tolist() for split in splits.values()] == [[32, 32], [8, 8]]
+    train, test = (set(map(bytes, split.images[:])) for split in splits.values())
+    assert not train & test
 
 
 def test_copies_of_one_picture_have_no_test_split(tmp_path: Path) -> None:
     same = picture()
     for number in range(8):
         save(tmp_path / f"x/{number}.png", same)
-    assert "are the same as others to train" in refusal(tmp_path / "x", tmp_path / "images.h5")
+    assert "a split cannot be drawn: of 'all' there are 1 pictures" in refusal(
+        tmp_path / "x", tmp_path / "images.h5"
+    )
+
+
+def test_each_class_is_to_train(tmp_path: Path) -> None:
+    path = folder(tmp_path / "x", *numbered("a", count=50), *numbered("b", count=2))
+    assert "no picture of 'b' is to train" in refusal(path, tmp_path / "images.h5", test_fraction=0.9)
 
 
 # ---------- what is refused

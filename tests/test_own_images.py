@@ -185,7 +185,7 @@ def test_a_draft_is_a_config(name: str, machine: Machine, tmp_path: Path) -> Non
 @pytest.mark.parametrize("size", [8, 12, 16, 20, 28, 32, 64, 96, 128])
 @pytest.mark.parametrize("machine", MACHINES[1:3], ids=str)
 def test_a_draft_fits_images_of_any_size(size: int, machine: Machine, tmp_path: Path) -> None:
-    path = folder(tmp_path / "x", *numbered("", count=12), size=(size, size))
+    path = folder(tmp_path / "x", *numbered("", count=20), size=(size, size))
     load_experiment(yaml.safe_load(draft(path, None, None, look(path, None, None), machine, "x")))
 
 
@@ -218,14 +218,14 @@ def test_pictures_that_are_not_square_come_with_a_remedy(
 @fast
 @pytest.mark.parametrize("name", ["a, b", "x: y", "#1", "'q'", 'a "b"', "ä ö"])
 def test_a_draft_names_the_folder_whatever_it_is_called(name: str, tmp_path: Path) -> None:
-    path = folder(tmp_path / name, *numbered(""))
+    path = folder(tmp_path / name, *numbered("", count=20))
     config = yaml.safe_load(draft(path, None, None, look(path, None, None), MACHINES[0], "x"))
     assert load_experiment(config).config.data.source.path == str(path)
 
 
 @fast
 def test_a_folder_with_braces_is_refused(tmp_path: Path) -> None:
-    path = folder(tmp_path / "a{b}", *numbered(""))
+    path = folder(tmp_path / "a{b}", *numbered("", count=20))
     config = yaml.safe_load(draft(path, None, None, look(path, None, None), MACHINES[0], "x"))
     with pytest.raises(Exception, match=r"data.source.path: Snakemake takes braces for wildcards"):
         load_experiment(config)
@@ -242,7 +242,8 @@ def test_a_folder_with_braces_is_refused(tmp_path: Path) -> None:
         ),
         (numbered(""), ["--resize", "6"], "--resize 6; images are square, with sides of a multiple of 4"),
         ([*numbered("a"), "b/0.png"], [], "a split cannot be drawn: of 'b' there are 1 pictures"),
-        (numbered(""), ["--labels", "no.csv"], "data.labels (--labels): there is no no.csv"),
+        (numbered(""), [], "data: 2 images are to test; scores want 4 or more"),
+        (numbered(""), ["--labels", "no.csv"], "data.labels (--labels): there is no "),
     ],
 )
 def test_what_the_run_would_refuse_is_refused_at_once(

@@ -1,6 +1,7 @@
 """`get init`: a first config for images of one's own."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from get.cli.arguments import Commands, add_command, ending, positive
@@ -9,21 +10,30 @@ from get.storage.errors import UserError
 
 def init(args: argparse.Namespace) -> None:
     """Run `get init`."""
+    import yaml
+
     from get.experiment.drafting import Machine, draft, look, results_of
     from get.storage.atomic import write_text
+    from get.studies import load_experiment
 
     if args.out.exists():
         raise UserError(f"{args.out} exists already; name another file with --out, or delete it first")
-    found = look(args.images, args.labels, args.resize)
-    results = results_of(args.out)
-    text = draft(args.images, args.labels, args.resize, found, Machine.here(), results)
+    # elsewhere than in the repository, where Snakemake starts, paths are whole ones
+    place = Path if Path("Snakefile").exists() else Path.resolve
+    images, config, labels = place(args.images), place(args.out), args.labels
+    if labels not in (None, "none"):
+        labels = str(place(Path(labels)))
+    found, results = look(images, labels, args.resize), results_of(args.out)
+    text = draft(images, labels, args.resize, found, Machine.here(), results)
+    load_experiment(yaml.safe_load(text))  # refused before it is written
     write_text(args.out, text, recorded=False)
     print(f"{args.images}: {found}" + f"; not read: {found.left_out}" * bool(found.left_out))
     print(f"The config is {args.out}: look at it, then, where the repository is,")
     run = "  snakemake --cores all"
-    print(f"{run} {results}/plan.csv --configfile {args.out}   # how long it will take")
-    print(f"{run} --configfile {args.out}   # to make it")
-    print(f"{run} --configfile {args.out} --report {results}/report.html   # to look at it")
+    given = f"--configfile {shlex.quote(str(config))}"
+    print(f"{run} {results}/plan.csv {given}   # how long it will take")
+    print(f"{run} {given}   # to make it")
+    print(f"{run} {given} --report {results}/report.html   # to look at it")
 
 
 def add(commands: Commands) -> None:

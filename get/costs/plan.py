@@ -202,10 +202,10 @@ def too_large(demands: Sequence[Demand], experiment: Experiment) -> Iterator[str
         most = max((each for each in demands if each.count.kind == kind), key=memory_of, default=None)
         asked = max(experiment.jobs[each].mem_mb for each in kinds_of(most.count)) if most else 0
         if most and memory_of(most) > asked * 10**6:
+            saved = ", or save memory by training.checkpointing: true (of a GET) or training.accumulate"
             yield (
                 f"{most.count.rule} of {most.count.what} takes {most.memory / 1e6:,.0f} MB, and"
-                f" jobs.{kind}.mem_mb is {asked:,}: raise it, or save memory by training.checkpointing:"
-                " true (of a GET) or training.accumulate."
+                f" jobs.{kind}.mem_mb is {asked:,}: raise it{saved * (kind == 'student')}."
             )
 
 

@@ -78,7 +78,7 @@ def student_step(experiment: Experiment, name: str, gpus: int, device: torch.dev
     batch = training["batch"] // processes(experiment, "student", gpus)
     parts = experiment.all_students[name].training.accumulate or 1
     options = Distillation.read({**training, "batch": batch, "accumulate": parts}, "training")
-    return distillation_step(experiment, name, options, device)
+    return distillation_step(experiment, name, options, device, relieved=True)
 
 
 def whole_step(experiment: Experiment, name: str, gpus: int, device: torch.device) -> Cost:
@@ -86,8 +86,10 @@ def whole_step(experiment: Experiment, name: str, gpus: int, device: torch.devic
     return distillation_step(experiment, name, options_of(costs_of(experiment, name)["training"]), device)
 
 
-def distillation_step(experiment: Experiment, name: str, options: Distillation, device: torch.device) -> Cost:
-    """Return the cost of a step of a student."""
+def distillation_step(
+    experiment: Experiment, name: str, options: Distillation, device: torch.device, relieved: bool = False
+) -> Cost:
+    """Return the cost of a step; where memory is short, as training goes on if it is `relieved`."""
     student = student_of(experiment, name).to(device)
     training = RandomTraining(student, options, costs_of(experiment, name).get("teacher"))
 
@@ -102,10 +104,13 @@ def distillation_step(experiment: Experiment, name: str, options: Distillation, 
     cost = None
     try:
         cost = measure()
-    except (MemoryError, RuntimeError) as error:  # as training itself goes on
-        if not is_out_of_memory(error) or not training.objective.relieve():
+    except (MemoryError, RuntimeError) as error:
+        if not (relieved and is_out_of_memory(error) and training.objective.relieve()):
             raise
-    cost = cost or measure()  # here the failed attempt has let go of its memory
+    if cost is None:  # here the failed attempt has let go of its memory
+        student.zero_grad()
+        torch.cuda.empty_cache()
+        cost = measure()
     return cost._replace(disk=cost.disk + state)
 
 
@@ -261,7 +266,8 @@ def scoring(experiment: Experiment, of: str, gpus: int, device: torch.device) ->
     source = np.random.default_rng(0)
     rows = source.random((max(samples, train), width), np.float32)
     logits = source.random((samples, outputs), np.float32) if outputs else None
-    images = source.integers(0, 256, (train, *experiment.config.data.shape), np.uint8)
+    shape = experiment.config.data.shape
+    images = np.broadcast_to(source.integers(0, 256, (1, *shape), np.uint8), (train, *shape))  # in no memory
     found = moments(rows[: max(2, width)], device)
     real = Reference(rows[:train], found, square_root(found.sigma))
     references, least = {"train": real, "test": real}, max(2, samples // 16)

@@ -104,7 +104,7 @@ def look(path: Path, labels: str | None, resize: int | None) -> Look:
     collection = open_collection(path, labels)
     arranged = collection.arrangement
     if arranged.tests is None:
-        require_split(arranged, TEST_FRACTION)
+        require_split(arranged.labels, arranged.classes, TEST_FRACTION)
     fewest = int(np.bincount(arranged.labels).min())
     deviation = _deviation(path, collection, found.shape, resize)
     rest = collection.contents.left_out() if isinstance(collection, Files) else ""

@@ -1,6 +1,5 @@
 """An experiment: what its config says, and what follows from it for the jobs."""
 
-import math
 import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -197,11 +196,7 @@ class Experiment:
     @property
     def real_images(self) -> tuple[int, int]:
         """How many real images there are, to train and to test."""
-        images = self.config.data.known.images
-        if isinstance(images, tuple):
-            return images
-        test = math.ceil(images * self.config.data.test_fraction)
-        return images - test, test
+        return self.config.data.counts
 
     @property
     def logits(self) -> int:

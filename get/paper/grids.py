@@ -19,6 +19,7 @@ from get.paper.style import plt
 NOISE = 3  # standard deviations of noise that are shown from black to white
 CELL, BESIDE = 0.6, 1.25  # inches: an image beside others, labels and scale beside them
 BAR = 3.0  # inches: the scale, at most
+ROWS = 50  # classes that are shown
 LONGEST = 20  # letters of a class beside a row
 FINE = 32  # pixels of an image from which a grid takes the page's width
 
@@ -45,8 +46,8 @@ def figure4b(
 
     labels (N,) are of the images; names are what the classes are called, left out their numbers.
     """
-    classes, counts = np.unique(labels, return_counts=True)
-    columns = min(columns, int(counts.min()))
+    found, counts = np.unique(labels, return_counts=True)
+    classes, columns = found[:ROWS], min(columns, int(counts.min()))
     chosen = np.concatenate([np.flatnonzero(labels == c)[:columns] for c in classes])
     pitch, width = images.shape[2] + GAP, width_of(images)
     figure, axes = plt.subplots(figsize=(width, width * len(classes) / columns + 0.2))
@@ -56,7 +57,8 @@ def figure4b(
         [pitch * row + pitch / 2 - 1 for row in range(len(classes))], [_name(c, names) for c in classes]
     )
     axes.set_xticks([])
-    axes.set_ylabel("" if names else "class")
+    more = f" (the first {ROWS} of {len(found)})" * (len(found) > ROWS)
+    axes.set_ylabel(f"class{more}" if more or not names else "")
     hide_axes(axes)
     style.save(figure, paths)
 

@@ -1,5 +1,6 @@
 """Extractors of features that are trained here, on the images themselves."""
 
+import math
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +22,7 @@ from get.training.loop import train
 from get.training.optimisation import Optimisation
 from get.training.state import State
 
-CHUNK = 1000  # images at a time, where the quality is measured
+CHUNK, PIXELS = 1000, 2**22  # images, and values in them, at a time where the quality is measured
 
 
 def train_extractor(
@@ -84,8 +85,9 @@ def _quality(module: ModuleType, network: torch.nn.Module, data: Images, device:
     """Return the mean quality over all images."""
     network.eval()
     found = []
-    for first in range(0, len(data.labels), CHUNK):
-        rows = slice(first, first + CHUNK)
+    chunk = max(1, min(CHUNK, PIXELS // math.prod(data.images.shape[1:])))
+    for first in range(0, len(data.labels), chunk):
+        rows = slice(first, first + chunk)
         image, label = to_unit(data.images[rows]), torch.from_numpy(data.labels[rows])
         image, label = image.to(device), label.to(device)
         found.append(module.quality(network(image), image, label).cpu())

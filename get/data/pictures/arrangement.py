@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from get.storage.errors import UserError
 from get.storage.reading import reading
 
-TRAIN = "train"
-TEST = ("test", "val", "valid", "validation")  # what a folder with the test split is called
+TRAIN = ("train", "training")  # what folders with the splits are called, in any letters
+TEST = ("test", "testing", "val", "valid", "validation", "eval", "dev")
 LISTING = "dataset.json"  # of EDM's and StyleGAN's archives
 NAMED = 10  # pictures in a message
 
@@ -46,6 +46,8 @@ class Listing(NamedTuple):
             if labels is None:
                 return None
             found = {self.folder + name: label for name, label in labels}
+            if len(found) < len(labels):
+                raise ValueError("a picture comes twice")
             if not all(type(label) is int and label >= 0 for label in found.values()):
                 raise ValueError("its labels are no numbers from 0 on")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -81,7 +83,7 @@ def arrange(names: Sequence[str], labels: str | None, listing: Listing | None) -
         found = _assigned(listing.labels(), short, LISTING)
     else:
         found = _folders(inner)
-    tests = [not path.lower().startswith(f"{TRAIN}/") for path in short.values()] if splits else None
+    tests = [path.split("/", 1)[0].lower() not in TRAIN for path in short.values()] if splits else None
     return numbered(names, found, tests, labels is None and listing is not None)
 
 
@@ -97,11 +99,11 @@ def _below_common_folder(names: Sequence[str]) -> list[str]:
 def _has_splits(paths: Iterable[str]) -> bool:
     """Return whether the outer folders are the splits; raises `UserError` if there is a third."""
     tops = {path.split("/", 1)[0].lower() if "/" in path else "" for path in paths}
-    if TRAIN not in tops or not tops & {*TEST}:
+    if len(tops & {*TRAIN}) != 1 or not tops & {*TEST}:
         return False
     if len(tops) > 2:
-        others = ", ".join(sorted(top or "pictures beside them" for top in tops - {TRAIN}))
-        raise UserError(f"beside the folder {TRAIN} there are {others}; leave one, which is the test split")
+        others = ", ".join(sorted(top or "pictures beside them" for top in tops - {*TRAIN}))
+        raise UserError(f"beside the folder train there are {others}; leave one, which is the test split")
     return True
 
 
@@ -128,7 +130,7 @@ def _table(path: str) -> dict[str, str]:
         if not {"file", "label"} <= {*(reader.fieldnames or [])}:
             raise ValueError(f"its columns are {', '.join(reader.fieldnames or [])}")
         lines = list(reader)
-        found = {line["file"].strip(): line["label"].strip() for line in lines}
+        found = {(line["file"] or "").strip(): (line["label"] or "").strip() for line in lines}
         if len(found) < len(lines) or not all(found.values()):
             raise ValueError("a file comes twice, or has no label")
     return found
@@ -172,7 +174,7 @@ def numbered(
         classes = sorted(different, key=int if all(map(str.isdecimal, different)) else None)
     to_train = {found[name] for name, test in zip(names, tests or [], strict=False) if not test}
     if tests and (strange := different - to_train):
-        raise UserError(f"the class {min(strange)} is in the test split alone; add pictures of it to {TRAIN}")
+        raise UserError(f"the class {min(strange)} is in the test split alone; add pictures of it to train")
     number = {name: position for position, name in enumerate(classes)}
     several = len(classes) > 1
     return Arrangement(

@@ -82,6 +82,17 @@ class Contents:
                         yield member.name, partial(_content, tar, member)
 
 
+def _size(tar: tarfile.TarFile, member: tarfile.TarInfo) -> int:
+    """Return the bytes of a file of a tar, of which a link is one; of anything else 0."""
+    if not (member.islnk() or member.issym()):
+        return member.size
+    beside = os.path.dirname(member.name) if member.issym() else ""
+    try:
+        return tar.getmember(os.path.normpath(os.path.join(beside, member.linkname))).size
+    except KeyError:
+        raise UserError(f"{member.name} is a broken link; mend it, or take it out") from None
+
+
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     with tar.extractfile(member) or io.BytesIO() as file:
         return file.read()
@@ -103,7 +114,7 @@ def contents_of(path: str | Path) -> Contents:
                 files = {each.filename: each.file_size for each in archive.infolist() if not each.is_dir()}
         else:
             with tarfile.open(path) as tar:
-                files = {member.name: member.size for member in tar if member.isfile()}
+                files = {member.name: _size(tar, member) for member in tar if not member.isdir()}
     hidden = {name for name in files if any(map(_is_hidden, name.split("/")))}
     sizes = {name: size for name, size in files.items() if name not in hidden}
     return Contents(path, sizes, sorted(hidden))
@@ -157,9 +168,14 @@ def _broken(path: str | Path) -> UserError:
     return UserError(f"{path} is no file or folder, or a broken link; mend it, or take it out")
 
 
-def _is_within(path: str, places: Iterable[str]) -> bool:
+def _is_within(path: str, places: set[str]) -> bool:
     """Return True if a real path is one of some others, or lies below one."""
-    return any(path == place or path.startswith(place.rstrip(os.sep) + os.sep) for place in places)
+    while path not in places:
+        above = os.path.dirname(path)
+        if above == path:
+            return False
+        path = above
+    return True
 
 
 def _is_hidden(name: str) -> bool:

@@ -173,14 +173,16 @@ def fitted(picture: Image.Image, shape: Sequence[int], resize: int | None) -> tu
     return pixels(picture.convert("RGB") if repeated else picture), repeated
 
 
-def require_split(arranged: Arrangement, test_fraction: float) -> int:
-    """Return how many pictures are to test where a split is drawn.
+def require_split(
+    labels: Sequence[int] | NDArray[np.int64], classes: Sequence[str], test_fraction: float
+) -> int:
+    """Return how many pictures are to test where a split is drawn, given the class of each.
 
     Raises:
         UserError: a class has too few pictures.
     """
-    count, names = len(arranged.names), arranged.classes or ["all"]
-    size = np.bincount(arranged.labels, minlength=len(names))
+    count, names = len(labels), classes or ["all"]
+    size = np.bincount(labels, minlength=len(names))
     tests = math.ceil(test_fraction * count)
     if size.min() >= 2 and min(tests, count - tests) >= len(names):
         return tests
@@ -195,27 +197,29 @@ def require_split(arranged: Arrangement, test_fraction: float) -> int:
 def _drawn(
     arranged: Arrangement, digests: NDArray[np.bytes_], test_fraction: float, seed: int
 ) -> NDArray[np.uint8]:
-    """Return a split (N,), drawn class by class; pictures that are alike are all to train where one is.
+    """Return a split (N,), drawn class by class among different pictures; the same ones are on one side.
 
     Raises:
-        UserError: a class has too few pictures.
+        UserError: a class has too few pictures, or none of it is to train.
     """
     from sklearn.model_selection import train_test_split  # imported late: it takes seconds
 
     from get.runtime.seeding import fold_in
 
-    count, tests = len(arranged.names), require_split(arranged, test_fraction)
+    labels = np.array(arranged.labels)
+    _, first, same = np.unique(digests, return_index=True, return_inverse=True)
+    different = np.sort(first)
+    tests = require_split(labels[different], arranged.classes, test_fraction)
     state = fold_in(seed, "split") % 2**32
-    chosen = arranged.labels if arranged.classes else None
-    _, test = train_test_split(np.arange(count), test_size=tests, stratify=chosen, random_state=state)
-    split = np.zeros(count, np.uint8)
-    split[test] = 1
-    alike = np.flatnonzero(np.isin(digests, digests[split == 0]) & (split == 1))
-    if len(alike):
-        log.info("%d pictures are to train, not to test, since others to train are the same", len(alike))
-        split[alike] = 0
-    if not split.any():
-        raise UserError(f"all {tests} pictures to test are the same as others to train; add different ones")
+    chosen = labels[different] if arranged.classes else None
+    _, test = train_test_split(different, test_size=tests, stratify=chosen, random_state=state)
+    split = np.isin(first[same], test).astype(np.uint8)
+    if len(different) < len(labels):
+        log.info("%d of %d pictures are the same as others", len(labels) - len(different), len(labels))
+    lacking = np.flatnonzero(np.bincount(labels[split == 0], minlength=len(arranged.classes)) == 0)
+    if len(lacking):
+        name = arranged.classes[lacking[0]]
+        raise UserError(f"no picture of {name!r} is to train; add some, or lower test_fraction (below data)")
     return split
 
 

@@ -1,5 +1,6 @@
 """Keys `data` and `features`: real images, and the features in which they are compared."""
 
+import math
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from get.experiment.config.training import Optimisation
 from get.runtime import plugins
 
 EXTRACTORS = "scoring.extractors"
+FEWEST = 4  # images, of which each has a third nearest other one (`scoring.metrics`)
 
 
 class Data(Keys):
@@ -55,6 +57,15 @@ class Data(Keys):
         """What the module says of the images; raises `UserError` as `sets.describe`."""
         path = self.source.path if self.source else None
         return sets.describe(self.name, {**self.settings(), "archive": path})
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many images there are, to train and to test."""
+        images = self.known.images
+        if isinstance(images, tuple):
+            return images
+        test = math.ceil(images * self.test_fraction)
+        return images - test, test
 
     @property
     def size(self) -> int:
@@ -137,6 +148,8 @@ def check_data(data: Data) -> None:
         + "; write resize: 64, or another size"
         * ("resize" in known.takes),
     )
+    for count, purpose in zip(data.counts, ("train", "test"), strict=True):
+        check(count >= FEWEST, f"data: {count} images are to {purpose}; scores want {FEWEST} or more")
     wants = "archive" in known.takes
     how = "made from a file, which it names" if wants else "not made from a file"
     check(wants == (data.source is not None), f"data.source: {data.name} is {how}")

@@ -14,7 +14,7 @@ WHY = "the images have no classes"
 def without_classes(config: "Config") -> "Config":
     """Return the config without the students that see a class or learn from a teacher that does.
 
-    Figure 4b is left out with them, and so are studies of them and the rivals.
+    Figure 4b is left out with them, and so are studies and trials of them, and the rivals.
 
     Raises:
         ConfigError: no student is left.
@@ -36,6 +36,9 @@ def without_classes(config: "Config") -> "Config":
         sampled = [name for name in config.studies.sampled if name not in seeing]
         kept = sampled and config.studies.trained not in seeing
         changes["studies"] = config.studies.model_copy(update={"sampled": sampled}) if kept else None
+    if config.tuning:
+        tried = [name for name in config.tuning.students if name not in seeing]
+        changes["tuning"] = config.tuning.model_copy(update={"students": tried}) if tried else None
     return config.model_copy(update=changes)
 
 

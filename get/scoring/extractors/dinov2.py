@@ -48,8 +48,9 @@ def load(weights: str | Path, device: torch.device) -> Layers:
     mean, deviation = (255 * torch.tensor(each, device=device)[:, None, None] for each in (MEAN, DEVIATION))
 
     def layers(images: Tensor) -> tuple[Tensor, None]:
-        images = F.interpolate(images.float(), size=(SIDE, SIDE), mode="bicubic", antialias=True)
-        features: Tensor = network((images.expand(-1, 3, -1, -1) - mean) / deviation)
+        resized = F.interpolate(images.float(), size=(SIDE, SIDE), mode="bicubic", antialias=True)
+        resized = resized.clamp(0, 255)  # as a picture has it; cubic lines overshoot at edges
+        features: Tensor = network((resized.expand(-1, 3, -1, -1) - mean) / deviation)
         return features, None
 
     return layers
