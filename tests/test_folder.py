@@ -499,6 +499,32 @@ def test_a_file_that_is_no_archive_is_named(name: str, tmp_path: Path) -> None:
     assert f"{tmp_path / name} is no" in refusal(tmp_path / name, tmp_path / "images.h5")
 
 
+def test_a_wrong_checksum_is_named(tmp_path: Path) -> None:
+    images = RANDOM.integers(0, 256, (40, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "x.npz", arr_0=images)
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[len(content) // 2] ^= 255
+    (tmp_path / "x.npz").write_bytes(content)
+    assert "x.npz is no .npz of images" in refusal(tmp_path / "x.npz", tmp_path / "images.h5")
+    inner = folder(tmp_path / "edm", *numbered(""))
+    (inner / "dataset.json").write_text('{"labels": null}')
+    path = zipped(inner, tmp_path / "x.zip")
+    content = path.read_bytes().replace(b'"labels"', b'"lapels"')
+    path.write_bytes(content)
+    assert "x.zip is no archive with a whole dataset.json" in refusal(path, tmp_path / "images.h5")
+
+
+def test_links_in_a_tar_are_pictures(tmp_path: Path) -> None:
+    """GNU tar writes a file that has two names as a link."""
+    inner = folder(tmp_path / "x", *numbered("cats", "dogs", count=10))
+    os.link(inner / "cats/00.png", inner / "cats/hard.png")
+    (inner / "dogs/soft.png").symlink_to("00.png")
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        tar.add(inner, "x")
+    splits = stored(tmp_path / "x.tar", tmp_path / "images.h5")
+    assert sum(len(split.labels) for split in splits.values()) == 22
+
+
 @pytest.mark.parametrize("cut", [0.3, 0.9])
 @pytest.mark.parametrize("name", ["x.npz", "x.zip", "x.tgz"])
 def test_an_archive_that_is_cut_off_is_named(name: str, cut: float, pets: Path, tmp_path: Path) -> None:

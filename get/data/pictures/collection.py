@@ -9,6 +9,7 @@ from get.data.pictures.arrangement import LISTING, Arrangement, Listing, arrange
 from get.data.pictures.arrays import Arrays
 from get.data.pictures.contents import Contents, contents_of
 from get.data.pictures.decoding import LARGEST, Decoded, Unfit, decode
+from get.storage.reading import reading
 
 
 class Collection(Protocol):
@@ -30,7 +31,8 @@ class Files:
     def __init__(self, contents: Contents, labels: str | None) -> None:
         self.contents = contents
         names = sorted(name for name in contents.sizes if name.rsplit("/", 1)[-1] == LISTING)
-        found = [Listing(read(), name.removesuffix(LISTING)) for name, read in contents.read(names[:1])]
+        with reading(contents.path, f"archive with a whole {LISTING}", "write it again"):
+            found = [Listing(read(), name.removesuffix(LISTING)) for name, read in contents.read(names[:1])]
         self.arrangement = arrange(contents.pictures(), labels, found[0] if found else None)
 
     def images(self, numbers: Iterable[int]) -> Iterator[tuple[int, Callable[[], Decoded]]]:
