@@ -4,9 +4,10 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes on two cores; also fixes the arithmetic
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -32,12 +33,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(next(found, "fast"))
 
 
+def weight_of(name: str, shape: Iterable[int]) -> torch.Tensor:
+    """Return a weight that is drawn by its name, so that it need not be stored.
+
+    NumPy promises that this generator stays as it is.
+    """
+    shape, source = tuple(shape), np.random.RandomState(crc32(name.encode()))
+    values = source.standard_normal(shape)
+    if len(shape) > 1:
+        values = values * np.prod(shape[1:]) ** -0.5
+    else:  # of a normalisation, or a bias
+        values = 0.2 * values + name.endswith("weight")
+    return torch.from_numpy(values.astype(np.float32))
+
+
 class Reference:
-    """What the published implementations computed: tests/reference/<name>.npz."""
+    """What the published implementations computed: tests/reference/<name>.npz.
+
+    Of large weights it has the shapes, `shape/<name>`; they are those of `weight_of`.
+    """
 
     def __init__(self, name: str) -> None:
         with np.load(Path(__file__).parent / "reference" / f"{name}.npz") as file:
             self.arrays = {key: torch.from_numpy(file[key]) for key in file.files}
+        for name, shape in self.part("shape/").items():
+            self.arrays[f"state/{name}"] = weight_of(name, shape.tolist())
 
     def __getitem__(self, key: str) -> torch.Tensor | None:
         return self.arrays.get(key)
