@@ -260,7 +260,7 @@ def features(experiment: Experiment, of: str, gpus: int, device: torch.device) -
 
 def scoring(experiment: Experiment, of: str, gpus: int, device: torch.device) -> Cost:
     """All that a score takes beside the features: of each variant, and of the headline."""
-    evaluation, (train, _) = experiment.config.evaluation, experiment.real_images
+    evaluation, (train, _) = experiment.config.evaluation, experiment.config.data.counts
     options, samples = Scoring(**evaluation.scoring.settings()), evaluation.samples
     width, outputs = experiment.config.features.width, experiment.logits
     source = np.random.default_rng(0)

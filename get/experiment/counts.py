@@ -143,7 +143,8 @@ def score_work(experiment: Experiment, variants: int = 1) -> tuple[Work, ...]:
 
 def data_counts(experiment: Experiment) -> Iterator[Count]:
     """Yield settings files, downloads, the real images and baselines, and their features."""
-    config, students, (train, test) = experiment.config, experiment.students.values(), experiment.real_images
+    config, students = experiment.config, experiment.students.values()
+    train, test = config.data.counts
     # Settings: of students, their samplings, tables and figures, reproduction, summary, scoring, costs
     milestones = sum(len(student.milestones) for student in students)
     shown = len(tables(experiment)) + len(figures(experiment)) + bool(compared_laws(experiment)) + 4

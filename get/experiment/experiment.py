@@ -194,11 +194,6 @@ class Experiment:
         return next((content or fingerprint(path) for path in self.data_files), None)
 
     @property
-    def real_images(self) -> tuple[int, int]:
-        """How many real images there are, to train and to test."""
-        return self.config.data.counts
-
-    @property
     def logits(self) -> int:
         """How many logits the extractor has; 0 for none, and so no Inception Score."""
         found = self.config.features.about.get("LOGITS", 0)
