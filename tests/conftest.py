@@ -4,7 +4,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes on two cores; also fixes the arithmetic
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -72,10 +72,12 @@ def cifar_config() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def config() -> dict[str, Any]:
-    """The tiny experiment."""
-    loaded = yaml.safe_load((ROOT / "tests/config.yaml").read_text(encoding="utf-8"))
-    return json.loads(json.dumps(loaded))  # parts that YAML anchors share become separate
+def config() -> Iterator[dict[str, Any]]:
+    """The tiny experiment, which all tests share: ``edit`` returns a changed copy."""
+    text = json.dumps(yaml.safe_load((ROOT / "tests/config.yaml").read_text(encoding="utf-8")))
+    shared = json.loads(text)  # parts that YAML anchors share become separate
+    yield shared
+    assert shared == json.loads(text), "a test has changed the config that all share"
 
 
 @pytest.fixture(scope="session")

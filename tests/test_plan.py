@@ -154,15 +154,15 @@ def test_gpus_share_the_batch(config: Config, unit: str, name: str, monkeypatch:
     assert batches == [batches[0], batches[0] // 2, batches[0] // 4]
 
 
-def test_an_imported_teacher_is_as_its_file_says(config: Config, tmp_path: Path) -> None:
+def test_an_imported_teacher_is_as_its_file_says(edit: Callable[..., Config], tmp_path: Path) -> None:
     described = {**NETWORK, "channels": 1, "size": 8, "classes": 10, "channel_mult": [1, 2]}
     path = edm_pickle(tmp_path / "snapshot.pkl", described)
     url = "https://example.org/edm-ffhq-64x64-uncond-ve.pkl"
     by_name = {**network_in("edm-ffhq-64x64-uncond-ve.pkl"), "channels": 1, "size": 8, "classes": 10}
     for source, network in (({"path": str(path)}, described), ({"url": url}, by_name)):
-        config["teachers"]["conditional"] = {"conditional": True, "source": source}
+        imported = edit({"conditional": True, "source": source}, "teachers", "conditional")
         with torch.device("meta"):
-            found, wanted = units.teacher_of(load_experiment(config), "conditional"), build(network)
+            found, wanted = units.teacher_of(load_experiment(imported), "conditional"), build(network)
         assert found.state_dict().keys() == wanted.state_dict().keys()
         assert parameter_count(found) == parameter_count(wanted)
 
