@@ -112,14 +112,9 @@ def print_json(value: Any) -> None:
 
 def labels_of(args: argparse.Namespace, classes: int) -> "Tensor":
     """Return the labels (B,) of the samples `args.seeds`; raises `UserError` if --label is no class."""
-    from get.runtime.seeding import classes_of
+    from get.sampling import one_step
 
-    if args.label is None:
-        return classes_of(args.seeds, classes)
-    if not 0 <= args.label < classes:
-        known = f"the classes are 0 to {classes - 1}" if classes else "this model is unconditional"
-        raise UserError(f"--label {args.label}: {known}")
-    return classes_of([args.label] * len(args.seeds), classes)
+    return one_step.labels_of(args.seeds, args.label, classes, "--label")
 
 
 # ------------------------------------------------------------------------------------- kinds of arguments

@@ -170,15 +170,15 @@ def results_of(config: Path) -> str:
 
 
 def _small(size: int) -> dict[str, object]:
-    """Return sizes for a few cores: minutes to an hour."""
+    """Return sizes for two cores: less than an hour at 32x32."""
     mult = [1, 2, 2, 2][: 1 + _halvings(size, 8)]
     return {
         # teacher
         "channels": 32, "mult": mult, "blocks": 1, "attention": [size >> (len(mult) - 1)],
-        "teacher_steps": 3000, "batch": 64, "teacher_lr": "2.0e-3", "teacher_warmup": 100,
+        "teacher_steps": 1500, "batch": 64, "teacher_lr": "2.0e-3", "teacher_warmup": 100,
         "teacher_ema": 0.999, "precision": "float32",
         # pairs, samples
-        "pairs": 5000, "held_out": 500, "sampled": 250, "samples": 5000,
+        "pairs": 3000, "held_out": 300, "sampled": 250, "samples": 3000,
         # students
         "patch": _patch(size, 64), "width": 48, "heads": 3, "injection": 2, "equilibrium": 1, "depth": 3,
         "get_lr": "2.0e-3", "vit_lr": "8.0e-3", "student_ema": 0.999, "milestones": [1000, 3000],

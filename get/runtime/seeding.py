@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+LAST_INDEX = 2**63 - 1  # of a pair or sample
 BLOCK = 64  # samples drawn by one generator; part of what a seed means
 
 

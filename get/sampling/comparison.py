@@ -13,7 +13,6 @@ from get.data.store import to_bytes
 from get.networks.denoiser import Denoiser
 from get.networks.denoiser import load as load_teacher
 from get.runtime.device import autocast, pick_device
-from get.runtime.limits import within_memory
 from get.runtime.log import log
 from get.runtime.seeding import normal
 from get.sampling.one_step import Sampling, sample
@@ -25,7 +24,7 @@ from get.storage.weights import Header
 from get.student import checkpoint
 from get.student.initial import held_out_state
 from get.student.models import Student
-from get.teacher import generation
+from get.teacher.generation import solve
 from get.teacher.samplers import Sampler
 
 Bytes = NDArray[np.uint8]
@@ -124,12 +123,7 @@ def compare(
     labels = labels_for(classes)
     # Teacher
     noise = normal(indices, network.shape, seed, "evaluation", "noise")
-
-    def solve(rows: slice) -> Tensor:
-        label = labels[rows].to(device) if network.classes else None
-        return generation.sample(network, noise[rows].to(device), label, sampler, device).cpu()
-
-    solved = torch.cat(list(within_memory(solve, len(indices), sampler.batch, "--batch")))
+    solved = solve(network, noise, labels, sampler, device)
     # Students
     found = []
     for name, (student, _) in zip(short_names(list(loaded)), loaded.values(), strict=True):

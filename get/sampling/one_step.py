@@ -9,7 +9,7 @@ from torch import Tensor
 
 from get.runtime.device import autocast
 from get.runtime.limits import within_memory
-from get.runtime.seeding import normal
+from get.runtime.seeding import classes_of, normal
 from get.storage.errors import UserError
 from get.storage.variants import Rule
 from get.student.initial import INITIAL, sample_state
@@ -28,7 +28,7 @@ class Sampling:
         precision: see `device.autocast`.
     """
 
-    batch: int
+    batch: int = 64
     iterations: int | None = None
     rule: str = Rule.LOWEST_RESIDUAL
     initial: str = "independent"
@@ -50,7 +50,7 @@ class Sampling:
             return
         for name in ("iterations", "rule", "initial"):
             if getattr(self, name) != getattr(Sampling, name):
-                raise UserError(f"--{name} is of students with a state, as GET has; leave it out")
+                raise UserError(f"{name} is of students with a state, as GET has; leave it out")
 
 
 class Samples(NamedTuple):
@@ -63,6 +63,24 @@ class Samples(NamedTuple):
     images: Tensor
     residuals: Tensor
     rows: slice
+
+
+def labels_of(numbers: Sequence[int], label: int | None, classes: int, key: str) -> Tensor:
+    """Return the classes (N,) int64 of the samples with these numbers: `label` of all, or i mod classes.
+
+    Args:
+        classes: that the model sees, 0 for none.
+        key: what the label is called where it is given.
+
+    Raises:
+        UserError: the label is no class.
+    """
+    if label is None:
+        return classes_of(numbers, classes)
+    if not 0 <= label < classes:
+        known = f"the classes are 0 to {classes - 1}" if classes else "this model is unconditional"
+        raise UserError(f"{key} {label}: {known}")
+    return torch.full((len(numbers),), label)
 
 
 def sample(

@@ -15,6 +15,7 @@ from get.student import checkpoint
 from get.student.checkpoint import to_published
 from get.student.models import parameter_count
 
+WEIGHTS = "model.safetensors"  # in an exported folder
 PUBLISHED = ("get", "vit")  # families that the paper's code has
 TITLES = {"get": "GET", "vit": "ViT"}
 FEATURES = {  # in which the scores of a card are taken
@@ -44,11 +45,11 @@ get sample model.safetensors --seeds 0-63 --out grid.png
 ```
 
 ```python
-from get.student import checkpoint
-student, header = checkpoint.load("model.safetensors")
-```
+import get
 
-Images come out in [-1, 1]; `get.data.store.to_bytes` makes them uint8.
+student = get.load("model.safetensors")
+images = student.sample(16)  # uint8 (N, H, W, C)
+```
 
 ## Model
 
@@ -104,7 +105,7 @@ def export_card(*, weights: Path, scores: Path | None, licence: str | None, outp
         average="" if (header.get("source") or {}).get("averaged") is False else AVERAGE,
     )
     with new_folder(output) as folder:
-        write_weights(folder / "model.safetensors", "student", student.state_dict(), header)
+        write_weights(folder / WEIGHTS, "student", student.state_dict(), header)
         write_text(folder / "README.md", card)
 
 

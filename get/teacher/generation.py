@@ -29,6 +29,22 @@ def sample(
         return sampler(denoise, noise).float()
 
 
+def solve(teacher: Denoiser, noise: Tensor, labels: Tensor, sampler: Sampler, device: torch.device) -> Tensor:
+    """Return images (N, C, H, W) float32 on the CPU for noise (N, C, H, W), batch by batch.
+
+    Args:
+        teacher: on `device`.
+        labels: (N,) int64, which a teacher without classes does not read.
+        sampler: says how many a batch has: fewer where memory is short.
+    """
+
+    def compute(rows: slice) -> Tensor:
+        label = labels[rows].to(device) if teacher.classes else None
+        return sample(teacher, noise[rows].float().to(device), label, sampler, device).cpu()
+
+    return torch.cat(list(within_memory(compute, len(noise), sampler.batch, "sampler.batch")))
+
+
 def write_pairs(
     *,
     teacher: str | Path,
@@ -77,13 +93,7 @@ def generate(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the pairs from the index `start` on, a whole batch: noise and images float16, labels int64."""
     noise, label = draw(range(start, start + sampler.batch), model.shape, seed, model.classes)
-
-    def compute(rows: slice) -> Tensor:
-        classes = label[rows].to(device) if model.classes else None
-        return sample(model, noise[rows].float().to(device), classes, sampler, device).half().cpu()
-
-    images = torch.cat(list(within_memory(compute, len(noise), sampler.batch, "sampler.batch")))
-    return noise, images, label
+    return noise, solve(model, noise, label, sampler, device).half(), label
 
 
 def draw(indices: range, shape: tuple[int, ...], seed: int, classes: int) -> tuple[Tensor, Tensor]:

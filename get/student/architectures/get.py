@@ -96,7 +96,8 @@ class GET(Transformer):
     def _solve(
         self, noise: Tensor, label: Tensor | None, state: Tensor | None, iterations: int | None
     ) -> equilibrium.Solution:
-        assert state is not None, "GET starts from a state z_0"
+        if state is None:
+            raise TypeError("a GET starts from a state z_0 (B, N, D), which `get.load(path).sample` draws")
         return self.solver(self._equilibrium(noise, label), state, iterations or self.iterations)
 
     def _equilibrium(self, noise: Tensor, label: Tensor | None) -> equilibrium.Map:

@@ -1,0 +1,203 @@
+"""The Python API: what `get.load`, `get.load_teacher` and `get.open_pairs` return."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import GET, SHAPE, VIT
+from test_cli_commands import write_student, write_teacher
+
+import get
+from get.cli import main
+from get.networks import denoiser
+from get.runtime.seeding import classes_of, normal
+from get.sampling.files import open_samples
+from get.storage.errors import UserError
+from get.student.export import export_card
+from get.teacher import generation
+from get.teacher.samplers import Sampler
+
+MODELS = {
+    "get": {**SHAPE, **GET},
+    "get-unconditional": {**SHAPE, **GET, "conditioning": "none"},
+    "vit": {**SHAPE, **VIT},
+    "vit-unconditional": {**SHAPE, **VIT, "conditioning": "none"},
+    "get-in-colour": {**SHAPE, **GET, "channels": 3, "size": 16},
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("api")
+    return {name: write_student(folder / f"{name}.safetensors", model) for name, model in MODELS.items()}
+
+
+@pytest.fixture
+def student(files: dict[str, Path]) -> get.Generator:
+    return get.load(files["get"], "cpu")
+
+
+def command(out: Path, *arguments: object) -> Any:
+    """Return the images (N, H, W, C) that `get sample` draws."""
+    assert main([*map(str, ["sample", *arguments, "--device", "cpu", "--out", out])]) == 0
+    with open_samples(out) as file:
+        (images,) = file.variants.values()
+        return np.moveaxis(images[:], 1, -1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_images_are_those_of_get_sample(name: str, files: dict[str, Path], tmp_path: Path) -> None:
+    drawn = get.load(files[name], "cpu").sample(70, seed=5)
+    size, channels = MODELS[name]["size"], MODELS[name]["channels"]
+    assert drawn.shape == (70, size, size, channels)
+    assert drawn.dtype == np.uint8
+    assert (drawn == command(tmp_path / "all.h5", files[name], "--seeds", "0-69", "--seed", 5)).all()
+
+
+def test_so_are_those_of_options(files: dict[str, Path], student: get.Generator, tmp_path: Path) -> None:
+    options = ["--label", 3, "--iterations", 2, "--rule", "last", "--initial", "zeros", "--seeds", "9,4"]
+    expected = command(tmp_path / "some.h5", files["get"], *options)
+    drawn = student.sample([9, 4], label=3, iterations=2, rule="last", initial="zeros", batch=1)
+    assert (drawn == expected).all()
+    assert (student.sample([9, 4]) != expected).any()
+
+
+def test_what_names_a_sample(student: get.Generator) -> None:
+    all_of_them = student.sample(20)
+    assert (student.sample(range(7, 9)) == all_of_them[7:9]).all()
+    assert (student.sample([8, 7], label=[8, 7]) == all_of_them[[8, 7]]).all()
+    assert (student.sample(np.array([7, 8])) == all_of_them[7:9]).all()
+    assert (student.sample(np.int64(20)) == all_of_them).all()
+    assert (student.sample([7], label=0) != all_of_them[7]).any()
+    assert (student.sample([7], seed=1) != all_of_them[7]).any()
+    assert (student.sample() == all_of_them[:1]).all()
+
+
+def test_raw_images_are_the_networks_own(student: get.Generator) -> None:
+    noise = normal(range(4), student.shape, 0, "evaluation", "noise")
+    raw = student.sample(4, raw=True)
+    assert raw.shape == (4, 1, 8, 8)
+    assert torch.equal(student.sample(4, noise=noise, raw=True), raw)
+    assert not torch.equal(student.sample(4, noise=-noise, raw=True), raw)
+    bytes_ = (raw * 127.5 + 128).clip(0, 255).byte().permute(0, 2, 3, 1)
+    assert (student.sample(4) == bytes_.numpy()).all()
+
+
+def test_a_trajectory_has_every_iteration(student: get.Generator) -> None:
+    images, residuals = student.trajectory(5, iterations=4)
+    assert images.shape == (4, 5, 8, 8, 1)
+    assert residuals.shape == (4, 5)
+    for count in (1, 4):
+        assert (images[count - 1] == student.sample(5, iterations=count, rule="last")).all()
+    best = residuals.argmin(axis=0)
+    assert (images[best, range(5)] == student.sample(5, iterations=4)).all()
+
+
+def test_a_student_without_a_state_has_one(files: dict[str, Path]) -> None:
+    vit = get.load(files["vit"], "cpu")
+    images, residuals = vit.trajectory(5)
+    assert (images[0] == vit.sample(5)).all()
+    assert residuals.shape == (0, 5)
+    assert vit.interpolate(0, 1, 3).shape == (3, 8, 8, 1)
+    with pytest.raises(UserError, match="iterations is of students with a state"):
+        vit.sample(1, iterations=2)
+
+
+def test_an_interpolation_begins_and_ends_with_samples(student: get.Generator) -> None:
+    strip = student.interpolate(3, 11, 6)
+    assert strip.shape == (6, 8, 8, 1)
+    ends = student.sample([3, 11], label=3, initial="shared")
+    assert abs(strip[[0, -1]].astype(int) - ends).max() <= 1
+    assert (strip[2] != strip[3]).any()
+    assert student.interpolate(3, 11, 2, label=5, raw=True).shape == (2, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda student: student.sample(0), "samples is 0; give a count from 1"),
+        (lambda student: student.sample([]), "samples is \\[\\]"),
+        (lambda student: student.sample([-1]), "or numbers from 0"),
+        (lambda student: student.sample([2**63]), "or numbers from 0"),
+        (lambda student: student.sample(2, label=10), "label 10: the classes are 0 to 9"),
+        (lambda student: student.sample(2, label=[1]), "label has 1 classes for 2 samples"),
+        (lambda student: student.sample(2, label=[1, -1]), "label -1: the classes"),
+        (lambda student: student.sample(2, noise=torch.zeros(1, 1, 8, 8)), "noise has the shape"),
+        (lambda student: student.sample(2, rule="best"), "rule is 'best'"),
+        (lambda student: student.sample(2, precision="float16"), "float16"),
+        (lambda student: student.interpolate(-1, 2), "samples is \\[-1, 2\\]"),
+        (lambda student: student.interpolate(1, 2, 0), "samples is 0"),
+        (lambda student: student.trajectory(2, iterations=0), "iterations is 0"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(
+    call: Callable[[get.Generator], Any], message: str, student: get.Generator
+) -> None:
+    with pytest.raises(UserError, match=message):
+        call(student)
+
+
+def test_without_classes_a_label_is_refused(files: dict[str, Path]) -> None:
+    with pytest.raises(UserError, match="label 3: this model is unconditional"):
+        get.load(files["vit-unconditional"], "cpu").sample(2, label=3)
+
+
+def test_what_a_student_says_of_itself(files: dict[str, Path], student: get.Generator) -> None:
+    assert (student.shape, student.classes, student.iterations) == ((1, 8, 8), 10, 3)
+    assert student.header["step"] == 7
+    assert repr(student) == (
+        f"<get.Generator: get, {student.parameters:,} parameters, images 1x8x8, 10 classes, on cpu>"
+    )
+    assert "no classes" in repr(get.load(files["vit-unconditional"], "cpu"))
+
+
+def test_an_exported_folder_loads(files: dict[str, Path], student: get.Generator, tmp_path: Path) -> None:
+    export_card(weights=files["get"], scores=None, licence=None, output=tmp_path / "out")
+    assert (get.load(tmp_path / "out", "cpu").sample(3) == student.sample(3)).all()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty/model\.safetensors"):
+        get.load(tmp_path / "empty", "cpu")
+
+
+@pytest.mark.parametrize("classes", [10, 0])
+def test_a_teacher_draws_from_the_same_noise(classes: int, tmp_path: Path) -> None:
+    path = write_teacher(tmp_path / "teacher.safetensors", classes=classes)
+    teacher = get.load_teacher(path, "cpu")
+    raw = teacher.sample(range(3, 6), seed=2, num_steps=3, raw=True)
+    noise = normal(range(3, 6), teacher.shape, 2, "evaluation", "noise")
+    label = classes_of(range(3, 6), classes) if classes else None
+    sampler = Sampler(num_steps=3, sigma_min=0.002, sigma_max=80.0, rho=7.0, precision="float32", batch=3)
+    model = denoiser.load(path)
+    assert torch.equal(raw, generation.sample(model, noise, label, sampler, torch.device("cpu")))
+    assert torch.equal(
+        teacher.sample(3, noise=noise, label=[3, 4, 5] if classes else None, num_steps=3, raw=True), raw
+    )
+    assert teacher.sample(2, sampler="euler", num_steps=2).shape == (2, 8, 8, 1)
+    with pytest.raises(UserError, match=r"sampler\.num_step"):
+        teacher.sample(2, num_step=2)
+    with pytest.raises(UserError, match=r"sampler\.name"):
+        teacher.sample(2, sampler="huen")
+
+
+def test_pairs_open_by_their_folder(pairs: Path) -> None:
+    for path in (pairs, pairs.parent):
+        found = get.open_pairs(path)
+        assert len(found) == 200
+        noise, image, label = found.batch(torch.tensor([150, 3]))
+        assert noise.shape == image.shape == (2, 1, 8, 8)
+        assert label.tolist() == [0, 3]
+
+
+def test_the_package_imports_torch_at_first_use() -> None:
+    code = (
+        "import sys, get; assert 'torch' not in sys.modules; assert 'load' in dir(get); get.load;"
+        "assert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        get.lode  # type: ignore[attr-defined]  # noqa: B018
