@@ -14,11 +14,11 @@ from test_cli_commands import write_student, write_teacher
 
 import get
 from get.cli import main
+from get.export.folder import export_folder
 from get.networks import denoiser
 from get.runtime.seeding import classes_of, normal
 from get.sampling.files import open_samples
 from get.storage.errors import UserError
-from get.student.export import export_card
 from get.teacher import generation
 from get.teacher.samplers import Sampler
 
@@ -157,7 +157,7 @@ def test_what_a_student_says_of_itself(files: dict[str, Path], student: get.Gene
 
 
 def test_an_exported_folder_loads(files: dict[str, Path], student: get.Generator, tmp_path: Path) -> None:
-    export_card(weights=files["get"], scores=None, licence=None, output=tmp_path / "out")
+    export_folder(weights=files["get"], scores=None, licence=None, repository=None, output=tmp_path / "out")
     assert (get.load(tmp_path / "out", "cpu").sample(3) == student.sample(3)).all()
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"empty/model\.safetensors"):

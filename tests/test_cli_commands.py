@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from get.cli import main
 from get.data.store import read_split, write_store
 from get.imports.students import import_student
 from get.networks import denoiser as network
+from get.runtime import plugins
 from get.runtime.seeding import fold_in, normal
 from get.sampling.comparison import short_names
 from get.sampling.files import new_samples, open_samples
 from get.sampling.one_step import great_circle
+from get.scoring import extractors
 from get.scoring.images import open_images, write_folder
 from get.scoring.metrics import resamples_of
 from get.storage.atomic import write_json
@@ -30,7 +33,6 @@ from get.storage.errors import UserError
 from get.storage.hashing import fingerprint, record_of, sha256
 from get.storage.weights import write_weights
 from get.student import checkpoint, models
-from get.student.export import FEATURES
 from get.teacher import generation
 from get.teacher.samplers import Sampler
 
@@ -453,7 +455,8 @@ def test_other_json_is_not_called_damaged(tmp_path: Path, capsys: pytest.Capture
 
 
 def scored(path: Path, student: Path, **change: Any) -> Path:
-    best = {"samples": 5000, "fid_train": 7.123456, "fid_train_sd": 0.7}
+    best = {"samples": 5000, "fid_train": 7.123456, "fid_train_sd": 0.7, "precision": 0.75}
+    best |= {"fid_train_low": 5.75, "fid_train_high": 8.5}
     content = {
         "weights": sha256(student),
         "features": "classifier",
@@ -464,30 +467,61 @@ def scored(path: Path, student: Path, **change: Any) -> Path:
     return path
 
 
-def test_export_with_a_card(student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_a_folder(student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "given"
-    run("export", student, "--scores", scored(tmp_path / "s.json", student), "--licence", "mit", "--out", out)
-    ours, theirs = (checkpoint.load(path)[0].state_dict() for path in (student, out / "model.safetensors"))
+    options = ["--licence", "mit", "--repository", "https://example.org/get"]
+    run("export", student, "--scores", scored(tmp_path / "s.json", student), *options, "--out", out)
+    written = {path.name for path in out.glob("[!.]*")}
+    assert written == {"README.md", "config.json", "model.safetensors", "preview.png"}
+    ours, theirs = (checkpoint.load(path)[0].state_dict() for path in (student, out))
     assert all(values.equal(theirs[name]) for name, values in ours.items())
+    assert json.loads((out / "config.json").read_text())["model"] == {**SHAPE, **GET}
     card = (out / "README.md").read_text()
     for line in (
         "license: mit",
-        "| fid_train | 7.123 |",
-        f"Of 5,000 samples (last-3). {FEATURES['classifier']}",
-        "| samples | 5,000 |",
+        "| FD, train split | 7.123 | 0.7 | 5.75 to 8.5 |",
+        "| precision | 0.75 |  |  |",
+        "In a clone of https://example.org/get:",
         "| lr | 0.1 |",
         "| width | 16 |",
+        f"| weights (SHA-256) | {sha256(out / 'model.safetensors')} |",
     ):
         assert line in card.splitlines(), line
+    assert "Of 5,000 samples (last-3), in the features of a small classifier." in card
     assert "# GET, " in card
-    assert "{" not in card
+    assert not re.search(r"\$[a-z]", card)
+    # The grid has a column for each class, as `get sample` draws it
+    run("sample", out, "--seeds", "0-79", "--columns", 10, *CPU, "--out", tmp_path / "grid.png")
+    assert (picture(out / "preview.png") == picture(tmp_path / "grid.png")).all()
     assert "exists already" in refusal(capsys, "export", student, "--out", out)
+    # Of what is not known nothing is said
     run("export", student, "--out", tmp_path / "plain")
     plain = (tmp_path / "plain/README.md").read_text()
     assert "Not scored." in plain
+    assert "license" not in plain
+    assert "model-index" not in plain
     run("export", write_student(tmp_path / "vit", {**SHAPE, **VIT}), "--out", tmp_path / "title")
     assert "# ViT, " in (tmp_path / "title/README.md").read_text()
-    assert "license" not in plain
+
+
+def test_the_hub_reads_the_card(student: Path, tmp_path: Path) -> None:
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    out = tmp_path / "given"
+    run("export", student, "--scores", scored(tmp_path / "s.json", student), "--licence", "mit", "--out", out)
+    data = huggingface_hub.ModelCard.load(out / "README.md").data
+    assert (data.license, data.library_name, data.tags[-1]) == ("mit", "get-distillation", "get")
+    fid, precision = data.eval_results
+    assert (fid.metric_type, fid.metric_value, precision.metric_value) == ("fid_train", 7.123456, 0.75)
+    assert fid.metric_args == {"features": "classifier", "samples": 5000, "sd": 0.7, "low": 5.75, "high": 8.5}
+
+
+@pytest.mark.parametrize("extractor", plugins.names(extractors.PACKAGE))
+def test_a_card_names_the_features(extractor: str, student: Path, tmp_path: Path) -> None:
+    path = scored(tmp_path / "s.json", student, features=extractor)
+    run("export", student, "--scores", path, "--out", tmp_path / "given")
+    card = (tmp_path / "given/README.md").read_text()
+    assert ("| FID, train split |" in card) == (extractor == "inception")
+    assert ("They compare with no number in the features of Inception." in card) == (extractor != "inception")
 
 
 def test_scores_of_another_student(student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,6 @@ from get.sampling import one_step
 from get.sampling.one_step import Sampling
 from get.storage.weights import Header
 from get.student import checkpoint
-from get.student.export import WEIGHTS
 from get.student.models import Student, parameter_count
 
 Bytes = NDArray[np.uint8]
@@ -207,12 +206,12 @@ def load(path: str | Path, device: str = "auto") -> Generator:
     """Return the student stored at `path`, ready to draw.
 
     Args:
-        path: a checkpoint (.safetensors), or a folder that `get export` wrote.
+        path: a checkpoint (.safetensors), a folder that `get export` wrote, or 'digits/get-48' or
+            'digits/vit-48', which come with the package.
         device: 'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1', ...
 
     Raises:
         UserError: the file is missing, damaged or no student, or there is no such device.
     """
-    path = Path(path)
-    network, header = checkpoint.load(path / WEIGHTS if path.is_dir() else path)
+    network, header = checkpoint.load(path)
     return Generator(network, header, pick_device(device))

@@ -22,13 +22,25 @@ _PUBLISHED = [  # (ours, published): applied in order, to whole components of do
 ]
 
 
+WEIGHTS = "model.safetensors"  # in a folder
+PRETRAINED = Path(__file__).parents[1] / "pretrained"  # folders that come with the package
+
+
+def find(path: str | Path) -> Path:
+    """Return the file of a student: it itself, that of a folder, or of 'digits/get-48' in the package."""
+    path = Path(path)
+    if not path.exists() and (PRETRAINED / path).is_dir():
+        path = PRETRAINED / path
+    return path / WEIGHTS if path.is_dir() else path
+
+
 def load(path: str | Path) -> tuple[Student, Header]:
-    """Return the student stored at `path`, in evaluation mode on the CPU, and the header of the file.
+    """Return the student stored at `path` (see `find`), in evaluation mode on the CPU, and its header.
 
     Raises:
         UserError: the file is missing, damaged or no student.
     """
-    return load_model(build, path, "student")
+    return load_model(build, find(path), "student")
 
 
 def to_published(student: nn.Module) -> dict[str, Tensor]:
