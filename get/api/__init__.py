@@ -2,5 +2,6 @@
 
 from get.api.generator import Generator, Trajectory, load
 from get.api.teacher import Teacher, load_teacher, open_pairs
+from get.storage.errors import UserError
 
-__all__ = ["Generator", "Teacher", "Trajectory", "load", "load_teacher", "open_pairs"]
+__all__ = ["Generator", "Teacher", "Trajectory", "UserError", "load", "load_teacher", "open_pairs"]

@@ -74,7 +74,7 @@ class Student(nn.Module):
         self, noise: Tensor, label: Tensor | None, state: Tensor | None = None, iterations: int | None = None
     ) -> Generated:
         """Return the images of every state z_1..z_K, of which `generate` decodes one; arguments as there."""
-        return Generated(self(noise, label)[None], noise.new_empty(0, len(noise)))
+        return Generated(self(noise, label)[None], noise.new_empty(0, noise.shape[0]))
 
 
 def build(description: Description) -> Student:
