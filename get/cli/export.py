@@ -3,24 +3,35 @@
 import argparse
 from pathlib import Path
 
-from get.cli.arguments import Commands, add_command, ending
+from get.cli.arguments import Commands, add_command, ending, positive
+from get.storage.errors import UserError
+
+# which options are of which outputs, by the ending of --out
+OF_FOLDERS, OF_GRAPHS = ("scores", "licence", "repository"), ("rule", "iterations", "initial", "classes")
+OPTIONS = {"": OF_FOLDERS, ".pth": (), ".pt2": OF_GRAPHS, ".onnx": (*OF_GRAPHS, "weights")}
+PRECISIONS = ("float32", "float16", "int8")  # of the weights in an .onnx
 
 
 def export(args: argparse.Namespace) -> None:
     """Run `get export`."""
+    kind = args.out.suffix
+    for option in {name for names in OPTIONS.values() for name in names} - {*OPTIONS[kind]}:
+        if getattr(args, option) is not None:
+            fitting = " or ".join(
+                suffix or "a folder" for suffix, names in OPTIONS.items() if option in names
+            )
+            raise UserError(f"--{option} is of {fitting}; leave it out, or name such an --out")
+    print(f"{args.out}: {(_graph if kind in ('.onnx', '.pt2') else _weights)(args)}")
+
+
+def _weights(args: argparse.Namespace) -> str:
+    """Write a folder or a .pth; returns what it is."""
     from get.export.folder import export_folder
     from get.export.published import export_published
-    from get.storage.errors import UserError
 
     if args.out.suffix == ".pth":
-        for option in ("scores", "licence", "repository"):
-            if getattr(args, option):
-                raise UserError(
-                    f"--{option} goes into a model card; leave it out for a .pth, or name a folder"
-                )
         export_published(weights=args.checkpoint, output=args.out)
-        print(f"{args.out}: as the paper's code evaluates it (no state of an optimiser)")
-        return
+        return "as the paper's code evaluates it (no state of an optimiser)"
     export_folder(
         weights=args.checkpoint,
         scores=args.scores,
@@ -28,7 +39,21 @@ def export(args: argparse.Namespace) -> None:
         repository=args.repository,
         output=args.out,
     )
-    print(f"{args.out}: weights, config, a picture of samples, and a card, {args.out}/README.md")
+    return f"weights, config, a picture of samples, and a card, {args.out}/README.md"
+
+
+def _graph(args: argparse.Namespace) -> str:
+    """Write a .pt2 or an .onnx; returns how it compares with torch."""
+    from get.export.graph import Options
+    from get.export.onnx_file import export_onnx
+    from get.export.program import export_program
+
+    given = {name: getattr(args, name) for name in ("rule", "iterations", "initial")}
+    options = Options(**{name: value for name, value in given.items() if value is not None})
+    shared = {"weights": args.checkpoint, "options": options, "names": args.classes or [], "output": args.out}
+    if args.out.suffix == ".pt2":
+        return str(export_program(**shared))
+    return str(export_onnx(**shared, precision=args.weights or PRECISIONS[0]))
 
 
 def add(commands: Commands) -> None:
@@ -37,15 +62,39 @@ def add(commands: Commands) -> None:
         commands,
         "export",
         export,
-        "write a student for others: a folder for model hubs, or as the paper's code reads it",
+        "write a student for others: a folder for hubs, a graph (ONNX, torch), or as the paper's code has it",
         "results/students/get-48/seed0/2000.safetensors --out get-48"
         " --scores results/scores/students/get-48/seed0/2000.json",
+        "digits/get-48 --out get-48.onnx --weights float16",
+        "digits/get-48 --out get-48.pt2 --rule all",
         "student.safetensors --out student.pth",
     )
-    command.add_argument("checkpoint", type=Path, help="weights of a student (.safetensors)")
-    command.add_argument("--scores", type=Path, help="its scores (.json), for the card")
-    command.add_argument("--licence", help="of the weights, for the card: mit, cc-by-nc-sa-4.0")
-    command.add_argument("--repository", help="address of the code, for the card")
+    command.add_argument("checkpoint", type=Path, help="weights of a student (.safetensors), or their folder")
     command.add_argument(
-        "--out", type=ending(".pth", ""), required=True, help="a new folder (no ending), or a .pth"
+        "--out",
+        type=ending(".onnx", ".pt2", ".pth", ""),
+        required=True,
+        help="a new folder (no ending), .onnx, .pt2 or .pth",
     )
+    folder = command.add_argument_group("of a folder")
+    folder.add_argument("--scores", type=Path, help="its scores (.json), for the card")
+    folder.add_argument("--licence", help="of the weights, for the card: mit, cc-by-nc-sa-4.0")
+    folder.add_argument("--repository", help="address of the code, for the card")
+    graph = command.add_argument_group("of an .onnx or .pt2")
+    graph.add_argument(
+        "--rule",
+        help="which state is decoded: lowest-residual (if left out), last, or all, and their residuals",
+    )
+    graph.add_argument(
+        "--iterations", type=positive, help="fixed-point iterations; left out, those trained with"
+    )
+    graph.add_argument("--initial", help="z_0: an input (if left out), or in the graph: shared or zeros")
+    graph.add_argument("--classes", type=_names, help="names of the classes: cat,dog")
+    graph.add_argument(
+        "--weights", choices=PRECISIONS, help="as an .onnx stores them; it computes in float32"
+    )
+
+
+def _names(text: str) -> list[str]:
+    """Parse 'cat,dog'."""
+    return [name.strip() for name in text.split(",")]

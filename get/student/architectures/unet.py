@@ -55,8 +55,8 @@ class UNetStudent(Student):
         if level is not None:
             return self._scaling(level)(self.model, x, label)
         if self.form == "velocity":
-            return x + self._scaling(x.new_zeros(len(x)))(self.model, x, label)
-        level = x.new_full((len(x),), self.sigma_max)
+            return x + self._scaling(x.new_zeros(x.shape[0]))(self.model, x, label)
+        level = x.new_full((x.shape[0],), self.sigma_max)
         return self._scaling(level)(self.model, x * self.sigma_max, label)
 
     def _scaling(self, level: Tensor) -> preconditioning.Preconditioning:
