@@ -361,6 +361,19 @@ def test_a_clone_named_get_is_found_from_the_folder_above(tmp_path: Path) -> Non
     assert done.stderr.endswith("get: get/missing.json does not exist; correct its name, or make it first\n")
 
 
+def test_the_recipe_of_the_image_is_linted() -> None:
+    linter = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    if linter is None:
+        pytest.skip("no hadolint: pip install -e '.[test]'")
+    done = subprocess.run([linter, "envs/Dockerfile"], cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stdout
+    copied = re.findall("^COPY (.*) ", (ROOT / "envs/Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    sent = (ROOT / "envs/Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    for name in " ".join(copied).split():
+        assert (ROOT / name).exists()
+        assert f"!{name}" in sent
+
+
 def snakemake(python: Path, project: Path, config: Path, *targets: str, **env: str) -> Done:
     command = [python, "-m", "snakemake", "--cores", "1", "--directory", config.parent, *targets]
     env = {**os.environ, "PYTHONPATH": str(project), **env}
