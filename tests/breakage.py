@@ -149,7 +149,7 @@ def results_of(folder: Path) -> dict[str, Path]:
         if not name.startswith(UNCOMPARED)
         # the last: Snakemake removes it when it has seen the training end, if it lives to see that
         and not name.endswith((".journal.jsonl", ".sha256", ".unfinished.pt"))
-        and ".events/" not in name
+        and ".trackers/" not in name
     }
 
 

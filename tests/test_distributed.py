@@ -365,7 +365,7 @@ def test_the_first_process_alone_writes(places: Places) -> None:
 
     assert ends(places, "written") == [[0, ""]] * 2
     assert written(0, "written") == {"3.pt", "3.unfinished.pt", "3.safetensors", "3.json", "3.journal.jsonl"}
-    stopped = {f"{STEPS}.unfinished.pt", f"{STEPS}.journal.jsonl", f"{STEPS}.events"}
+    stopped = {f"{STEPS}.unfinished.pt", f"{STEPS}.journal.jsonl"}
     assert written(0, "stopped") == stopped
     assert written(1, "written") == written(1, "stopped") == set()
 

@@ -16,9 +16,9 @@ from matplotlib.text import Annotation, Text
 from sklearn.isotonic import isotonic_regression
 
 from get.paper import figures, grids, style
-from get.paper.mosaic import tile, write_grid
 from get.paper.naming import distance_called
 from get.paper.results import Curve, History, Row
+from get.storage.mosaic import tile, write_grid
 
 
 def members() -> list[Row]:

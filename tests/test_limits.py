@@ -14,7 +14,6 @@ import pytest
 import torch
 from conftest import DISTILLATION, NETWORK, SHAPE, VIT
 from safetensors.torch import load_file
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_training import Killed, fit, save_every_step, student
 from torch import Tensor
 
@@ -29,7 +28,7 @@ from get.teacher import generation
 from get.teacher.samplers import Sampler
 from get.training import loop
 from get.training.interruption import Stopped
-from get.training.journal import Journal, read_journal
+from get.training.journal import read_journal
 
 
 def run_here(code: str, *arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -380,25 +379,6 @@ def test_the_journal_tells_each_attempt_and_forgets_lost_steps(
     recorded = [line for line in lines if "loss" in line]
     assert [[line["step"], line["loss"], line["gradient_norm"]] for line in recorded] == rows
     assert all(line["rate"] > 0 for line in recorded)
-
-
-def test_tensorboard_shows_the_same(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "x.pt")
-    journal.begin(0, 100)
-    journal.record(50, 0.5, 2.0)
-    journal.record(100, 0.25, 1.0)
-    journal.end(100, "done")
-    events = EventAccumulator(str(tmp_path / "x.events")).Reload()
-    assert [(point.step, point.value) for point in events.Scalars("loss")] == [(50, 0.5), (100, 0.25)]
-    assert {"loss", "gradient_norm", "rate"} == set(events.Tags()["scalars"])
-
-
-def test_without_tensorboard_the_journal_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    journal = Journal(tmp_path / "x.pt")
-    journal.begin(0, 50)
-    journal.record(50, 0.5, 2.0)
-    assert not (tmp_path / "x.events").exists()
 
 
 def test_a_job_that_was_promised_gpus_fails_where_there_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,10 +33,10 @@ def sample(args: argparse.Namespace) -> None:
     import numpy as np
 
     from get.data.store import to_bytes
-    from get.paper.mosaic import write_grid
     from get.runtime.device import pick_device
     from get.sampling.one_step import sample
     from get.scoring.images import write_folder
+    from get.storage.mosaic import write_grid
     from get.student import checkpoint
     from get.student.models import parameter_count
 
@@ -83,8 +83,8 @@ def _strip(
     import numpy as np
 
     from get.data.store import to_bytes
-    from get.paper.mosaic import write_grid
     from get.sampling.one_step import interpolate
+    from get.storage.mosaic import write_grid
 
     args.seeds = args.interpolate[:1]
     label = int(labels_of(args, classes if student.conditional else 0)[0])

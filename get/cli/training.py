@@ -19,6 +19,7 @@ def train_teacher(args: argparse.Namespace) -> None:
             device=args.device,
             output=args.output,
             history=args.history,
+            trackers=args.trackers,
         )
 
 
@@ -38,6 +39,7 @@ def train_student(args: argparse.Namespace) -> None:
             output=args.output,
             prefetch=args.prefetch,
             accumulate=args.accumulate,
+            trackers=args.trackers,
         )
 
 
@@ -79,6 +81,9 @@ def add(commands: Commands) -> None:
     for command in (teacher, student):
         command.add_argument("--seed", type=int, required=True, help="names every draw")
         add_device(command)
+        command.add_argument(
+            "--trackers", type=json_object, default={}, help="JSON: an entry `trackers` of the config"
+        )
         command.add_argument(
             "--threads",
             type=positive,

@@ -11,16 +11,15 @@ from pathlib import Path
 from get.runtime.tuning import collect_seldom
 
 SCRIPT = ["snakemake.iocontainers", "snakemake.logging"]  # what Snakemake itself imports for a script
-COMMAND = ["get.cli", "torch.utils.tensorboard"]  # of a training, with what its journal imports
 MODULES = {  # by rule, or else by kind of job
     "settings": ["get.storage.atomic"],
     "light": [*SCRIPT, "get.paper.tables"],
     "classifier": [*SCRIPT, "get.scoring.trained"],
-    "teacher": [*COMMAND, "get.teacher.training"],
+    "teacher": ["get.cli", "get.teacher.training"],
     "pairs": [*SCRIPT, "get.teacher.generation"],
-    "student": [*COMMAND, "get.student.training"],
-    "sample": [*SCRIPT, "get.sampling.students", "get.paper.mosaic"],
-    "score": [*SCRIPT, "get.sampling.students", "get.paper.mosaic", "get.scoring.scores"],
+    "student": ["get.cli", "get.student.training"],
+    "sample": [*SCRIPT, "get.sampling.students", "get.storage.mosaic"],
+    "score": [*SCRIPT, "get.sampling.students", "get.storage.mosaic", "get.scoring.scores"],
     "costs": [*SCRIPT, "get.costs.measure"],
 }
 WITHOUT_TORCH = ("settings", "light")
@@ -30,11 +29,7 @@ def start(name: str) -> None:
     """Import what a job of this name imports, and open its GPU if there is one."""
     collect_seldom()
     for module in MODULES[name]:
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError:  # TensorBoard need not be installed
-            if module.startswith("get."):
-                raise
+        importlib.import_module(module)
     if name not in WITHOUT_TORCH:
         import torch
 

@@ -9,19 +9,17 @@ import numpy as np
 from get import __version__
 from get.api import Generator
 from get.export.card import Card, Scores
-from get.paper.mosaic import write_grid
 from get.runtime.device import pick_device
 from get.storage.atomic import new_folder, write_json, write_text
 from get.storage.errors import UserError
 from get.storage.hashing import sha256
+from get.storage.mosaic import ROWS, columns_of, write_grid
 from get.storage.reading import read_json, reading, require
 from get.storage.weights import Header, write_weights
 from get.student import checkpoint
 from get.student.checkpoint import WEIGHTS
 
 PREVIEW = "preview.png"
-ROWS = 8  # of the preview
-MOST_COLUMNS = 16
 
 
 def export_folder(
@@ -59,7 +57,7 @@ def _config(header: Header) -> Mapping[str, Any]:
 
 def _preview(path: Path, generator: Generator) -> None:
     """Write a grid of the first samples; with few classes, a column each."""
-    columns = generator.classes if 1 < generator.classes <= MOST_COLUMNS else ROWS
+    columns = columns_of(generator.classes)
     images = generator.sample(ROWS * columns)
     write_grid(path, np.moveaxis(images, -1, 1), columns)
 

@@ -13,8 +13,8 @@ from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from get.paper import style
-from get.paper.mosaic import GAP, tile
 from get.paper.style import plt
+from get.storage.mosaic import GAP, tile
 
 NOISE = 3  # standard deviations of noise that are shown from black to white
 CELL, BESIDE = 0.6, 1.25  # inches: an image beside others, labels and scale beside them

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from get.paper import style
 from get.paper.figures import FID, Label, finish_fid_axes, line, scale_of
 from get.paper.grids import hide_axes
-from get.paper.mosaic import GAP, tile
 from get.paper.rivals import Entry, lines_of
 from get.paper.style import plt
+from get.storage.mosaic import GAP, tile
 
 KILO = 1e3
 CELL = 0.5  # inches: an image beside others

@@ -1,12 +1,17 @@
 """Training a student, one milestone per job."""
 
+import copy
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from get.data.store import to_bytes
 from get.networks.denoiser import Denoiser
 from get.networks.denoiser import load as load_teacher
 from get.pairs.dataset import training_pairs
@@ -14,19 +19,22 @@ from get.pairs.manifest import read_manifest
 from get.runtime.device import pick_device
 from get.runtime.log import log
 from get.runtime.processes import process_count
-from get.runtime.seeding import fold_in
+from get.runtime.seeding import classes_of, fold_in, normal
 from get.storage.errors import UserError
 from get.storage.hashing import sha256, verified_sha256
+from get.storage.mosaic import ROWS, columns_of
 from get.storage.reading import outdated, read_json, reading, require
 from get.storage.settings import require_keys
 from get.storage.weights import write_weights
 from get.student import architectures, losses, objectives
 from get.student.examples import Examples, Source, from_images, from_pairs
+from get.student.initial import sample_state
 from get.student.models import Student, build
 from get.student.objective import Distillation, Loss, Objective, Task
 from get.student.objectives.pairs import PairRegression, state_weights
 from get.training.loop import train
 from get.training.state import State
+from get.training.trackers import NONE, Entries
 
 PLATEAU = 0.85  # a loss above this share of the mean image's says that training has not left the plateau
 BASELINE_PAIRS = 2048  # from which the mean image's loss is computed, at most
@@ -53,6 +61,7 @@ def train_student(
     output: str | Path,
     prefetch: int = 0,
     accumulate: int = 1,
+    trackers: Entries = NONE,
 ) -> None:
     """Train one student from one milestone to the next.
 
@@ -72,6 +81,7 @@ def train_student(
         output: the state at the milestone.
         prefetch, accumulate: batches that a thread prepares ahead, and parts that each is computed in; they
             change no number but by rounding, and the masks of dropout.
+        trackers: where it is watched, see `training.trackers`.
 
     Raises:
         UserError: settings, inputs or `start` are wrong. Stopped, Diverged: see `training.loop.train`.
@@ -117,8 +127,21 @@ def train_student(
             student, loss, options,
             examples=examples.order, settings=run, stop=stop, output=output, start=start, write=write,
             frozen=objective.frozen, prepare=objective.prepare, rate=objective.rate,
-            relieve=objective.relieve,
+            relieve=objective.relieve, trackers=trackers, show=partial(_samples, student),
         )  # fmt: skip
+
+
+def _samples(student: Student, state: State) -> tuple[NDArray[np.uint8], int]:
+    """Draw the first samples (N, C, H, W) with the averaged weights; returns how many stand in a row, too."""
+    averaged = copy.deepcopy(student).eval()
+    averaged.load_state_dict(state.ema_weights())
+    classes, on = student.classes * student.conditional, state.window.device
+    numbers = range(ROWS * columns_of(classes))
+    noise = normal(numbers, student.shape, 0, "evaluation", "noise").to(on)
+    start = sample_state(student.state_shape, numbers, 0, "independent", on)
+    with torch.no_grad():
+        images = averaged.generate(noise, classes_of(numbers, classes).to(on), start).images
+    return to_bytes(images.float().cpu()).numpy(), columns_of(classes)
 
 
 def _read_settings(path: str | Path, accumulate: int) -> tuple[dict[str, Any], Distillation]:

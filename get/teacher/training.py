@@ -17,6 +17,7 @@ from get.storage.weights import write_weights
 from get.training.loop import train
 from get.training.optimisation import Optimisation
 from get.training.state import State
+from get.training.trackers import NONE, Entries
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def train_teacher(
     device: str,
     output: str | Path,
     history: str | Path,
+    trackers: Entries = NONE,
 ) -> None:
     """Train a teacher on the train split of `store`; write EMA weights and the history of the loss.
 
@@ -74,6 +76,7 @@ def train_teacher(
             teacher sees labels.
         seed: names every draw; device: see `device.pick_device`.
         output: safetensors with the model's description in the header; history: JSON.
+        trackers: where it is watched, see `training.trackers`.
 
     Raises:
         UserError: settings or store are wrong. Stopped, Diverged: see `training.loop.train`.
@@ -110,4 +113,7 @@ def train_teacher(
     # without the number of steps: a longer run goes on from a shorter one that was cut off
     run = {"noise_levels": settings["noise_levels"], "training": settings["training"]}
     run |= {"model": description, "seed": seed, "data": sha256(store)}
-    train(model, loss, options, examples=examples, settings=run, stop=steps, output=output, write=write)
+    train(
+        model, loss, options,
+        examples=examples, settings=run, stop=steps, output=output, write=write, trackers=trackers,
+    )  # fmt: skip

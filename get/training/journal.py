@@ -5,10 +5,9 @@ A file of JSON lines beside the result, which outlives kills and restarts:
     {"step": 50, "loss": 0.31, "gradient_norm": 0.8, "rate": 24.1, "time": ...}    means since the line before
     {"event": "end", "step": 2000, "reason": "done", "time": ...}    it ended; without this line it was killed
 Steps that a killed attempt took after its last save are forgotten when the next one goes on. The same numbers
-go to TensorBoard where that is installed (folder *.events).
+go to the trackers of the config.
 """
 
-import importlib.util
 import json
 import time
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 
 from get.storage.atomic import room_for, write_text
 from get.storage.lock import this_process
+from get.training.trackers import NONE
+from get.training.tracking import Draw, Tracking
 
 Line = dict[str, Any]
 NUMBER = (int, float)
@@ -28,11 +29,11 @@ KEYS: dict[Any, dict[str, Any]] = {
 
 
 class Journal:
-    """The journal of the training that makes `output`."""
+    """The journal of the training that makes `output`; `tracking` is told the same."""
 
-    def __init__(self, output: str | Path) -> None:
+    def __init__(self, output: str | Path, tracking: Tracking | None = None) -> None:
         self.path = Path(output).with_suffix(".journal.jsonl")
-        self._events: Any = None
+        self._tracking = tracking or Tracking(NONE, output, {})
         self._last = (0, 0.0)  # step and time of the line before
 
     def begin(self, step: int, stop: int, **facts: Any) -> None:
@@ -41,6 +42,7 @@ class Journal:
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept), recorded=False)
         self._last = step, time.monotonic()
         self._append({"event": "start", "step": step, "stop": stop, "process": this_process(), **facts})
+        self._tracking.begin(step)
 
     def fruitless_seconds(self, step: int) -> float:
         """Return the seconds in which the attempt before did not get beyond `step`; 0 if it did."""
@@ -57,20 +59,16 @@ class Journal:
         self._last = step, now
         values = {"loss": loss, "gradient_norm": gradient_norm, "rate": round(rate, 3)}
         self._append({"step": step, **values})
-        if self._events is None and importlib.util.find_spec("tensorboard"):
-            from torch.utils.tensorboard import SummaryWriter  # takes seconds, and is not always there
+        self._tracking.scalars(step, values)
 
-            folder = self.path.with_name(self.path.name.replace(".journal.jsonl", ".events"))
-            self._events = SummaryWriter(str(folder), purge_step=step)
-        if self._events:
-            for name, value in values.items():
-                self._events.add_scalar(name, value, step)
+    def show(self, step: int, draw: Draw) -> None:
+        """Let the trackers have samples of the result."""
+        self._tracking.images(step, draw)
 
     def end(self, step: int, reason: str, **facts: Any) -> None:
         """Note why the attempt ends at `step`: 'done', 'asked', 'time', 'no progress', 'diverged', ..."""
         self._append({"event": "end", "step": step, "reason": reason, **facts})
-        if self._events:
-            self._events.close()
+        self._tracking.close()
 
     def _append(self, line: Line) -> None:
         with room_for(self.path), open(self.path, "a", encoding="utf-8") as file:

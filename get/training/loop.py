@@ -15,10 +15,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -34,12 +37,15 @@ from get.training.interruption import EXPLANATIONS, Reason, Stopped, attempt, ex
 from get.training.journal import Journal
 from get.training.optimisation import Optimisation
 from get.training.state import RECORD_EVERY, State
+from get.training.trackers import NONE, Entries
+from get.training.tracking import Tracking
 
 SAVE_EVERY = 60.0  # seconds between saves of the state of an unfinished training, at least
 SAVE_COST = 0.02  # and at most this fraction of the time goes into saving
 
 Loss = Callable[[Callable[..., Tensor], int, slice], Tensor]
 Examples = Callable[[int], Tensor]
+Picture = tuple[NDArray[np.uint8], int]
 
 
 class Diverged(UserError):
@@ -63,6 +69,7 @@ class _Run:
     prepare: Callable[[State], None]
     rate: Callable[[int], float]
     relieve: Callable[[], bool]
+    show: Callable[[State], Picture] | None
 
 
 def train(
@@ -80,6 +87,8 @@ def train(
     prepare: Callable[[State], None] = lambda state: None,
     rate: Callable[[int], float] = lambda step: 1.0,
     relieve: Callable[[], bool] = lambda: False,
+    trackers: Entries = NONE,
+    show: Callable[[State], Picture] | None = None,
 ) -> None:
     """Train `model` in place up to step `stop`, and let `write` write the results.
 
@@ -105,6 +114,8 @@ def train(
         rate: factor of the learning rate in each step (from 0), beside that of the warm-up.
         relieve: makes the loss take less memory and returns True; False if it cannot. Called where memory
             does not suffice for a step, which is then taken once more.
+        trackers: where it is watched (see `training.trackers`); show: draws samples of the result for them,
+            images uint8 (N, C, H, W), and how many stand in a row.
 
     Raises:
         Stopped: a signal or the end of the job asked for it; the state is saved.
@@ -123,10 +134,11 @@ def train(
         settings["seed"],
         stop,
         scratch,
-        Journal(output),
+        Journal(output, Tracking(trackers, output, settings)),
         prepare,
         rate,
         relieve,
+        show,
     )
     with exclusive(scratch.with_suffix(".lock"), state.window.device):
         # Resume
@@ -142,6 +154,8 @@ def train(
             if rank() == 0:
                 write(state)
                 _keep_finished(run, Path(output))
+                if run.show is not None:
+                    run.journal.show(state.step, partial(run.show, state))
         if rank() == 0:
             run.journal.end(state.step, "done")
 

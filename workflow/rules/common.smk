@@ -109,6 +109,10 @@ def launcher(wildcards, input, threads, resources):
     )
 
 
+watching = experiment.config.trackers  # changes no result
+watched = f"--trackers {shlex.quote(canonical_json(watching))}" if watching else ""
+
+
 def check_arrays():
     """Refuse array jobs where the SLURM executor would lose some or mistake their states (docs/cluster.md)."""
     slurm = workflow.executor_settings

@@ -39,10 +39,11 @@ rule train_student:
         prefetch=lambda wildcards, input: experiment.all_students[wildcards.student].training.prefetch,
         accumulate=lambda wildcards, input: experiment.all_students[wildcards.student].training.accumulate
         or 1,
+        trackers=lambda wildcards, input: watched,
     shell:
         "{params.launcher} -m get train-student --settings {input.settings} {params.files}"
         " --seed {wildcards.seed} --steps {wildcards.step} {params.previous} --device {params.device} --threads {threads}"
-        " --prefetch {params.prefetch} --accumulate {params.accumulate} --output {output.state} > {log} 2>&1"
+        " --prefetch {params.prefetch} --accumulate {params.accumulate} {params.trackers} --output {output.state} > {log} 2>&1"
 
 
 rule import_student:

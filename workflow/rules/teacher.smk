@@ -24,9 +24,10 @@ rule train_teacher:
         seed=experiment.config.seed,
         device=device_of("teacher"),
         launcher=launcher,
+        trackers=lambda wildcards, input: watched,  # derived, as `input` is: re-runs nothing
     shell:
         "{params.launcher} -m get train-teacher --store {input} --settings {params.settings:q} --seed {params.seed}"
-        " --device {params.device} --threads {threads} --output {output.weights} --history {output.history} > {log} 2>&1"
+        " --device {params.device} --threads {threads} {params.trackers} --output {output.weights} --history {output.history} > {log} 2>&1"
 
 
 rule import_teacher:

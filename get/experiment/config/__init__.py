@@ -14,7 +14,7 @@ from pydantic import Field, StringConstraints
 
 import get
 from get.experiment.config.data import Data, Features, check_data, check_features
-from get.experiment.config.errors import check
+from get.experiment.config.errors import check, config_errors
 from get.experiment.config.evaluation import Evaluation, check_evaluation
 from get.experiment.config.files import check_sources, sources
 from get.experiment.config.jobs import Jobs, check_job
@@ -25,6 +25,7 @@ from get.experiment.config.students import Student, check_student
 from get.experiment.config.studies import Studies, check_studies
 from get.experiment.config.teachers import Pairs, Teacher, check_pairs, check_teacher
 from get.experiment.config.tuning import Tuning, check_tuning
+from get.training import trackers
 
 PACKAGE = Path(get.__file__).resolve().parent
 LONGEST_NAME, LONGEST_PATH = 255, 1000  # of a folder: files have the names of students after that
@@ -63,6 +64,8 @@ class Config(Keys):
     """What `snakemake --cores all studies` looks at; left out, there are no studies."""
     rivals: Rivals | None = optional()
     """What `snakemake --cores all rivals` compares; left out, nothing."""
+    trackers: dict[str, dict[str, str | int | float | bool | None]] | None = optional()
+    """Where trainings are watched: modules of get/training/trackers, with their arguments."""
     jobs: Jobs = Jobs()
     """What each kind of job asks for."""
 
@@ -90,9 +93,16 @@ def check_config(config: Config) -> None:
         check_studies(config.studies, config)
     if config.rivals:
         check_rivals(config.rivals, config)
+    check_trackers(config.trackers or {})
     for kind, job in config.jobs.by_kind().items():
         check_job(job, kind)
     check_evaluation(config)
+
+
+def check_trackers(entries: trackers.Entries) -> None:
+    """Check that there are such trackers, and that they take these arguments."""
+    with config_errors():
+        trackers.check(entries)
 
 
 def check_results(results: str) -> None:

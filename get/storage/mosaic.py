@@ -10,6 +10,13 @@ from PIL import Image
 from get.storage.atomic import atomic
 
 GAP = 1  # pixels between images
+ROWS = 8  # of samples that stand for a model
+MOST_COLUMNS = 16
+
+
+def columns_of(classes: int) -> int:
+    """Return how many samples stand in a row: one for each class, if they are not too many, else eight."""
+    return classes if 1 < classes <= MOST_COLUMNS else ROWS
 
 
 def tile(images: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.uint8]:
