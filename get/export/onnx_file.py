@@ -39,10 +39,19 @@ def export_onnx(
         UserError: the checkpoint is damaged, an option does not suit it, a package is missing, or the file
             draws other images.
     """
-    onnx, runtime = _packages()
     student, header = checkpoint.load(weights)
     graph = Graph(student, options).eval()
     said = describe(graph, header, weights, names) | {"precision": precision, "opset": OPSET}
+    written = to_onnx(graph, precision, said)
+    checked = check(graph, runner(written), BOUNDS[precision])
+    with atomic(output) as temporary:
+        temporary.write_bytes(written)
+    return checked
+
+
+def to_onnx(graph: Graph, precision: str, said: dict[str, Any] | None = None) -> bytes:
+    """Return a graph as the content of an ONNX file; raises `UserError` if a package is missing."""
+    onnx, _ = _packages()
     with _quiet():
         program = torch.onnx.export(
             graph.program(), dynamo=True, verbose=False, opset_version=OPSET, output_names=graph.outputs
@@ -52,12 +61,9 @@ def export_onnx(
     _tidy(model)
     if precision != "float32":
         _store(onnx, model, precision)
-    onnx.helper.set_model_props(model, {"get": json.dumps(said)})
-    written = model.SerializeToString()
-    checked = check(graph, _runner(runtime, written), BOUNDS[precision])
-    with atomic(output) as temporary:
-        temporary.write_bytes(written)
-    return checked
+    onnx.helper.set_model_props(model, {"get": json.dumps(said or {})})
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def _packages() -> tuple[ModuleType, ModuleType]:
@@ -134,8 +140,9 @@ def _smaller(onnx: Any, name: str, values: np.ndarray, precision: str) -> tuple[
     return dict(zip(inputs, (whole, scale), strict=True)), node
 
 
-def _runner(runtime: Any, model: bytes) -> Run:
-    """Return a graph as ONNX Runtime runs it on the CPU, with torch's number of threads."""
+def runner(model: bytes) -> Run:
+    """Return the content of an ONNX file as ONNX Runtime runs it: on the CPU, with torch's threads."""
+    _, runtime = _packages()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors
