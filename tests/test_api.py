@@ -1,5 +1,6 @@
 """The Python API: what `get.load`, `get.load_teacher` and `get.open_pairs` return."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import GET, SHAPE, VIT
+from conftest import GET, ROOT, SHAPE, VIT
 from test_cli_commands import write_student, write_teacher
 
 import get
@@ -19,6 +20,7 @@ from get.networks import denoiser
 from get.runtime.seeding import classes_of, normal
 from get.sampling.files import open_samples
 from get.storage.errors import UserError
+from get.storage.hashing import sha256
 from get.teacher import generation
 from get.teacher.samplers import Sampler
 
@@ -201,3 +203,35 @@ def test_the_package_imports_torch_at_first_use() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         get.lode  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    plt = pytest.importorskip("matplotlib.pyplot")
+    shown: list[Any] = []
+    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.gcf()))
+    cells = json.loads((ROOT / "docs/python.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    space: dict[str, Any] = {}
+    for part in code:
+        exec(compile(part, "docs/python.ipynb", "exec"), space)
+    plt.close("all")
+    assert len(shown) == 6
+    assert space["raw"].shape == (4, 1, 8, 8)
+
+
+@pytest.mark.parametrize("name", ["get-48", "vit-48"])
+def test_what_comes_with_the_package(name: str, tmp_path: Path) -> None:
+    folder = ROOT / "get/pretrained/digits" / name
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"| weights (SHA-256) | {sha256(folder / 'model.safetensors')} |" in card
+    student = get.load(f"digits/{name}", "cpu")
+    assert student.header["step"] == 2000
+    # Images of digits: each is like others of its class, and not like those of another
+    images = student.sample(200)[..., 0].reshape(20, 10, 64).astype(float)
+    means = images[:10].mean(axis=0)
+    distance = np.abs(images[10:, :, None] - means).mean(axis=3)
+    assert (distance.argmin(axis=2) == np.arange(10)).mean() > 0.8
+    # By the command, too; and a file or folder of that name comes first
+    assert (command(tmp_path / "x.h5", f"digits/{name}", "--seeds", "0-9") == student.sample(10)).all()
+    with pytest.raises(UserError, match="digits/get-47 does not exist"):
+        get.load("digits/get-47")
