@@ -1,4 +1,4 @@
-"""Snakemake's report in a real Chromium without a window: its menus clicked through, results looked at."""
+"""Pages in a real Chromium without a window: Snakemake's report, its menus clicked through, and others."""
 
 import importlib.util
 import shutil
@@ -65,8 +65,8 @@ def browser() -> str | None:
 
 
 @contextmanager
-def opened(path: Path, folder: Path) -> Iterator["Page"]:
-    """Yield the report at `path`, opened; the browser's files and screenshots go to `folder`."""
+def opened(address: str, folder: Path) -> Iterator["Page"]:
+    """Yield the page at an address, opened; the browser's files and screenshots go to `folder`."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -78,7 +78,7 @@ def opened(path: Path, folder: Path) -> Iterator["Page"]:
     driver = webdriver.Chrome(options=options, service=service)
     try:
         driver.implicitly_wait(PATIENCE)
-        driver.get(path.as_uri())
+        driver.get(address)
         driver.execute_script(STILL)
         yield Page(driver, folder)
     finally:
@@ -86,7 +86,7 @@ def opened(path: Path, folder: Path) -> Iterator["Page"]:
 
 
 class Page:
-    """The open report."""
+    """The open page; all but `errors` is of a report."""
 
     def __init__(self, driver: Any, folder: Path) -> None:
         self.driver, self.folder = driver, folder

@@ -181,7 +181,7 @@ def test_the_report_in_a_browser(report: Path, tmp_path: Path) -> None:
             f"no browser here ({', '.join(absent)}); on Debian: apt-get install chromium chromium-driver"
         )
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    with browser.opened(report, tmp_path) as page:
+    with browser.opened(report.as_uri(), tmp_path) as page:
         assert "The answer of this experiment" in page.landing()
         shown = page.all_results()
         assert not page.errors()

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from get.cli import (
     compare,
+    demo,
     export,
     forget,
     imports,
@@ -35,7 +36,7 @@ from get.runtime.remedies import explain
 from get.storage.errors import UserError
 
 MODULES = (  # in the order of the help
-    init, sample, compare, scores, info, status, forget, plan, tuned, export, imports, training,
+    init, sample, compare, scores, info, status, forget, plan, tuned, export, demo, imports, training,
 )  # fmt: skip
 STOPPED = 130  # the exit code after Ctrl-C, as of every program
 

@@ -89,12 +89,12 @@ def add(commands: Commands) -> None:
         "--iterations", type=positive, help="fixed-point iterations; left out, those trained with"
     )
     graph.add_argument("--initial", help="z_0: an input (if left out), or in the graph: shared or zeros")
-    graph.add_argument("--classes", type=_names, help="names of the classes: cat,dog")
+    graph.add_argument("--classes", type=names, help="names of the classes: cat,dog")
     graph.add_argument(
         "--weights", choices=PRECISIONS, help="as an .onnx stores them; it computes in float32"
     )
 
 
-def _names(text: str) -> list[str]:
+def names(text: str) -> list[str]:
     """Parse 'cat,dog'."""
     return [name.strip() for name in text.split(",")]
