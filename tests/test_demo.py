@@ -162,12 +162,12 @@ def test_iterations_are_shown(page: Page) -> None:
 def test_the_way_from_one_noise_to_another(page: Page) -> None:
     page.driver.execute_script("demo.models[0].cells[5].click()")
     page.driver.execute_script(
-        "const t = document.getElementById('t'); t.value = 0.5; t.dispatchEvent(new Event('input'))"
+        "const t = document.getElementById('t'); t.value = 0.2; t.dispatchEvent(new Event('input'))"
     )
     do(page, "")
     given = page.driver.execute_script(GIVEN)
     noise = torch.tensor(given["noise"]).view(-1, 1, 8, 8)
-    between, label = great_circle(noise[5], noise[6], 3)[1:2], torch.tensor([5])
+    between, label = great_circle(noise[5], noise[6], 6)[1:2], torch.tensor([5])
     for number, name in enumerate(STUDENTS):
         student, state = get.load(name, "cpu").network, given["states"][number]
         z_0 = torch.tensor(state).view(-1, *student.state_shape)[5:6] if student.state_shape else None
