@@ -75,6 +75,10 @@ def test_what_names_a_sample(student: get.Generator) -> None:
     assert (student.sample([8, 7], label=[8, 7]) == all_of_them[[8, 7]]).all()
     assert (student.sample(np.array([7, 8])) == all_of_them[7:9]).all()
     assert (student.sample(np.int64(20)) == all_of_them).all()
+    for count in (np.array(20), torch.tensor(20)):
+        assert (student.sample(count, seed=np.int64(0), batch=np.int32(7)) == all_of_them).all()
+    for label in (np.array(3), torch.tensor(3), [3, 3], np.array([3, 3]), torch.tensor([3, 3])):
+        assert (student.sample(2, label=label) == student.sample(2, label=3)).all()
     assert (student.sample([7], label=0) != all_of_them[7]).any()
     assert (student.sample([7], seed=1) != all_of_them[7]).any()
     assert (student.sample() == all_of_them[:1]).all()
@@ -86,6 +90,12 @@ def test_raw_images_are_the_networks_own(student: get.Generator) -> None:
     assert raw.shape == (4, 1, 8, 8)
     assert torch.equal(student.sample(4, noise=noise, raw=True), raw)
     assert not torch.equal(student.sample(4, noise=-noise, raw=True), raw)
+    for given in (noise.double(), noise.numpy(), noise.numpy().astype(np.float64)):
+        assert torch.equal(student.sample(noise=given, raw=True), raw)
+    assert torch.equal(
+        student.sample(3, noise=noise[:3].half(), raw=True),
+        student.sample(noise=noise[:3].half().float(), raw=True),
+    )
     bytes_ = (raw * 127.5 + 128).clip(0, 255).byte().permute(0, 2, 3, 1)
     assert (student.sample(4) == bytes_.numpy()).all()
 
@@ -130,6 +140,20 @@ def test_an_interpolation_begins_and_ends_with_samples(student: get.Generator) -
         (lambda student: student.sample(2, label=[1]), "label has 1 classes for 2 samples"),
         (lambda student: student.sample(2, label=[1, -1]), "label -1: the classes"),
         (lambda student: student.sample(2, noise=torch.zeros(1, 1, 8, 8)), "noise has the shape"),
+        (lambda student: student.sample(2, noise="x"), "noise is a str; give an array"),
+        (lambda student: student.sample(noise=np.full((1, 1, 8, 8), np.nan)), "noise has values that are no"),
+        (lambda student: student.sample(2.0), "samples is 2.0; it must be a whole number"),
+        (lambda student: student.sample([1.9]), "samples is 1.9; it must be a whole number"),
+        (lambda student: student.sample("12"), "samples is '12'; it must be a whole number"),
+        (lambda student: student.sample(True), "samples is True; it must be a whole number"),
+        (lambda student: student.sample(2, seed=None), "seed is None; it must be a whole number"),
+        (lambda student: student.sample(2, seed=1.0), "seed is 1.0; it must be a whole number"),
+        (lambda student: student.sample(2, label="cat"), "label is 'cat'; it must be a whole number"),
+        (lambda student: student.sample(2, label=[3.7, 1]), "label is 3.7; it must be a whole number"),
+        (lambda student: student.sample(2, batch="2"), "batch is '2'; it must be a whole number"),
+        (lambda student: student.sample(2, iterations=2.5), "iterations is 2.5; it must be a whole number"),
+        (lambda student: student.sample(2, iteration=2), "iteration: there is no such argument"),
+        (lambda student: student.interpolate(1, 2, label=[1, 2]), "it must be a whole number"),
         (lambda student: student.sample(2, rule="best"), "rule is 'best'"),
         (lambda student: student.sample(2, precision="float16"), "float16"),
         (lambda student: student.interpolate(-1, 2), "samples is \\[-1, 2\\]"),
@@ -161,9 +185,13 @@ def test_what_a_student_says_of_itself(files: dict[str, Path], student: get.Gene
 def test_an_exported_folder_loads(files: dict[str, Path], student: get.Generator, tmp_path: Path) -> None:
     export_folder(weights=files["get"], scores=None, licence=None, repository=None, output=tmp_path / "out")
     assert (get.load(tmp_path / "out", "cpu").sample(3) == student.sample(3)).all()
+    assert not list((tmp_path / "out").glob(".*"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"empty/model\.safetensors"):
-        get.load(tmp_path / "empty", "cpu")
+    for path in (tmp_path / "empty", "user/model", "x" * 300):
+        with pytest.raises(UserError, match=r"with the package come digits/get-48, digits/vit-48"):
+            get.load(path, torch.device("cpu"))
+    with pytest.raises(UserError, match="is a folder"):
+        get.load_teacher(tmp_path)
 
 
 @pytest.mark.parametrize("classes", [10, 0])
@@ -179,7 +207,10 @@ def test_a_teacher_draws_from_the_same_noise(classes: int, tmp_path: Path) -> No
     assert torch.equal(
         teacher.sample(3, noise=noise, label=[3, 4, 5] if classes else None, num_steps=3, raw=True), raw
     )
-    assert teacher.sample(2, sampler="euler", num_steps=2).shape == (2, 8, 8, 1)
+    assert teacher.sample(2, sampler="euler", num_steps=np.int64(2), batch=np.int64(1)).shape == (2, 8, 8, 1)
+    assert repr(teacher).startswith(
+        "<get.Teacher: images 1x8x8, " + ("10 classes" if classes else "no classes")
+    )
     with pytest.raises(UserError, match=r"sampler\.num_step"):
         teacher.sample(2, num_step=2)
     with pytest.raises(UserError, match=r"sampler\.name"):
@@ -193,6 +224,9 @@ def test_pairs_open_by_their_folder(pairs: Path) -> None:
         noise, image, label = found.batch(torch.tensor([150, 3]))
         assert noise.shape == image.shape == (2, 1, 8, 8)
         assert label.tolist() == [0, 3]
+        for wrong in (-1, 200):
+            with pytest.raises(UserError, match="there are 0 to 199"):
+                found.batch(torch.tensor([0, wrong]))
 
 
 def test_the_package_imports_torch_at_first_use() -> None:

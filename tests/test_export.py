@@ -15,9 +15,13 @@ from torch import Tensor
 
 import get
 from get.export import onnx_file, program
+from get.export.check import check
+from get.export.graph import Graph, Options
 from get.export.onnx_file import BOUNDS
 from get.runtime.seeding import normal
+from get.storage.errors import UserError
 from get.storage.hashing import sha256
+from get.student import models
 from get.student.initial import sample_state
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -196,6 +200,38 @@ def test_a_graph_that_draws_other_images_is_not_written(
     told = refusal(capsys, "export", files["vit-unconditional"], "--out", tmp_path / name)
     assert "the exported graph differs from the student by " in told
     assert not list(tmp_path.iterdir())
+
+
+def test_a_difference_that_is_no_number_is_none_to_pass(files: dict[str, Path]) -> None:
+    graph = Graph(get.load(files["get"], "cpu").network, Options(rule="all")).eval()
+    for wrong in (0, 1):  # images, residuals
+
+        def run(given: dict[str, Tensor], wrong: int = wrong) -> list[Tensor]:
+            found = graph(**given)
+            if len(given["noise"]) > 1:
+                found[wrong] = found[wrong] * torch.nan
+            return found
+
+        with pytest.raises(UserError, match="differs from the student by"):
+            check(graph, run, 1.0)
+
+
+def test_large_models_are_tried_with_few(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("get.export.check.LONGEST", 0.0)
+    graph = Graph(get.load(files["get"], "cpu").network, Options()).eval()
+    assert list(check(graph, lambda given: graph(**given), 1.0).here) == [1, 2]
+
+
+class Odd(models.Student):
+    """A student that is no graph of any number of samples."""
+
+    def forward(self, noise: Tensor, label: Tensor | None) -> Tensor:
+        return noise + noise.new_zeros(len(noise), 1, 1, 1)
+
+
+def test_a_student_that_is_no_graph() -> None:
+    with pytest.raises(UserError, match=r"Odd is no graph .* take noise.shape\[0\], not len\(noise\)"):
+        Graph(Odd(channels=1, size=8, classes=0, conditioning="none"), Options()).program()
 
 
 def test_the_packages_are_named(

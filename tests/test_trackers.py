@@ -2,19 +2,20 @@
 
 import csv
 import json
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from conftest import DISTILLATION, GET
 from numpy.typing import NDArray
 from PIL import Image
-from torch.utils.tensorboard import SummaryWriter
 
 import get
+from get.cli.inspection import made_below
 from get.experiment import ConfigError
 from get.storage.atomic import write_json
 from get.storage.errors import UserError
@@ -23,6 +24,7 @@ from get.storage.mosaic import write_grid
 from get.student.training import Inputs, train_student
 from get.studies import load_experiment
 from get.training import trackers
+from get.training import tracking as tracking_module
 from get.training.tracking import Tracking
 
 pytest.importorskip("tensorboard")
@@ -75,6 +77,9 @@ def test_csv_writes_files(tmp_path: Path) -> None:
         tell(tracking, *steps)
         tracking.images(steps[-1], picture)
         tracking.close()
+        if first == 0:  # what a kill may leave
+            with open(folder / "scalars.csv", "a", encoding="utf-8") as file:
+                file.write("\0\0,\n15")
     with open(folder / "scalars.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["50", "100", "150", "200"]
@@ -98,6 +103,40 @@ def test_wandb_works_offline(tmp_path: Path) -> None:
     for part in (b"students/get-16/seed0", b"digits", b"loss", b"width"):
         assert part in content
     assert list(folder.glob("wandb/offline-run-*/files/media/images/samples*.png"))
+    # The next milestone is the same run; a training that begins again is another
+    identities = [log.stem]
+    for milestone, step in ((200, 100), (100, 0)):
+        again = Tracking(entry, tmp_path / f"students/get-16/seed0/{milestone}.pt", SETTINGS)
+        again.begin(step)
+        again.close()
+        found = (tmp_path / f"students/get-16/seed0/{milestone}.trackers").glob(
+            "wandb/wandb/offline-run-*/run-*.wandb"
+        )
+        identities.append(max(found, key=lambda path: path.stat().st_mtime_ns).stem)
+    assert identities[0] == identities[1] != identities[2]
+    # Its links are its own: `get forget` deletes them, with the rest
+    made = made_below(tmp_path)
+    assert not made.links
+    assert any(path.is_symlink() for paths in made.files.values() for path in paths)
+
+
+def test_a_tracker_that_hangs_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from get.training.trackers import csv as other
+
+    done = threading.Event()
+    monkeypatch.setattr(other, "TRACKER", lambda *_: done.wait())
+    monkeypatch.setattr(tracking_module, "LIMIT", 0.1)
+    tracking = Tracking({"csv": {}}, tmp_path / "x.pt", SETTINGS)
+    begun = time.monotonic()
+    tracking.begin(0)
+    tell(tracking, *range(1, 20))
+    tracking.images(20, picture)
+    tracking.close()
+    assert time.monotonic() - begun < 10
+    assert "not done after" in caplog.text
+    done.set()
 
 
 class Broken:
@@ -167,6 +206,7 @@ def test_samples_that_cannot_be_drawn_stop_nothing(tmp_path: Path, caplog: pytes
     tracking.begin(0)
     tracking.images(100, fail)
     tell(tracking, 150)
+    tracking.close()
     assert "no samples: UserError: pixels are no numbers" in caplog.text
     assert (tmp_path / "x.trackers/csv/scalars.csv").exists()
 
@@ -235,11 +275,10 @@ def test_a_training_is_watched_and_not_changed(pairs: Path, tmp_path: Path) -> N
     assert np.abs(shown.astype(int) - grid).max() <= 1
 
 
-def test_a_writer_is_not_imported_for_nothing(pairs: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    def never(*_: Any, **__: Any) -> None:
-        raise AssertionError
-
-    monkeypatch.setattr(SummaryWriter, "__init__", never)
+def test_without_trackers_there_is_no_thread_and_no_file(pairs: Path, tmp_path: Path) -> None:
+    before = threading.active_count()
+    tracking = Tracking({}, tmp_path / "x.pt", SETTINGS)
+    tracking.begin(0)
+    assert threading.active_count() == before
     trained(tmp_path, pairs, 50, {})
     assert not list(tmp_path.glob("*.trackers"))
-    assert torch.is_grad_enabled()

@@ -350,12 +350,19 @@ def test_a_job_is_given_what_its_objective_needs(distilled: tuple[Path, str]) ->
 @pytest.mark.parametrize(
     ("edits", "trained"),
     [
-        ({"students.ct.training.accumulate": 2, "students.pd.training.prefetch": 2}, set()),
+        (
+            {
+                "students.ct.training.accumulate": 2,
+                "students.pd.training.prefetch": 2,
+                "trackers": {"csv": {}},
+            },
+            set(),
+        ),
         ({"students.cd.training.levels": 9}, {"cd"}),
         ({"pairs.conditional.count": 50}, {"get", "kd", "reflow"}),
         ({"teachers.conditional.steps": 4}, {"get", "kd", "reflow", "cd", "pd"}),
     ],
-    ids=["none", "own", "pairs", "teacher"],
+    ids=["none", "trackers", "own", "pairs", "teacher"],
 )
 def test_an_edit_trains_those_again_that_it_concerns(
     edits: Config, trained: set[str], distilled: tuple[Path, str], with_objectives: Config

@@ -1,10 +1,12 @@
-"""What the calls of a generator and of a teacher share: which samples, of which class, as what arrays."""
+"""What the calls of a generator and of a teacher share: which samples, of which class, from what noise."""
 
+import operator
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from get.data.store import to_bytes
@@ -14,18 +16,31 @@ from get.storage.errors import UserError
 
 Numbers = int | Iterable[int]
 Label = int | Iterable[int] | None
+Noise = Tensor | ArrayLike | None
 
 
-def numbers_of(samples: Numbers) -> Sequence[int]:
-    """Return the numbers of samples; a count stands for the first so many.
+def whole(value: Any, name: str) -> int:
+    """Return a whole number, of numpy and torch, too; raises `UserError`, naming the argument."""
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        return operator.index(value)
+    except (TypeError, ValueError):
+        raise UserError(f"{name} is {value!r}; it must be a whole number") from None
+
+
+def numbers_of(samples: Numbers | None, noise: Noise = None) -> Sequence[int]:
+    """Return the numbers of samples; a count stands for the first so many, None for one of each noise.
 
     Raises:
         UserError: there are none, or one is no number that a sample can have.
     """
-    if isinstance(samples, int | np.integer):
-        numbers: Sequence[int] = range(int(samples))
+    if samples is None:
+        samples = 1 if noise is None else len(torch.as_tensor(noise))
+    if isinstance(samples, Iterable) and _has_parts(samples):
+        numbers: Sequence[int] = [whole(number, "samples") for number in samples]
     else:
-        numbers = [int(number) for number in samples]
+        numbers = range(whole(samples, "samples"))
     if not numbers or min(numbers) < 0 or max(numbers) > LAST_INDEX:
         raise UserError(f"samples is {samples!r}; give a count from 1, or numbers from 0 to {LAST_INDEX}")
     return numbers
@@ -37,18 +52,34 @@ def classes_for(label: Label, numbers: Sequence[int], classes: int) -> Tensor:
     Raises:
         UserError: as `labels_of`, or there is not one for each sample.
     """
-    if label is None or isinstance(label, int | np.integer):
-        return labels_of(numbers, None if label is None else int(label), classes, "label")
-    labels = [int(each) for each in label]
+    if label is None:
+        return labels_of(numbers, None, classes, "label")
+    if not isinstance(label, Iterable) or not _has_parts(label):
+        return labels_of(numbers, whole(label, "label"), classes, "label")
+    labels = [whole(each, "label") for each in label]
     if len(labels) != len(numbers):
         raise UserError(f"label has {len(labels)} classes for {len(numbers)} samples; give one for each")
     return torch.cat([labels_of([0], each, classes, "label") for each in labels])
 
 
-def require_noise(noise: Tensor | None, count: int, shape: tuple[int, ...]) -> None:
-    """Raise `UserError` if noise is given that is not (count, *shape)."""
-    if noise is not None and tuple(noise.shape) != (count, *shape):
-        raise UserError(f"noise has the shape {tuple(noise.shape)}; give {(count, *shape)}")
+def _has_parts(value: Iterable[int]) -> bool:
+    """Return whether it is a list or an array, not a single number in one, nor a text."""
+    return not isinstance(value, str) and getattr(value, "ndim", 1) > 0
+
+
+def noise_of(noise: Noise, count: int, shape: tuple[int, ...]) -> Tensor | None:
+    """Return noise as float32 (count, *shape), if it is given; raises `UserError` if it is something else."""
+    if noise is None:
+        return None
+    try:
+        given = torch.as_tensor(noise).float()
+    except (TypeError, ValueError, RuntimeError):
+        raise UserError(f"noise is a {type(noise).__name__}; give an array {(count, *shape)}") from None
+    if tuple(given.shape) != (count, *shape):
+        raise UserError(f"noise has the shape {tuple(given.shape)}; give {(count, *shape)}")
+    if not given.isfinite().all():
+        raise UserError("noise has values that are no numbers")
+    return given
 
 
 def pictures(images: Tensor) -> NDArray[np.uint8]:

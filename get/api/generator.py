@@ -1,5 +1,7 @@
 """A student that draws: `get.load`, and what it returns."""
 
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack, overload
 
@@ -8,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from get.api.arguments import Label, Numbers, classes_for, numbers_of, pictures, require_noise
-from get.runtime.device import pick_device
+from get.api.arguments import Label, Noise, Numbers, classes_for, noise_of, numbers_of, pictures, whole
+from get.api.device import device_of
 from get.sampling import one_step
-from get.sampling.one_step import Sampling
+from get.sampling.one_step import Samples, Sampling
+from get.storage.errors import UserError
 from get.storage.weights import Header
 from get.student import checkpoint
 from get.student.models import Student, parameter_count
@@ -75,11 +78,11 @@ class Generator:
     @overload
     def sample(
         self,
-        samples: Numbers = ...,
+        samples: Numbers | None = ...,
         *,
         label: Label = ...,
         seed: int = ...,
-        noise: Tensor | None = ...,
+        noise: Noise = ...,
         raw: Literal[False] = ...,
         **options: Unpack[Options],
     ) -> Bytes: ...
@@ -87,41 +90,65 @@ class Generator:
     @overload
     def sample(
         self,
-        samples: Numbers = ...,
+        samples: Numbers | None = ...,
         *,
         label: Label = ...,
         seed: int = ...,
-        noise: Tensor | None = ...,
+        noise: Noise = ...,
         raw: Literal[True],
         **options: Unpack[Options],
     ) -> Tensor: ...
 
     def sample(
         self,
-        samples: Numbers = 1,
+        samples: Numbers | None = None,
         *,
         label: Label = None,
         seed: int = 0,
-        noise: Tensor | None = None,
+        noise: Noise = None,
         raw: bool = False,
         **options: Unpack[Options],
     ) -> Bytes | Tensor:
         """Return images uint8 (N, H, W, C), one evaluation each.
 
         Args:
-            samples: how many, or their numbers.
+            samples: how many, or their numbers; left out, one, or as many as there is noise.
             label: the class of all, or of each; None: sample i has class i mod classes.
             seed: names the noise and z_0, with the numbers of the samples.
-            noise: unit-variance noise (N, C, H, W) in place of that which is drawn.
+            noise: noise (N, C, H, W) of unit variance in place of that which is drawn, a tensor or an array.
             raw: return a tensor (N, C, H, W) float32 in about [-1, 1] on the CPU.
             **options: see `Options`.
 
         Raises:
             UserError: an argument cannot be, or does not suit this student.
         """
-        drawn = self._draw(samples, label, seed, noise, options, trajectories=False)
-        images = torch.cat([batch.images for batch in drawn])
-        return images if raw else pictures(images)
+        return _joined(self._draw(samples, label, seed, noise, options, trajectories=False), raw)
+
+    @overload
+    def interpolate(
+        self,
+        first: int,
+        last: int,
+        count: int = ...,
+        *,
+        label: int | None = ...,
+        seed: int = ...,
+        raw: Literal[False] = ...,
+        **options: Unpack[Options],
+    ) -> Bytes: ...
+
+    @overload
+    def interpolate(
+        self,
+        first: int,
+        last: int,
+        count: int = ...,
+        *,
+        label: int | None = ...,
+        seed: int = ...,
+        raw: Literal[True],
+        **options: Unpack[Options],
+    ) -> Tensor: ...
 
     def interpolate(
         self,
@@ -144,27 +171,27 @@ class Generator:
             label: the class of all; None: that of the first.
             count, seed, raw, **options: see `sample`.
         """
-        numbers = numbers_of([first, last])
-        chosen = int(classes_for(label, numbers[:1], self.classes)[0])
+        ends = numbers_of([first, last])
+        chosen = classes_for(None if label is None else whole(label, "label"), ends[:1], self.classes)
+        given: Options = {"initial": "shared", **options} if self.network.state_shape else options
         batches = one_step.interpolate(
             self.network,
-            (first, last),
-            len(numbers_of(count)),
-            chosen,
-            seed=seed,
-            options=self._options({"initial": "shared", **options} if self.network.state_shape else options),
+            (ends[0], ends[1]),
+            len(numbers_of(whole(count, "count"))),
+            int(chosen[0]),
+            seed=whole(seed, "seed"),
+            options=self._options(given),
             device=self.device,
         )
-        images = torch.cat([batch.images for batch in batches])
-        return images if raw else pictures(images)
+        return _joined(batches, raw)
 
     def trajectory(
         self,
-        samples: Numbers = 1,
+        samples: Numbers | None = None,
         *,
         label: Label = None,
         seed: int = 0,
-        noise: Tensor | None = None,
+        noise: Noise = None,
         raw: bool = False,
         **options: Unpack[Options],
     ) -> Trajectory:
@@ -176,33 +203,46 @@ class Generator:
 
     def _draw(
         self,
-        samples: Numbers,
+        samples: Numbers | None,
         label: Label,
         seed: int,
-        noise: Tensor | None,
+        noise: Noise,
         options: Options,
         trajectories: bool,
-    ) -> Any:
-        numbers = numbers_of(samples)
-        require_noise(noise, len(numbers), self.shape)
+    ) -> Iterator[Samples]:
+        numbers = numbers_of(samples, noise)
         return one_step.sample(
             self.network,
             numbers,
             classes_for(label, numbers, self.classes),
-            seed=seed,
+            seed=whole(seed, "seed"),
             options=self._options(options),
             device=self.device,
             trajectories=trajectories,
-            noise=noise,
+            noise=noise_of(noise, len(numbers), self.shape),
         )
 
     def _options(self, options: Options) -> Sampling:
-        sampling = Sampling(**options)
+        given: dict[str, Any] = dict(options)
+        for name in given.keys() - Options.__annotations__.keys():
+            known = ", ".join(Options.__annotations__)
+            raise UserError(f"{name}: there is no such argument; beside those of the call there are {known}")
+        for name in ("batch", "iterations"):
+            if given.get(name) is not None:
+                given[name] = whole(given[name], name)
+        sampling = Sampling(**given)
         sampling.require_state(self.network)
         return sampling
 
 
-def load(path: str | Path, device: str = "auto") -> Generator:
+def _joined(batches: Iterable[Samples], raw: bool) -> Any:
+    """Return the images of all batches: a tensor, or bytes."""
+    if raw:
+        return torch.cat([batch.images for batch in batches])
+    return np.concatenate([pictures(batch.images) for batch in batches])
+
+
+def load(path: str | Path, device: str | torch.device = "auto") -> Generator:
     """Return the student stored at `path`, ready to draw.
 
     Args:
@@ -213,5 +253,10 @@ def load(path: str | Path, device: str = "auto") -> Generator:
     Raises:
         UserError: the file is missing, damaged or no student, or there is no such device.
     """
+    if not os.path.isfile(checkpoint.find(path)):
+        raise UserError(
+            f"{path} does not exist, or holds no {checkpoint.WEIGHTS}; with the package come "
+            f"{', '.join(checkpoint.pretrained())}; a model of a hub is downloaded first (docs/python.md)"
+        )
     network, header = checkpoint.load(path)
-    return Generator(network, header, pick_device(device))
+    return Generator(network, header, device_of(device))

@@ -8,13 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from get.api.arguments import Label, Numbers, classes_for, numbers_of, pictures, require_noise
+from get.api.arguments import Label, Noise, Numbers, classes_for, noise_of, numbers_of, pictures, whole
+from get.api.device import device_of
 from get.networks import denoiser
 from get.networks.denoiser import Denoiser
 from get.pairs.dataset import Pairs, training_pairs
 from get.pairs.manifest import read_manifest
-from get.runtime.device import pick_device
 from get.runtime.seeding import normal
+from get.storage.errors import UserError
 from get.teacher.generation import solve
 from get.teacher.samplers import DEFAULT, Sampler, defaults
 
@@ -33,13 +34,17 @@ class Teacher:
         self.network, self.device = network.to(device), device
         self.shape, self.classes = network.shape, network.classes
 
+    def __repr__(self) -> str:
+        classes = f"{self.classes} classes" if self.classes else "no classes"
+        return f"<get.Teacher: images {'x'.join(map(str, self.shape))}, {classes}, on {self.device}>"
+
     def sample(
         self,
-        samples: Numbers = 1,
+        samples: Numbers | None = None,
         *,
         label: Label = None,
         seed: int = 0,
-        noise: Tensor | None = None,
+        noise: Noise = None,
         raw: bool = False,
         sampler: str = DEFAULT,
         batch: int = 64,
@@ -57,19 +62,24 @@ class Teacher:
         Raises:
             UserError: an argument cannot be, or does not suit this teacher.
         """
-        numbers = numbers_of(samples)
-        require_noise(noise, len(numbers), self.shape)
-        settings = {**defaults(sampler), **settings}
-        chosen = Sampler(name=sampler, batch=batch, precision=precision, **settings)
-        x = normal(numbers, self.shape, seed, "evaluation", "noise") if noise is None else noise
+        numbers, seed = numbers_of(samples, noise), whole(seed, "seed")
+        given = {
+            key: value.item() if isinstance(value, np.generic) else value for key, value in settings.items()
+        }
+        settings = {**defaults(sampler), **given}
+        chosen = Sampler(name=sampler, batch=whole(batch, "batch"), precision=precision, **settings)
+        own = noise_of(noise, len(numbers), self.shape)
+        x = normal(numbers, self.shape, seed, "evaluation", "noise") if own is None else own
         labels = classes_for(label, numbers, self.classes)
         images = solve(self.network, x, labels, chosen, self.device)
         return images if raw else pictures(images)
 
 
-def load_teacher(path: str | Path, device: str = "auto") -> Teacher:
-    """Return the teacher stored at `path` (.safetensors), ready to draw; arguments and errors as `load`."""
-    return Teacher(denoiser.load(path), pick_device(device))
+def load_teacher(path: str | Path, device: str | torch.device = "auto") -> Teacher:
+    """Return the teacher stored at `path` (.safetensors), ready to draw; device and errors as of `load`."""
+    if Path(path).is_dir():
+        raise UserError(f"{path} is a folder; name the file of a teacher (.safetensors)")
+    return Teacher(denoiser.load(path), device_of(device))
 
 
 def open_pairs(path: str | Path) -> Pairs:

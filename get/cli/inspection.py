@@ -109,8 +109,10 @@ def made_below(folder: Path) -> Made:
     """Return what the rules of an experiment have made in `folder`, without what else lies there."""
     made = Made(defaultdict(list), [])
     for parent, folders, names in os.walk(folder):
-        made.links.extend(path for path in (Path(parent, name) for name in folders) if path.is_symlink())
-        for path in (Path(parent, name) for name in names):
+        links = [path for path in (Path(parent, name) for name in folders) if path.is_symlink()]
+        own = [path for path in links if _is_tracked(path)]  # made by a tracker, as wandb's of its latest run
+        made.links.extend(path for path in links if path not in own)
+        for path in (*own, *(Path(parent, name) for name in names)):
             if part := part_of(path.relative_to(folder)):
                 made.files[part].append(path)
     return made
@@ -153,8 +155,12 @@ def _require_consistent(folder: Path) -> None:
         )
 
 
+def _is_tracked(path: Path) -> bool:
+    return any(parent.suffix == ".trackers" for parent in path.parents)
+
+
 def _unrecorded(path: Path) -> bool:
-    temporary = path.name.startswith(".") or path.name.endswith(".unfinished.pt")
+    temporary = path.name.startswith(".") or path.name.endswith(".unfinished.pt") or _is_tracked(path)
     return path.suffix in DATA and not temporary and not record_of(path).exists()
 
 

@@ -104,7 +104,7 @@ class Scores:
         head = f"Of {self.values['samples']:,} samples ({self.variant}), in the features of {label}. "
         if label != "Inception":
             head += "They compare with no number in the features of Inception. "
-        head += "Standard deviations are over resamples of the samples." + "".join(
+        head += "Standard deviations are over resamples of the samples (KID: over subsets)." + "".join(
             f" {x}." for x in self.warnings
         )
         rows = [(self.title(key), _number(self.values[key]), *self._spread(key)) for key in self.names()]
@@ -192,7 +192,7 @@ class Card:
         rows: dict[str, Any] = {"steps": of.get("step"), **of.get("training", {})}
         rows |= {key: of.get(key) for key in ("seed", "pairs", "teacher", "source")}
         place = of.get("place")
-        rows |= {"made by": f"`snakemake results/{place}.safetensors`" if place else None, **self.hashes}
+        rows |= {"result of the workflow": place, **self.hashes}
         return {key: value for key, value in rows.items() if value is not None}
 
 

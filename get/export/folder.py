@@ -48,6 +48,8 @@ def export_folder(
         hashes = {"weights (SHA-256)": sha256(folder / WEIGHTS), "exported from (SHA-256)": origin}
         card = Card(student, header, hashes, found, licence, repository)
         write_text(folder / "README.md", card.text())
+        for record in folder.glob(".*.sha256"):  # nothing for others
+            record.unlink()
 
 
 def _config(header: Header) -> Mapping[str, Any]:

@@ -93,10 +93,17 @@ class Graph(nn.Module):
         return drawn
 
     def program(self) -> ExportedProgram:
-        """Return the graph of any number of samples, as `torch.export` has it."""
+        """Return the graph of any number of samples, as `torch.export` has it; `UserError` if it cannot."""
         tried, batch = self.inputs(TRIED, 0), Dim("batch", min=1)
         shapes = {name: {0: batch} for name in tried}
-        program = torch.export.export(self, (), tried, dynamic_shapes=shapes, strict=False)
+        try:
+            program = torch.export.export(self, (), tried, dynamic_shapes=shapes, strict=False)
+        except Exception as error:  # of a student that anybody may have written
+            said = str(error).strip().splitlines()[:1]
+            raise UserError(
+                f"{type(self.student).__name__} is no graph of any number of samples ({' '.join(said)}): in "
+                "forward, take noise.shape[0], not len(noise), and branch on no value of a tensor"
+            ) from None
         for node in program.graph.nodes:
             node.meta.pop("stack_trace", None)  # which names files of this machine
         return program

@@ -86,9 +86,11 @@ class Pairs:
         """Return the pairs at `positions` (B,) int64, in that order.
 
         Raises:
-            UserError: a shard was cut off since it was opened, or the system cannot read it.
+            UserError: no such position; a shard was cut off since it was opened, or cannot be read.
         """
         wanted = positions.numpy()
+        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
+            raise UserError(f"positions {wanted.min()} to {wanted.max()}: there are 0 to {len(self) - 1}")
         shard = np.searchsorted(self._ends, wanted, side="right")
         starts = self._offsets[shard].T + (wanted - self._starts[shard]) * self._row
         noise, image = (self._read(shard.tolist(), each.tolist()) for each in starts)

@@ -22,7 +22,7 @@ _OUTPUT = (
 _MADE = re.compile(rf"^(.*)/(?:{_OUTPUT})$")
 _RECORD = re.compile(r"(^|/)\.([^/]+)\.sha256$")
 # what a training keeps beside its weights
-_OF_TRAINING = re.compile(r"\.(?:journal\.jsonl|unfinished\.(?:pt|link|lock)|trackers/.*)$")
+_OF_TRAINING = re.compile(r"\.(?:journal\.jsonl|unfinished\.(?:pt|link|lock)|(?:trackers|events)/.*)$")
 
 
 def place(path: str | Path) -> str | None:

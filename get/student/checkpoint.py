@@ -1,5 +1,6 @@
 """Student checkpoints, and the parameter names of the published implementation."""
 
+import os
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -29,9 +30,14 @@ PRETRAINED = Path(__file__).parents[1] / "pretrained"  # folders that come with 
 def find(path: str | Path) -> Path:
     """Return the file of a student: it itself, that of a folder, or of 'digits/get-48' in the package."""
     path = Path(path)
-    if not path.exists() and (PRETRAINED / path).is_dir():
+    if not os.path.exists(path) and os.path.isfile(PRETRAINED / path / WEIGHTS):
         path = PRETRAINED / path
-    return path / WEIGHTS if path.is_dir() else path
+    return path / WEIGHTS if os.path.isdir(path) else path
+
+
+def pretrained() -> list[str]:
+    """Return the names of the students that come with the package."""
+    return sorted(path.parent.relative_to(PRETRAINED).as_posix() for path in PRETRAINED.rglob(WEIGHTS))
 
 
 def load(path: str | Path) -> tuple[Student, Header]:

@@ -68,6 +68,9 @@ class Journal:
     def end(self, step: int, reason: str, **facts: Any) -> None:
         """Note why the attempt ends at `step`: 'done', 'asked', 'time', 'no progress', 'diverged', ..."""
         self._append({"event": "end", "step": step, "reason": reason, **facts})
+
+    def close(self) -> None:
+        """Let the trackers finish."""
         self._tracking.close()
 
     def _append(self, line: Line) -> None:

@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -147,17 +147,16 @@ def train(
         log.info("%s: steps %d to %d, %d parameters, on %s", output, state.step, stop, size, device)
         count, threads = process_count(), torch.get_num_threads()
         log.info("seed %s, %d processes with %d threads, %s", run.seed, count, threads, options)
-        with stop_requests() as requested:
+        with stop_requests() as requested, closing(run.journal):
             # Train
             _fit(run, requested)
             # Write the results, to the end whatever is asked for meanwhile
             if rank() == 0:
                 write(state)
                 _keep_finished(run, Path(output))
+                run.journal.end(state.step, "done")
                 if run.show is not None:
                     run.journal.show(state.step, partial(run.show, state))
-        if rank() == 0:
-            run.journal.end(state.step, "done")
 
 
 def _require_equal_parts(options: Optimisation) -> None:

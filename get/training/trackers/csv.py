@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from get.storage.atomic import write_json
+from get.storage.atomic import write_json, write_text
 
 
 class Csv:
@@ -17,26 +17,19 @@ class Csv:
 
     def __init__(self, folder: Path, name: str, step: int, settings: Mapping[str, Any]) -> None:
         self._folder, self._table = folder, folder / "scalars.csv"
-        kept = []
         if self._table.exists():
-            with open(self._table, encoding="utf-8", newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
-        self._table.unlink(missing_ok=True)
-        write_json(folder / "settings.json", {"name": name, **settings})
-        for row in kept:
-            self._append(row)
+            text = self._table.read_text(encoding="utf-8", errors="replace")
+            write_text(self._table, _whole(text, step), recorded=False)
+        write_json(folder / "settings.json", {"name": name, **settings}, recorded=False)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Note numbers of a step."""
-        self._append({"step": step, **values})
-
-    def _append(self, row: Mapping[str, Any]) -> None:
-        new = not self._table.exists()
+        new = not self._table.exists() or not self._table.stat().st_size
         with open(self._table, "a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
+            writer = csv.writer(file, lineterminator="\n")
             if new:
-                writer.writeheader()
-            writer.writerow(row)
+                writer.writerow(["step", *values])
+            writer.writerow([step, *values.values()])
 
     def picture(self, step: int, picture: NDArray[np.uint8]) -> None:
         """Note a picture (H, W, 3)."""
@@ -44,6 +37,15 @@ class Csv:
 
     def close(self) -> None:
         """Leave all as it is: each line is written at once."""
+
+
+def _whole(text: str, step: int) -> str:
+    """Return the header and the whole rows up to a step; a kill may have cut one off."""
+    lines = [line.split(",") for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    rows = [
+        row for row in lines[1:] if len(row) == len(lines[0]) and row[0].isdigit() and int(row[0]) <= step
+    ]
+    return "".join(",".join(row) for row in (*lines[:1], *rows))
 
 
 TRACKER = Csv

@@ -1,6 +1,7 @@
 """Weights & Biases; needs the package wandb, and an account unless `mode` is offline."""
 
 import re
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -8,15 +9,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from get.storage.hashing import fingerprint
+PATIENCE = 20  # seconds for the server to answer
 
 
 class WandB:
     """A run, which the milestones of a student and restarts share.
 
     Args:
-        project: in which it is shown; mode: online, offline (`wandb sync` sends it later), or disabled.
-        entity: user or team; left out, that of the account.
+        project: in which it is shown; entity: user or team; mode: offline keeps it for `wandb sync`. What is
+            left out is as WANDB_PROJECT, WANDB_ENTITY and WANDB_MODE say, or wandb's default.
     """
 
     def __init__(
@@ -26,19 +27,18 @@ class WandB:
         step: int,
         settings: Mapping[str, Any],
         *,
-        project: str = "get",
-        mode: Literal["online", "offline", "disabled"] = "online",
-        entity: str | None = None,
+        project: str = "",
+        entity: str = "",
+        mode: Literal["", "online", "offline", "disabled"] = "",
     ) -> None:
         import wandb
 
         self._picture = wandb.Image
-        training = re.sub(r"/\d+$", "", name)  # without the milestone
-        identity = fingerprint({"name": training, "settings": dict(settings)})[:16]
-        own = wandb.Settings(console="off", silent=True)
+        own = wandb.Settings(console="off", silent=True, init_timeout=PATIENCE, login_timeout=PATIENCE)
+        training, identity = _training(folder, name, step)
         self._run = wandb.init(
-            project=project, entity=entity, mode=mode, dir=folder, name=training, id=identity,
-            resume="allow", config=dict(settings), settings=own,
+            project=project or None, entity=entity or None, mode=mode or None, dir=folder, name=training,
+            id=identity, resume="allow", config=dict(settings), settings=own,
         )  # fmt: skip
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -52,6 +52,15 @@ class WandB:
     def close(self) -> None:
         """Send or write what is left."""
         self._run.finish()
+
+
+def _training(folder: Path, name: str, step: int) -> tuple[str, str]:
+    """Return the name of a training without its milestone, and an identity, new where it starts at step 0."""
+    training = re.sub(r"/\d+$", "", name)
+    kept = (folder if training == name else folder.parents[1]) / ".wandb"
+    if step == 0 or not kept.exists():
+        kept.write_text(secrets.token_hex(8), encoding="utf-8")
+    return training, kept.read_text(encoding="utf-8")
 
 
 TRACKER = WandB
