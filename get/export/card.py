@@ -38,8 +38,8 @@ get sample FOLDER --seeds 0-63 --out grid.png
 ```python
 import get
 
-student = get.load("FOLDER")   # this one
-images = student.sample(16)    # uint8 (N, H, W, C)
+student = get.load("FOLDER")  # this one
+images = student.sample(16)  # uint8 (N, H, W, C)
 ```
 
 ## Model
