@@ -143,7 +143,7 @@ def test_options_that_would_be_ignored_are_refused(
     told = refusal(capsys, "compare", teacher, plain, "--iterations", 2, *CPU, "--out", tmp_path / "x.png")
     assert "iterations is of students with a state" in told
     card = ["--licence", "mit", "--out", tmp_path / "x.pth"]
-    assert "--licence goes into a model card" in refusal(capsys, "export", student, *card)
+    assert "--licence is of a folder" in refusal(capsys, "export", student, *card)
     with pytest.raises(SystemExit, match="2"):
         run("sample", student, "--seeds", "1", "--interpolate", "1,2", "--out", tmp_path / "x.png")
     assert not list(tmp_path.glob("x*"))
