@@ -1,5 +1,7 @@
 """Format, lint, types and import layers, as a reader of the project may expect them."""
 
+import ast
+import importlib.util
 import re
 import subprocess
 import sys
@@ -68,3 +70,13 @@ def test_every_link_in_the_documents_leads_somewhere() -> None:
     for page in pages:
         for link in re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize("script", sorted(ROOT.glob("workflow/scripts/*.py")), ids=lambda path: path.stem)
+def test_what_a_script_imports_is_there(script: Path) -> None:
+    """Types are not checked there, for Snakemake gives scripts a name of its own."""
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("get"):
+            module = importlib.import_module(str(node.module))
+            for name in node.names:
+                assert hasattr(module, name.name) or importlib.util.find_spec(f"{node.module}.{name.name}")

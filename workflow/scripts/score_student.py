@@ -3,10 +3,10 @@
 from get.runtime.log import logging_to
 
 with logging_to(snakemake.log[0]):
-    from get.paper.mosaic import write_grid
     from get.sampling.files import open_samples
     from get.sampling.students import sample_student
     from get.scoring.scores import score_samples
+    from get.storage.mosaic import write_grid
     from get.storage.reading import read_json
     from get.storage.settings import require_keys
 
