@@ -21,7 +21,7 @@ from test_folder import folder, numbered, save, zipped
 from get.cli import main
 from get.experiment import contents
 from get.experiment.config.data import Data, Features, check_features
-from get.experiment.drafting import Machine, draft, look, results_of
+from get.experiment.drafting import Look, Machine, draft, look, results_of
 from get.studies import load_experiment
 
 PAGE = (ROOT / "docs/own-images.md").read_text(encoding="utf-8")
@@ -263,6 +263,19 @@ def test_each_config_has_results_of_its_own(tmp_path: Path, monkeypatch: pytest.
     assert results_of(Path("日本.yaml")) == "results/own-images"
     Path("results/faces").mkdir(parents=True)
     assert results_of(Path("faces.yaml")) == "results/faces-2"
+
+
+@fast
+@pytest.mark.parametrize(
+    ("classes", "fewest", "extractor"),
+    [(12, 60, "classifier"), (12, 20, "autoencoder"), (2, 800, "autoencoder"), (0, 800, "autoencoder")],
+)
+def test_a_classifier_wants_enough_to_tell_apart(
+    classes: int, fewest: int, extractor: str, tmp_path: Path
+) -> None:
+    found = Look([3, 32, 32], [str(number) for number in range(classes)], fewest, 1000, 0.5, "")
+    config = yaml.safe_load(draft(tmp_path, None, None, found, Machine(2, 0, 2**34), "results/x"))
+    assert config["features"]["extractor"] == extractor
 
 
 @fast

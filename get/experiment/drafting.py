@@ -22,6 +22,7 @@ INCEPTION = {  # torch-fidelity's, as in workflow/config/cifar10.yaml
     "sha256": "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
 }
 LEAST_OF_A_CLASS = 50  # images, for a classifier of some use
+LEAST_CLASSES = 10  # as digits have; of few, it keeps no more than what tells them apart
 MB = 10**6
 TEST_FRACTION = 0.2
 FOLDERS = (  # that the results of config.yaml have
@@ -222,8 +223,8 @@ def _features(found: Look, machine: Machine) -> str:
         source = "".join(f"    {key}: {value}\n" for key, value in INCEPTION.items())
         why = "in place of url there may be the path of a local copy"
         return f"  extractor: inception\n  source:   # {why}\n{source}"
-    few = len(found.classes) < 2 or found.fewest < LEAST_OF_A_CLASS
-    name, why = ("autoencoder", "needs no classes") if few else ("classifier", "of the classes")
+    few = len(found.classes) < LEAST_CLASSES or found.fewest < LEAST_OF_A_CLASS
+    name, why = ("autoencoder", "sees what fills many pixels") if few else ("classifier", "of the classes")
     return (
         f"  extractor: {name}   # {why}; trained on the images\n"
         f"  {name}:\n    model: {{width: 32, features: 64}}\n    steps: 1000\n"
