@@ -19,6 +19,7 @@ from get.cli import main
 from get.cli.describe import describe
 from get.data.pictures.contents import UNREAD
 from get.data.store import SPLITS, read_split, write_store
+from get.export import folder
 from get.paper.tables import TABLES, write_table
 from get.sampling.files import new_samples
 from get.scoring.extractors.classifier import Classifier
@@ -31,7 +32,6 @@ from get.storage.errors import UserError
 from get.storage.hashing import sha256
 from get.storage.reading import read_json
 from get.storage.weights import write_weights
-from get.student import export
 from get.studies import load
 from get.studies.common.files import write_study
 
@@ -400,4 +400,4 @@ def test_what_is_told_of_a_score_file_has_it(tmp_path: Path) -> None:
     content |= {"features": "classifier", "weights": sha256(tmp_path / "weights"), "warnings": [FEW]}
     path = write_scores(tmp_path / "s.json", content)
     assert describe(path)["warnings"] == [FEW]
-    assert f" {FEW}.\n" in export._scores(path, tmp_path / "weights")
+    assert f" {FEW}.\n" in folder._scores(path, sha256(tmp_path / "weights")).table()

@@ -362,7 +362,7 @@ def test_a_job_is_given_what_its_objective_needs(distilled: tuple[Path, str]) ->
         ({"pairs.conditional.count": 50}, {"get", "kd", "reflow"}),
         ({"teachers.conditional.steps": 4}, {"get", "kd", "reflow", "cd", "pd"}),
     ],
-    ids=["none", "trackers", "own", "pairs", "teacher"],
+    ids=["none", "own", "pairs", "teacher"],
 )
 def test_an_edit_trains_those_again_that_it_concerns(
     edits: Config, trained: set[str], distilled: tuple[Path, str], with_objectives: Config
