@@ -79,6 +79,7 @@ def test_what_names_a_sample(student: get.Generator) -> None:
         assert (student.sample(count, seed=np.int64(0), batch=np.int32(7)) == all_of_them).all()
     for label in (np.array(3), torch.tensor(3), [3, 3], np.array([3, 3]), torch.tensor([3, 3])):
         assert (student.sample(2, label=label) == student.sample(2, label=3)).all()
+    assert (student.sample(label=[0, 1, 2]) == all_of_them[:3]).all()
     assert (student.sample([7], label=0) != all_of_them[7]).any()
     assert (student.sample([7], seed=1) != all_of_them[7]).any()
     assert (student.sample() == all_of_them[:1]).all()
@@ -141,6 +142,7 @@ def test_an_interpolation_begins_and_ends_with_samples(student: get.Generator) -
         (lambda student: student.sample(2, label=[1, -1]), "label -1: the classes"),
         (lambda student: student.sample(2, noise=torch.zeros(1, 1, 8, 8)), "noise has the shape"),
         (lambda student: student.sample(2, noise="x"), "noise is a str; give an array"),
+        (lambda student: student.sample(noise="randn"), "noise is a str; give an array"),
         (lambda student: student.sample(noise=np.full((1, 1, 8, 8), np.nan)), "noise has values that are no"),
         (lambda student: student.sample(2.0), "samples is 2.0; it must be a whole number"),
         (lambda student: student.sample([1.9]), "samples is 1.9; it must be a whole number"),
@@ -152,7 +154,7 @@ def test_an_interpolation_begins_and_ends_with_samples(student: get.Generator) -
         (lambda student: student.sample(2, label=[3.7, 1]), "label is 3.7; it must be a whole number"),
         (lambda student: student.sample(2, batch="2"), "batch is '2'; it must be a whole number"),
         (lambda student: student.sample(2, iterations=2.5), "iterations is 2.5; it must be a whole number"),
-        (lambda student: student.sample(2, iteration=2), "iteration: there is no such argument"),
+        (lambda student: student.sample(2, lable=2), "lable: there is no such argument; there are label"),
         (lambda student: student.interpolate(1, 2, label=[1, 2]), "it must be a whole number"),
         (lambda student: student.sample(2, rule="best"), "rule is 'best'"),
         (lambda student: student.sample(2, precision="float16"), "float16"),

@@ -1,7 +1,7 @@
 """What the calls of a generator and of a teacher share: which samples, of which class, from what noise."""
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -29,14 +29,15 @@ def whole(value: Any, name: str) -> int:
         raise UserError(f"{name} is {value!r}; it must be a whole number") from None
 
 
-def numbers_of(samples: Numbers | None, noise: Noise = None) -> Sequence[int]:
-    """Return the numbers of samples; a count stands for the first so many, None for one of each noise.
+def numbers_of(samples: Numbers | None, noise: Noise = None, label: Label = None) -> Sequence[int]:
+    """Return numbers of samples; a count stands for the first so many, None for one of each noise or label.
 
     Raises:
         UserError: there are none, or one is no number that a sample can have.
     """
     if samples is None:
-        samples = 1 if noise is None else len(torch.as_tensor(noise))
+        each = label if noise is None else noise
+        samples = len(each) if isinstance(each, Sized) and not isinstance(each, str) and np.ndim(each) else 1
     if isinstance(samples, Iterable) and _has_parts(samples):
         numbers: Sequence[int] = [whole(number, "samples") for number in samples]
     else:

@@ -112,12 +112,12 @@ class Generator:
         """Return images uint8 (N, H, W, C), one evaluation each.
 
         Args:
-            samples: how many, or their numbers; left out, one, or as many as there is noise.
+            samples: how many, or their numbers; left out, one, or one for each noise or label.
             label: the class of all, or of each; None: sample i has class i mod classes.
             seed: names the noise and z_0, with the numbers of the samples.
             noise: noise (N, C, H, W) of unit variance in place of that which is drawn, a tensor or an array.
             raw: return a tensor (N, C, H, W) float32 in about [-1, 1] on the CPU.
-            **options: see `Options`.
+            **options: batch, iterations, rule, initial, precision; see `Options`.
 
         Raises:
             UserError: an argument cannot be, or does not suit this student.
@@ -210,7 +210,7 @@ class Generator:
         options: Options,
         trajectories: bool,
     ) -> Iterator[Samples]:
-        numbers = numbers_of(samples, noise)
+        numbers = numbers_of(samples, noise, label)
         return one_step.sample(
             self.network,
             numbers,
@@ -225,8 +225,8 @@ class Generator:
     def _options(self, options: Options) -> Sampling:
         given: dict[str, Any] = dict(options)
         for name in given.keys() - Options.__annotations__.keys():
-            known = ", ".join(Options.__annotations__)
-            raise UserError(f"{name}: there is no such argument; beside those of the call there are {known}")
+            known = ["label", "seed", "noise", "raw", *Options.__annotations__]
+            raise UserError(f"{name}: there is no such argument; there are {', '.join(known)}")
         for name in ("batch", "iterations"):
             if given.get(name) is not None:
                 given[name] = whole(given[name], name)

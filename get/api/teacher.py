@@ -62,7 +62,7 @@ class Teacher:
         Raises:
             UserError: an argument cannot be, or does not suit this teacher.
         """
-        numbers, seed = numbers_of(samples, noise), whole(seed, "seed")
+        numbers, seed = numbers_of(samples, noise, label), whole(seed, "seed")
         given = {
             key: value.item() if isinstance(value, np.generic) else value for key, value in settings.items()
         }

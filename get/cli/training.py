@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from get.cli.arguments import Commands, add_command, add_device, json_object, natural, positive
+from get.cli.arguments import Commands, add_command, add_device, ending, json_object, natural, positive
 
 
 def train_teacher(args: argparse.Namespace) -> None:
@@ -78,6 +78,13 @@ def add(commands: Commands) -> None:
         "--accumulate", type=positive, default=1, help="parts that each batch is computed in, to save memory"
     )
 
+    teacher.add_argument("--output", type=ending(".safetensors"), required=True, help="weights to write")
+    student.add_argument(
+        "--output",
+        type=ending(".pt"),
+        required=True,
+        help="state of the training to write; the weights go beside it (.safetensors)",
+    )
     for command in (teacher, student):
         command.add_argument("--seed", type=int, required=True, help="names every draw")
         add_device(command)
@@ -90,4 +97,3 @@ def add(commands: Commands) -> None:
             default=1,
             help="CPU threads of the node, shared by its processes; part of the last bits",
         )
-        command.add_argument("--output", type=Path, required=True, help="file to write")

@@ -28,7 +28,7 @@ NeurIPS 2023, [arXiv 2401.08639](https://arxiv.org/abs/2401.08639)).
 
 ## Use
 
-In a clone of $repository:
+In a clone of $repository, with this folder (`hf download USER/NAME --local-dir FOLDER`):
 
 ```
 pip install -e . -c envs/constraints.txt
@@ -56,7 +56,7 @@ $scores
 
 ## Limits
 
-It knows nothing beyond the images that its teacher was trained on.$average
+It knows nothing beyond the images that its teacher was trained on.$average$plateau
 """)
 TITLES = {"get": "GET", "vit": "ViT", "unet": "U-Net"}
 SPLITS = {"train": "train split", "test": "test split"}
@@ -68,6 +68,7 @@ WORDS = {
     "nearest_train": "distance to the nearest training image (grey levels)",
     "l1_held_out": "mean absolute error on held-out pairs",
 }
+PLATEAU = " Its training never left the plateau of the mean image: it draws that image, or little else."
 SUFFIXES = ("_sd", "_low", "_high")
 
 
@@ -163,6 +164,7 @@ class Card:
             model=_table(("", ""), {**model, "parameters": f"{parameter_count(student):,}"}.items()),
             training=_table(("", ""), self._training().items()),
             scores=self.scores.table() if self.scores else "Not scored.",
+            plateau=PLATEAU if self.header.get("plateau") else "",
             average=" The weights are the moving average (EMA)." if averaged else "",
         )
 

@@ -32,9 +32,17 @@ def tile(images: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.ui
     return picture
 
 
+def enlarged(picture: NDArray[np.uint8], side: int | None = None) -> NDArray[np.uint8]:
+    """Return a picture (H, W, 3) enlarged by a whole factor, without smoothing: small images to 64 pixels.
+
+    Args:
+        side: of the images in it; left out, all of it becomes about 640 pixels wide.
+    """
+    factor = max(1, 64 // side if side else 640 // picture.shape[1])
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
 def write_grid(path: str | Path, images: NDArray[np.uint8], columns: int | None = None) -> None:
     """Write images (N, C, H, W) as one PNG, small images enlarged by a whole factor without smoothing."""
-    picture = tile(images, columns)
-    factor = max(1, 64 // images.shape[-1])
     with atomic(path) as temporary:
-        Image.fromarray(picture.repeat(factor, axis=0).repeat(factor, axis=1)).save(temporary, format="png")
+        Image.fromarray(enlarged(tile(images, columns), images.shape[-1])).save(temporary, format="png")

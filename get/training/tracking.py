@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from get.runtime import plugins
 from get.runtime.log import log
-from get.storage.mosaic import tile
+from get.storage.mosaic import enlarged, tile
 from get.storage.places import place
 from get.training.trackers import PACKAGE, Entries, check
 
@@ -70,7 +70,7 @@ class Tracking:
         if self._worker is None:
             return
         try:
-            picture = tile(*draw())
+            picture = enlarged(tile(*draw()))
         except Exception as error:  # no picture is worth a training
             log.warning("trackers: no samples: %s: %s", type(error).__name__, error)
             return

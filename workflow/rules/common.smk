@@ -109,7 +109,7 @@ def launcher(wildcards, input, threads, resources):
     )
 
 
-watching = experiment.config.trackers  # changes no result
+watching = experiment.config.trackers_with_arguments  # changes no result
 watched = f"--trackers {shlex.quote(canonical_json(watching))}" if watching else ""
 
 

@@ -25,7 +25,7 @@ from get.experiment.config.students import Student, check_student
 from get.experiment.config.studies import Studies, check_studies
 from get.experiment.config.teachers import Pairs, Teacher, check_pairs, check_teacher
 from get.experiment.config.tuning import Tuning, check_tuning
-from get.training import trackers
+from get.training import trackers as tracking
 
 PACKAGE = Path(get.__file__).resolve().parent
 LONGEST_NAME, LONGEST_PATH = 255, 1000  # of a folder: files have the names of students after that
@@ -64,10 +64,15 @@ class Config(Keys):
     """What `snakemake --cores all studies` looks at; left out, there are no studies."""
     rivals: Rivals | None = optional()
     """What `snakemake --cores all rivals` compares; left out, nothing."""
-    trackers: dict[str, dict[str, str | int | float | bool | None]] | None = optional()
+    trackers: dict[str, dict[str, str | int | float | bool | None] | None] | None = optional()
     """Where trainings are watched: modules of get/training/trackers, with their arguments."""
     jobs: Jobs = Jobs()
     """What each kind of job asks for."""
+
+    @property
+    def trackers_with_arguments(self) -> tracking.Entries:
+        """The trackers; one without arguments may stand alone (`csv:`)."""
+        return {name: given or {} for name, given in (self.trackers or {}).items()}
 
 
 def check_config(config: Config) -> None:
@@ -93,16 +98,16 @@ def check_config(config: Config) -> None:
         check_studies(config.studies, config)
     if config.rivals:
         check_rivals(config.rivals, config)
-    check_trackers(config.trackers or {})
+    check_trackers(config.trackers_with_arguments)
     for kind, job in config.jobs.by_kind().items():
         check_job(job, kind)
     check_evaluation(config)
 
 
-def check_trackers(entries: trackers.Entries) -> None:
+def check_trackers(entries: tracking.Entries) -> None:
     """Check that there are such trackers, and that they take these arguments."""
     with config_errors():
-        trackers.check(entries)
+        tracking.check(entries)
 
 
 def check_results(results: str) -> None:

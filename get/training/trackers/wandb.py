@@ -29,7 +29,7 @@ class WandB:
         *,
         project: str = "",
         entity: str = "",
-        mode: Literal["", "online", "offline", "disabled"] = "",
+        mode: Literal["online", "offline", "disabled", "as-environment"] = "as-environment",
     ) -> None:
         import wandb
 
@@ -37,8 +37,8 @@ class WandB:
         own = wandb.Settings(console="off", silent=True, init_timeout=PATIENCE, login_timeout=PATIENCE)
         training, identity = _training(folder, name, step)
         self._run = wandb.init(
-            project=project or None, entity=entity or None, mode=mode or None, dir=folder, name=training,
-            id=identity, resume="allow", config=dict(settings), settings=own,
+            project=project or None, entity=entity or None, mode=None if mode == "as-environment" else mode,
+            dir=folder, name=training, id=identity, resume="allow", config=dict(settings), settings=own,
         )  # fmt: skip
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
