@@ -481,14 +481,15 @@ def test_export_a_folder(student: Path, tmp_path: Path, capsys: pytest.CaptureFi
         "license: mit",
         "| FD, train split | 7.123 | 0.7 | 5.75 to 8.5 |",
         "| precision | 0.75 |  |  |",
-        "In a clone of https://example.org/get:",
         "| lr | 0.1 |",
         "| width | 16 |",
         f"| weights (SHA-256) | {sha256(out / 'model.safetensors')} |",
     ):
         assert line in card.splitlines(), line
     assert "Of 5,000 samples (last-3), in the features of a small classifier." in card
+    assert "In a clone of https://example.org/get, with this folder" in card
     assert "# GET, " in card
+    assert "plateau" not in card
     assert not re.search(r"\$[a-z]", card)
     # The grid has a column for each class, as `get sample` draws it
     run("sample", out, "--seeds", "0-79", "--columns", 10, *CPU, "--out", tmp_path / "grid.png")
