@@ -7,18 +7,16 @@ weights. Each is exported as `get export` does, and drawn from the same noise; a
 """
 
 import argparse
-from collections.abc import Sequence
 from functools import partial
-from io import BytesIO
 from typing import Any
 
 import torch
 from common import Row, arguments, begin, finish, machine, spread, timed
 
 import get
+from get.export import onnx_file, program
 from get.export.check import Run
 from get.export.graph import Graph, Options
-from get.export.onnx_file import runner, to_onnx
 from get.runtime.log import logging_to
 from get.student.models import Student, build
 
@@ -68,15 +66,10 @@ def measure(args: argparse.Namespace, name: str, student: Student) -> list[Row]:
 
 def exported(graph: Graph) -> dict[str, Run]:
     """Return what runs the exported graph, by its name."""
-    written = BytesIO()
-    torch.export.save(graph.program(), written)
-    program = torch.export.load(BytesIO(written.getvalue())).module()
-
-    def by_torch(given: dict[str, torch.Tensor]) -> Sequence[torch.Tensor]:
-        found: Sequence[torch.Tensor] = program(**given)
-        return found
-
-    return {"torch.export": by_torch, "ONNX Runtime": runner(to_onnx(graph, "float32"))}
+    return {
+        "torch.export": program.runner(program.to_program(graph)),
+        "ONNX Runtime": onnx_file.runner(onnx_file.to_onnx(graph, "float32")),
+    }
 
 
 if __name__ == "__main__":
