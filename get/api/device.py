@@ -11,6 +11,6 @@ def device_of(device: str | torch.device) -> torch.device:
     Unlike a job of the workflow, a notebook claims no GPU for itself: it is open for long.
     """
     name = str(device)
-    if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
-        name = f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else name
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        name = f"cuda:{torch.cuda.current_device()}"
     return pick_device(name)
