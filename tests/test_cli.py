@@ -113,11 +113,12 @@ def test_arguments_that_are_refused_at_once(
 def test_settings_with_a_wrong_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = tmp_path / "settings.json"
     settings.write_text('{"model": {}, "trainig": {}, "pairs": ""}')
-    rest = ["--seed", "0", "--output", str(tmp_path / "out")]
-    code = cli.main(["train-student", "--settings", str(settings), "--manifest", "m", "--steps", "1", *rest])
+    student = ["--seed", "0", "--manifest", "m", "--steps", "1", "--output", str(tmp_path / "out.pt")]
+    code = cli.main(["train-student", "--settings", str(settings), *student])
     assert code == UserError.exit_code
     assert "settings.json: missing key training" in capsys.readouterr().err
-    code = cli.main(["train-teacher", "--settings", '{"stpes": 1}', "--store", "s", "--history", "h", *rest])
+    teacher = ["--seed", "0", "--store", "s", "--history", "h", "--output", str(tmp_path / "out.safetensors")]
+    code = cli.main(["train-teacher", "--settings", '{"stpes": 1}', *teacher])
     assert code == UserError.exit_code
     assert "settings of the teacher: missing key conditional" in capsys.readouterr().err
 
