@@ -8,11 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from get.api import Generator, Teacher, Trajectory, UserError, load, load_teacher, open_pairs
+    from get.api import Generator, Options, Teacher, Trajectory, UserError, load, load_teacher, open_pairs
 
 __version__ = "0.1.0"
 __all__ = [
-    "Generator", "Teacher", "Trajectory", "UserError", "__version__", "load", "load_teacher", "open_pairs",
+    "Generator", "Options", "Teacher", "Trajectory", "UserError", "__version__", "load", "load_teacher",
+    "open_pairs",
 ]  # fmt: skip
 
 

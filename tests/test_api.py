@@ -15,6 +15,7 @@ from test_cli_commands import write_student, write_teacher
 
 import get
 from get.cli import main
+from get.export.card import Said
 from get.export.folder import export_folder
 from get.networks import denoiser
 from get.runtime.seeding import classes_of, normal
@@ -158,8 +159,9 @@ def test_an_interpolation_begins_and_ends_with_samples(student: get.Generator) -
         (lambda student: student.interpolate(1, 2, label=[1, 2]), "it must be a whole number"),
         (lambda student: student.sample(2, rule="best"), "rule is 'best'"),
         (lambda student: student.sample(2, precision="float16"), "float16"),
-        (lambda student: student.interpolate(-1, 2), "samples is \\[-1, 2\\]"),
-        (lambda student: student.interpolate(1, 2, 0), "samples is 0"),
+        (lambda student: student.interpolate(-1, 2), "first is -1; it must be from 0"),
+        (lambda student: student.interpolate(1, 2, 0), "count is 0; it must be from 1"),
+        (lambda student: student.sample(noise=np.full((1, 1, 8, 8), 1j)), "values that are no real"),
         (lambda student: student.trajectory(2, iterations=0), "iterations is 0"),
     ],
 )  # fmt: skip
@@ -175,6 +177,24 @@ def test_without_classes_a_label_is_refused(files: dict[str, Path]) -> None:
         get.load(files["vit-unconditional"], "cpu").sample(2, label=3)
 
 
+@pytest.mark.parametrize("deviation", [80, 0])
+def test_noise_of_another_variance_is_drawn_with_a_warning(student: get.Generator, deviation: int) -> None:
+    noise = deviation * np.random.default_rng(0).standard_normal((2, 1, 8, 8))
+    with pytest.warns(UserWarning, match="noise has a standard deviation of") as told:
+        student.sample(noise=noise)
+    assert told[0].filename == __file__
+    with pytest.warns(UserWarning, match="models know 1") as told:
+        student.trajectory(noise=noise)
+    assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize("name", ["x.onnx", "x.pt2", "x.pt", "x.pth"])
+def test_files_of_other_kinds(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(UserError, match="holds no checkpoint; name one"):
+        get.load(tmp_path / name)
+
+
 def test_what_a_student_says_of_itself(files: dict[str, Path], student: get.Generator) -> None:
     assert (student.shape, student.classes, student.iterations) == ((1, 8, 8), 10, 3)
     assert student.header["step"] == 7
@@ -185,7 +205,7 @@ def test_what_a_student_says_of_itself(files: dict[str, Path], student: get.Gene
 
 
 def test_an_exported_folder_loads(files: dict[str, Path], student: get.Generator, tmp_path: Path) -> None:
-    export_folder(weights=files["get"], scores=None, licence=None, repository=None, output=tmp_path / "out")
+    export_folder(weights=files["get"], scores=None, said=Said(), output=tmp_path / "out")
     assert (get.load(tmp_path / "out", "cpu").sample(3) == student.sample(3)).all()
     assert not list((tmp_path / "out").glob(".*"))
     (tmp_path / "empty").mkdir()
@@ -225,6 +245,7 @@ def test_pairs_open_by_their_folder(pairs: Path) -> None:
         assert len(found) == 200
         noise, image, label = found.batch(torch.tensor([150, 3]))
         assert noise.shape == image.shape == (2, 1, 8, 8)
+        assert found.batch([150, 3]).noise.equal(noise)
         assert label.tolist() == [0, 3]
         for wrong in (-1, 200):
             with pytest.raises(UserError, match="there are 0 to 199"):

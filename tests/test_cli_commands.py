@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -404,6 +405,8 @@ def test_info_on_changed_and_other_files(
     assert "holds no manifest of pairs" in refusal(capsys, "info", tmp_path)
     assert "does not exist" in refusal(capsys, "info", tmp_path / "nothing")
     assert "does not exist" in refusal(capsys, "info", tmp_path / "y.h5")
+    assert "with the package come digits/get-48" in refusal(capsys, "info", "digits/get-49")
+    assert info(capsys, "digits/get-48")["kind"] == "student"
 
 
 SAID = {"kind": "x", "bytes": 1, "sha256": "x", "as_written": "x", "parameters": 1, "fingerprint": "x"}
@@ -469,7 +472,7 @@ def scored(path: Path, student: Path, **change: Any) -> Path:
 
 def test_export_a_folder(student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "given"
-    options = ["--licence", "mit", "--repository", "https://example.org/get"]
+    options = ["--licence", "mit", "--data", "digits", "--repository", "https://example.org/get"]
     run("export", student, "--scores", scored(tmp_path / "s.json", student), *options, "--out", out)
     written = {path.name for path in out.iterdir()}
     assert written == {"README.md", "config.json", "model.safetensors", "preview.png"}
@@ -495,6 +498,16 @@ def test_export_a_folder(student: Path, tmp_path: Path, capsys: pytest.CaptureFi
     run("sample", out, "--seeds", "0-79", "--columns", 10, *CPU, "--out", tmp_path / "grid.png")
     assert (picture(out / "preview.png") == picture(tmp_path / "grid.png")).all()
     assert "exists already" in refusal(capsys, "export", student, "--out", out)
+    assert "trained on: digits." in card
+    # A folder that is exported again keeps what its card says, but for what is given anew
+    run("export", out, "--licence", "apache-2.0", "--out", tmp_path / "again")
+    again = (tmp_path / "again/README.md").read_text()
+    assert again.startswith(card[: card.index("license: mit")] + "license: apache-2.0\n")
+    assert card[card.index("## Scores") :] == again[again.index("## Scores") :]
+    # as long as its weights are those
+    shutil.copyfile(write_student(tmp_path / "others", {**SHAPE, **GET}, seed=1), out / "model.safetensors")
+    run("export", out, "--out", tmp_path / "changed")
+    assert "Not scored." in (tmp_path / "changed/README.md").read_text()
     # Of what is not known nothing is said
     run("export", student, "--out", tmp_path / "plain")
     plain = (tmp_path / "plain/README.md").read_text()

@@ -1,20 +1,16 @@
 """The page that draws in the browser, in a real Chromium: its pixels are torch's."""
 
-import functools
-import http.server
 import json
 import os
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import browser
 import numpy as np
 import pytest
 import torch
-from browser import Page, opened
+from browser import Page, opened, served
 from conftest import GET, SHAPE, VIT
 from test_cli_commands import refusal, run, write_student
 
@@ -60,16 +56,8 @@ def folder(runtime: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
     """The address at which the folder is served."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with served(folder) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """What the calls of a generator and of a teacher share: which samples, of which class, from what noise."""
 
 import operator
+import warnings
 from collections.abc import Iterable, Sequence, Sized
 from typing import Any
 
@@ -19,14 +20,21 @@ Label = int | Iterable[int] | None
 Noise = Tensor | ArrayLike | None
 
 
-def whole(value: Any, name: str) -> int:
-    """Return a whole number, of numpy and torch, too; raises `UserError`, naming the argument."""
+def whole(value: Any, name: str, least: int | None = None, most: int = LAST_INDEX) -> int:
+    """Return a whole number, of numpy and torch, too, in these bounds if `least` is given.
+
+    Raises:
+        UserError: it is none; the argument's name is said.
+    """
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError
-        return operator.index(value)
+        number = operator.index(value)
     except (TypeError, ValueError):
         raise UserError(f"{name} is {value!r}; it must be a whole number") from None
+    if least is not None and not least <= number <= most:
+        raise UserError(f"{name} is {number}; it must be from {least} to {most}")
+    return number
 
 
 def numbers_of(samples: Numbers | None, noise: Noise = None, label: Label = None) -> Sequence[int]:
@@ -69,17 +77,25 @@ def _has_parts(value: Iterable[int]) -> bool:
 
 
 def noise_of(noise: Noise, count: int, shape: tuple[int, ...]) -> Tensor | None:
-    """Return noise as float32 (count, *shape), if it is given; raises `UserError` if it is something else."""
+    """Return noise as float32 (count, *shape), if it is given, and warn if it is far from unit variance.
+
+    Raises:
+        UserError: it is something else, or not finite.
+    """
     if noise is None:
         return None
     try:
-        given = torch.as_tensor(noise).float()
+        given = torch.as_tensor(noise)
+        given = given if given.is_complex() else given.float()
     except (TypeError, ValueError, RuntimeError):
         raise UserError(f"noise is a {type(noise).__name__}; give an array {(count, *shape)}") from None
     if tuple(given.shape) != (count, *shape):
         raise UserError(f"noise has the shape {tuple(given.shape)}; give {(count, *shape)}")
-    if not given.isfinite().all():
-        raise UserError("noise has values that are no numbers")
+    if given.is_complex() or not given.isfinite().all():
+        raise UserError("noise has values that are no real numbers")
+    deviation = float(given.std(correction=0))
+    if not 0.5 < deviation < 2:
+        warnings.warn(f"noise has a standard deviation of {deviation:.2g}; models know 1", stacklevel=4)
     return given
 
 

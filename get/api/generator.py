@@ -1,6 +1,5 @@
 """A student that draws: `get.load`, and what it returns."""
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack, overload
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from get.api.arguments import Label, Noise, Numbers, classes_for, noise_of, numbers_of, pictures, whole
 from get.api.device import device_of
+from get.runtime.seeding import LAST_INDEX
 from get.sampling import one_step
 from get.sampling.one_step import Samples, Sampling
 from get.storage.errors import UserError
@@ -171,13 +171,13 @@ class Generator:
             label: the class of all; None: that of the first.
             count, seed, raw, **options: see `sample`.
         """
-        ends = numbers_of([first, last])
+        ends = (whole(first, "first", 0, LAST_INDEX), whole(last, "last", 0, LAST_INDEX))
         chosen = classes_for(None if label is None else whole(label, "label"), ends[:1], self.classes)
         given: Options = {"initial": "shared", **options} if self.network.state_shape else options
         batches = one_step.interpolate(
             self.network,
-            (ends[0], ends[1]),
-            len(numbers_of(whole(count, "count"))),
+            ends,
+            whole(count, "count", 1),
             int(chosen[0]),
             seed=whole(seed, "seed"),
             options=self._options(given),
@@ -253,10 +253,5 @@ def load(path: str | Path, device: str | torch.device = "auto") -> Generator:
     Raises:
         UserError: the file is missing, damaged or no student, or there is no such device.
     """
-    if not os.path.isfile(checkpoint.find(path)):
-        raise UserError(
-            f"{path} does not exist, or holds no {checkpoint.WEIGHTS}; with the package come "
-            f"{', '.join(checkpoint.pretrained())}; a model of a hub is downloaded first (docs/python.md)"
-        )
     network, header = checkpoint.load(path)
     return Generator(network, header, device_of(device))

@@ -14,6 +14,7 @@ from get.pairs.shards import DATASETS
 from get.storage.errors import UserError
 from get.storage.hashing import fingerprint, sha256
 from get.storage.hdf5 import dataset, open_hdf5
+from get.storage.pretrained import WEIGHTS, find
 from get.storage.reading import as_written, missing, reading, require, require_small
 
 KINDS = ("student", "teacher", "classifier")
@@ -30,10 +31,14 @@ def describe(path: Path) -> Facts:
     Raises:
         UserError: it is missing, damaged, or no file of the project.
     """
-    if path.is_dir():
+    if (path / "manifest.json").exists():
         path = path / "manifest.json"
-        if not path.exists():
-            raise UserError(f"{path.parent} holds no manifest of pairs; name a file, or a folder of pairs")
+    elif path.is_dir() and not (path / WEIGHTS).exists():
+        raise UserError(
+            f"{path} holds no manifest of pairs, and no {WEIGHTS}; name a file, or a folder of these"
+        )
+    elif not path.is_file() and path.suffix not in READERS:
+        path = find(path)
     if not path.exists():
         raise missing(path)
     if path.suffix not in READERS:

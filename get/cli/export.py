@@ -7,7 +7,8 @@ from get.cli.arguments import Commands, add_command, ending, positive
 from get.storage.errors import UserError
 
 # which options are of which outputs, by the ending of --out
-OF_FOLDERS, OF_GRAPHS = ("scores", "licence", "repository"), ("rule", "iterations", "initial", "classes")
+OF_FOLDERS = ("scores", "licence", "data", "repository")
+OF_GRAPHS = ("rule", "iterations", "initial", "classes")
 OPTIONS = {"": OF_FOLDERS, ".pth": (), ".pt2": OF_GRAPHS, ".onnx": (*OF_GRAPHS, "weights")}
 PRECISIONS = ("float32", "float16", "int8")  # of the weights in an .onnx
 
@@ -26,19 +27,15 @@ def export(args: argparse.Namespace) -> None:
 
 def _weights(args: argparse.Namespace) -> str:
     """Write a folder or a .pth; returns what it is."""
+    from get.export.card import Said
     from get.export.folder import export_folder
     from get.export.published import export_published
 
     if args.out.suffix == ".pth":
         export_published(weights=args.checkpoint, output=args.out)
         return "as the paper's code evaluates it (no state of an optimiser)"
-    export_folder(
-        weights=args.checkpoint,
-        scores=args.scores,
-        licence=args.licence,
-        repository=args.repository,
-        output=args.out,
-    )
+    said = Said(licence=args.licence, data=args.data, repository=args.repository)
+    export_folder(weights=args.checkpoint, scores=args.scores, said=said, output=args.out)
     return f"weights, config, a picture of samples, and a card, {args.out}/README.md"
 
 
@@ -76,9 +73,12 @@ def add(commands: Commands) -> None:
         required=True,
         help="a new folder (no ending), .onnx, .pt2 or .pth",
     )
-    folder = command.add_argument_group("of a folder")
+    folder = command.add_argument_group(
+        "of a folder", "left out, they are those of the folder that is exported, if it is one"
+    )
     folder.add_argument("--scores", type=Path, help="its scores (.json), for the card")
     folder.add_argument("--licence", help="of the weights, for the card: mit, cc-by-nc-sa-4.0")
+    folder.add_argument("--data", help="what its images are of, for the card: handwritten digits")
     folder.add_argument("--repository", help="address of the code, for the card")
     graph = command.add_argument_group("of an .onnx or .pt2")
     graph.add_argument(

@@ -42,6 +42,7 @@ def add(commands: Commands) -> None:
         "tell what is in a checkpoint, shard, manifest, image store, sample file, statistics or scores",
         "results/students/get-48/seed0/2000.safetensors",
         "results/pairs/conditional results/data/images.h5 --json",
+        "digits/get-48",
     )
-    command.add_argument("files", type=Path, nargs="+", help="files, or folders of pairs")
+    command.add_argument("files", type=Path, nargs="+", help="files, or folders of pairs or students")
     add_json(command)

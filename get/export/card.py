@@ -1,6 +1,7 @@
 """The card of a student: what it is, how to use it, how it was made, what it scores."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Template
@@ -10,6 +11,7 @@ import yaml
 
 from get.runtime import plugins
 from get.scoring import extractors
+from get.storage.errors import UserError
 from get.storage.weights import Header
 from get.student.models import Student, parameter_count
 
@@ -56,7 +58,7 @@ $scores
 
 ## Limits
 
-It knows nothing beyond the images that its teacher was trained on.$average$plateau
+It knows nothing beyond the images that its teacher was trained on$data.$average$plateau
 """)
 TITLES = {"get": "GET", "vit": "ViT", "unet": "U-Net"}
 SPLITS = {"train": "train split", "test": "test split"}
@@ -117,8 +119,8 @@ class Scores:
         interval = "" if low is None or high is None else f"{_number(low)} to {_number(high)}"
         return "" if sd is None else _number(sd), interval
 
-    def results(self) -> list[dict[str, Any]]:
-        """Return the scores as the head of a card holds them (`model-index`)."""
+    def results(self, data: str | None) -> list[dict[str, Any]]:
+        """Return the scores as the head of a card holds them (`model-index`); `data`: see `Said`."""
         metrics = []
         for key in self.names():
             spread = {
@@ -127,8 +129,30 @@ class Scores:
             args = {"args": {"features": self.features, "samples": self.values["samples"], **spread}}
             metrics.append({"type": key, "name": self.title(key), "value": self.values[key], **args})
         task = {"type": "unconditional-image-generation", "name": "one-step image generation"}
-        images = {"type": "images", "name": "images of the teacher's data set"}
+        images = {"type": "images", "name": data or "images of the teacher's data set"}
         return [{"task": task, "dataset": images, "metrics": metrics}]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a card says that the weights do not know; each may be left out.
+
+    Args:
+        scores: of the student.
+        licence: of the weights, as hubs write it: 'mit'.
+        data: what the images are of; repository: address of the code.
+    """
+
+    scores: Scores | None = None
+    licence: str | None = None
+    data: str | None = None
+    repository: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", self.licence):
+            raise UserError(
+                f"the licence is {self.licence!r}; write it as hubs do: mit, apache-2.0, cc-by-4.0, other"
+            )
 
 
 @dataclass(frozen=True)
@@ -138,16 +162,13 @@ class Card:
     Args:
         student, header: as `checkpoint.load` returns them.
         hashes: SHA-256 of files, by what they are.
-        scores: if there are any.
-        licence: of the weights, if it is to be named; repository: address of the code, if it has one.
+        said: see `Said`.
     """
 
     student: Student
     header: Header
     hashes: Mapping[str, str]
-    scores: Scores | None
-    licence: str | None
-    repository: str | None
+    said: Said
 
     def text(self) -> str:
         """Return the card in Markdown, under the YAML head that model hubs read."""
@@ -160,10 +181,11 @@ class Card:
             label=f" and a class label (0 to {student.classes - 1})" if student.conditional else "",
             iterations=f" ({model['iterations']} fixed-point iterations)" if student.state_shape else "",
             shape="x".join(map(str, student.shape)),
-            repository=self.repository or "the repository of get-distillation",
+            repository=self.said.repository or "the repository of get-distillation",
             model=_table(("", ""), {**model, "parameters": f"{parameter_count(student):,}"}.items()),
             training=_table(("", ""), self._training().items()),
-            scores=self.scores.table() if self.scores else "Not scored.",
+            scores=self.said.scores.table() if self.said.scores else "Not scored.",
+            data=f": {self.said.data}" if self.said.data else "",
             plateau=PLATEAU if self.header.get("plateau") else "",
             average=" The weights are the moving average (EMA)." if averaged else "",
         )
@@ -174,14 +196,14 @@ class Card:
 
     def _head(self) -> dict[str, Any]:
         """Return what stands in the YAML head."""
-        licence = {"license": self.licence} if self.licence else {}
+        licence = {"license": self.said.licence} if self.said.licence else {}
         tags = ["image-generation", "one-step", "distillation", self.header["model"]["family"]]
         head = {
             "library_name": "get-distillation",
             "pipeline_tag": "unconditional-image-generation",
             "tags": tags,
         }
-        results = self.scores.results() if self.scores else []
+        results = self.said.scores.results(self.said.data) if self.said.scores else []
         return (
             licence
             | head

@@ -71,7 +71,7 @@ def write_demo(
         write_json(
             folder / "demo.json", {"shape": shape, "classes": labels, "models": models, "pairs": shown}
         )
-        _runtime(folder / "ort", runtime)
+        unpack_runtime(folder / "ort", runtime)
         shutil.copyfile(PAGE, folder / "index.html")
 
 
@@ -113,8 +113,8 @@ def _pairs(path: Path, source: Path, shape: tuple[int, ...]) -> dict[str, Any]:
     return {"count": len(label), "labels": label.tolist()}
 
 
-def _runtime(folder: Path, package: Path | None) -> None:
-    """Unpack what the page loads of ONNX Runtime Web."""
+def unpack_runtime(folder: Path, package: Path | None) -> None:
+    """Unpack what a page loads of ONNX Runtime Web into a new folder; `package`: see `write_demo`."""
     folder.mkdir()
     with tempfile.TemporaryDirectory() as scratch:
         path = package or _fetched(Path(scratch))

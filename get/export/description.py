@@ -7,8 +7,8 @@ from get import __version__
 from get.export.graph import Graph
 from get.storage.errors import UserError
 from get.storage.hashing import sha256
+from get.storage.pretrained import find
 from get.storage.weights import Header
-from get.student import checkpoint
 
 SAID = ("model", "training", "step", "seed", "pairs", "teacher", "source")
 
@@ -37,5 +37,5 @@ def describe(graph: Graph, header: Header, weights: str | Path, names: list[str]
         "inputs": {name: list(value.shape[1:]) for name, value in graph.inputs(1, 0).items()},
         "outputs": graph.outputs,
         "classes": names or [str(number) for number in range(classes)],
-        "weights": sha256(checkpoint.find(weights)),
+        "weights": sha256(find(weights)),
     }

@@ -8,6 +8,7 @@ import math
 import os
 import resource
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,13 +83,17 @@ class Pairs:
     def __len__(self) -> int:
         return len(self._label)
 
-    def batch(self, positions: Tensor) -> Batch:
-        """Return the pairs at `positions` (B,) int64, in that order.
+    def __repr__(self) -> str:
+        classes = f"{self.classes} classes" if self.classes else "no classes"
+        return f"<get.Pairs: {len(self):,} pairs, images {'x'.join(map(str, self.shape))}, {classes}>"
+
+    def batch(self, positions: Tensor | Sequence[int]) -> Batch:
+        """Return the pairs at `positions` (B,), whole numbers, in that order.
 
         Raises:
             UserError: no such position; a shard was cut off since it was opened, or cannot be read.
         """
-        wanted = positions.numpy()
+        wanted = torch.as_tensor(positions, dtype=torch.int64).numpy()
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise UserError(f"positions {wanted.min()} to {wanted.max()}: there are 0 to {len(self) - 1}")
         shard = np.searchsorted(self._ends, wanted, side="right")

@@ -1,10 +1,10 @@
 """Student checkpoints, and the parameter names of the published implementation."""
 
-import os
 from pathlib import Path
 
 from torch import Tensor, nn
 
+from get.storage.pretrained import find
 from get.storage.weights import Header, load_model
 from get.student.models import Student, build
 
@@ -23,25 +23,8 @@ _PUBLISHED = [  # (ours, published): applied in order, to whole components of do
 ]
 
 
-WEIGHTS = "model.safetensors"  # in a folder
-PRETRAINED = Path(__file__).parents[1] / "pretrained"  # folders that come with the package
-
-
-def find(path: str | Path) -> Path:
-    """Return the file of a student: it itself, that of a folder, or of 'digits/get-48' in the package."""
-    path = Path(path)
-    if not os.path.exists(path) and os.path.isfile(PRETRAINED / path / WEIGHTS):
-        path = PRETRAINED / path
-    return path / WEIGHTS if os.path.isdir(path) else path
-
-
-def pretrained() -> list[str]:
-    """Return the names of the students that come with the package."""
-    return sorted(path.parent.relative_to(PRETRAINED).as_posix() for path in PRETRAINED.rglob(WEIGHTS))
-
-
 def load(path: str | Path) -> tuple[Student, Header]:
-    """Return the student stored at `path` (see `find`), in evaluation mode on the CPU, and its header.
+    """Return the student at `path`, in evaluation mode on the CPU, and its header; `find` finds it.
 
     Raises:
         UserError: the file is missing, damaged or no student.
