@@ -1,4 +1,4 @@
-"""Draw the diagrams of the documentation: `python docs/diagrams.py` writes {model,workflow,methods}.png."""
+"""Draw the diagrams of the documentation: `python docs/diagrams.py` writes the four beside it."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+import get
 from get.paper.style import DPI, PAGE, plt
 
 plt.rcParams["text.parse_math"] = True
@@ -187,7 +188,31 @@ def methods() -> None:
     save(axes, "methods.png")
 
 
+def film() -> None:
+    """The image of each fixed-point iteration of GET-48, and the residual below it."""
+    digits, side, gap = (3, 5), 6, 1.2
+    student = get.load("digits/get-48", "cpu")
+    found = student.trajectory(digits, label=digits)
+    wide = gap + student.iterations * (side + gap)
+    axes = canvas(wide, len(digits) * (side + 2.4) + 2.6)
+    for row in range(len(digits)):
+        low = (len(digits) - 1 - row) * (side + 2.4) + 2.6
+        for k in range(student.iterations):
+            left = gap + k * (side + gap)
+            axes.imshow(
+                found.images[k, row, ..., 0], cmap="gray", vmin=0, vmax=255,
+                extent=(left, left + side, low, low + side),
+            )  # fmt: skip
+            note(axes, left + side / 2, low - 0.8, f"{found.residuals[k, row]:.0f}", INK)
+            if row == 0:
+                note(axes, left + side / 2, low + side + 0.9, f"iteration {k + 1}", INK)
+    axes.set(xlim=(0, wide), ylim=(0, len(digits) * (side + 2.4) + 2.6))
+    note(axes, wide / 2, 0.7, "below each image: how far one more application moves the state, ||f(z) - z||")
+    save(axes, "film.png")
+
+
 if __name__ == "__main__":
     model()
     workflow()
     methods()
+    film()
