@@ -81,7 +81,8 @@ def models() -> dict[str, Student]:
     torch.manual_seed(0)
     for name, description in RANDOM.items():
         known[name] = build(description).eval().requires_grad_(False)
-        torch.nn.init.xavier_uniform_(known[name].decoder.linear.weight)  # or it would draw nothing
+        decoder: Any = known[name].decoder
+        torch.nn.init.xavier_uniform_(decoder.linear.weight)  # or it would draw nothing
     return known
 
 

@@ -37,13 +37,13 @@ COLD = 50  # batches; a hundredth of a million pairs, so that nearly none is met
 IMPORTS = "import get.cli, get.student.training"
 
 
-def fabricate(folder: Path, pairs: int, identity: str) -> Path:
-    """Write `pairs` pairs, the same in each shard, unless `folder` has some; returns the manifest."""
+def fabricate(folder: Path, pairs: int, identity: str, shape: tuple[int, ...] = SHAPE) -> Path:
+    """Write `pairs` pairs, the same in every shard, unless `folder` has some; returns the manifest."""
     manifest = folder / "manifest.json"
     if manifest.exists():
         return manifest
     source = np.random.default_rng(0)
-    noise, image = (source.standard_normal((SHARD, *SHAPE), np.float32).astype(np.float16) for _ in range(2))
+    noise, image = (source.standard_normal((SHARD, *shape), np.float32).astype(np.float16) for _ in range(2))
     label = np.arange(SHARD) % CLASSES
     attributes = {"identity": identity, "classes": CLASSES, "teacher": "none"}
     shards = {folder / f"train-{start // SHARD:05d}.h5": start for start in range(0, pairs, SHARD)}

@@ -20,10 +20,10 @@ from get.runtime.device import pick_device
 from get.runtime.log import logging_to
 from get.storage.atomic import write_json
 from get.storage.reading import read_json
-from get.student.training import train_student
+from get.student.training import Inputs, train_student
 
 
-def run(settings: Path, manifest: Path, precision: str, seed: int, steps: int, device: str) -> pd.DataFrame:
+def run(settings: Path, manifest: Path, precision: str, seed: int, steps: int, device: str) -> pd.Series:
     """Train and return the history of the loss."""
     wanted = read_json(settings)
     wanted["training"] |= {"precision": precision}
@@ -31,8 +31,8 @@ def run(settings: Path, manifest: Path, precision: str, seed: int, steps: int, d
         write_json(Path(folder, "settings.json"), wanted)
         output = Path(folder, "run.pt")
         train_student(
-            settings=Path(folder, "settings.json"), manifest=manifest, seed=seed, stop=steps, device=device,
-            start=None, output=output,
+            settings=Path(folder, "settings.json"), inputs=Inputs(manifest), seed=seed, stop=steps,
+            device=device, start=None, output=output,
         )  # fmt: skip
         history = read_json(output.with_suffix(".json"))
     name = f"{precision}, seed {seed}"

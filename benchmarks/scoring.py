@@ -64,6 +64,7 @@ def ours(images: list[np.ndarray], weights: Path, batch: int, device: torch.devi
     extract = Extractor("inception", weights, str(device), batch)
     generated, real = map(extract, images)
     found, wanted = (moments(features.penultimate, device) for features in (generated, real))
+    assert generated.logits is not None
     parts = inception_scores(generated.logits, parts_of(len(images[0]), IS_PARTS), device)
     return {"FID": float(frechet(found, wanted, square_root(wanted.sigma))), "IS": float(np.mean(parts))}
 
@@ -156,6 +157,7 @@ def parts(call: dict[str, Any], images: np.ndarray, device: torch.device) -> dic
             call["statistics"][split], call["features"][split], source, device
         )
     features, count = extract(images), len(images)
+    assert features.logits is not None
     rows, shares = features.penultimate, resamples_of(count, options.bootstrap, 0)
     found, share = moments(rows, device), parts_of(count, options.splits)
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 # tiers, by file; a mark on a test goes before
 TIERS = {
     "workflow": {"test_workflow", "test_plan", "test_plugins", "test_style"},
-    "slow": {"test_slurm", "test_breakage", "test_miniature", "test_distributed"},
+    "slow": {"test_slurm", "test_benchmarks", "test_breakage", "test_miniature", "test_distributed"},
 }
 
 

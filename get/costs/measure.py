@@ -8,10 +8,10 @@ time, those of the same training its costs too: measured twice, they would diffe
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ NO_CHANGE: dict[str, Any] = {  # settings of training that change no cost
     "ema": 0.9,
     "ema_warmup": False,
 }
+Name = TypeVar("Name", bound=Hashable)
 MODES = {"plain": False, "checkpointed": True}  # of training; a student with a state has both
 
 
@@ -154,10 +155,10 @@ def training_step(
 
 
 def timed(
-    calls: Mapping[str, Callable[[], object]], device: torch.device, repeats: int = REPEATS
-) -> dict[str, np.ndarray]:
+    calls: Mapping[Name, Callable[[], object]], device: torch.device, repeats: int = REPEATS
+) -> dict[Name, np.ndarray]:
     """Return the seconds of so many calls of each, in turn, after some that warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    seconds: dict[Name, list[float]] = {name: [] for name in calls}
     for repeat in range(WARM_UP + repeats):
         for name, call in calls.items():
             wait(device)

@@ -1,0 +1,307 @@
+"""Does a device compute what the CPU does, and do precision, compiler and interruptions change nothing more?
+
+    python benchmarks/device_checks.py --device cuda --config workflow/config/cifar10.yaml \
+        --students get-mini vit-b --parts students teacher scores precision compile checkpointing resume
+
+Students and teacher are those of the config, with random weights, and see random pairs. Each check says what
+was found, and what is allowed; where more was found the script ends with 1.
+"""
+
+import argparse
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import safetensors.torch
+import torch
+import yaml
+from common import Row, arguments, begin, finish, machine
+from input import fabricate
+from torch import Tensor, nn
+
+from get.costs.measure import RandomTraining, options_of, peak_memory
+from get.experiment import Experiment, load
+from get.experiment.settings import costs_of, student_settings
+from get.networks.denoiser import build as build_teacher
+from get.pairs.dataset import Batch
+from get.runtime.log import logging_to
+from get.runtime.seeding import classes_of, normal
+from get.scoring import metrics
+from get.scoring.extractors.classifier import Classifier
+from get.storage.atomic import write_json
+from get.student.initial import sample_state
+from get.student.models import Student, build
+from get.teacher.generation import sample
+from get.teacher.samplers import Sampler
+from get.training.journal import read_journal
+from get.training.loop import take_step
+
+CPU = torch.device("cpu")
+Network = TypeVar("Network", bound=nn.Module)
+MILESTONES = 50, 400  # of the training that is stopped, beyond the first line of its history
+HEUN: dict[str, Any] = {"num_steps": 4, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
+ROUNDING = 1e-3  # of float32 through a whole network, in proportion
+ALLOWED = {"tf32": 0.02, "bfloat16": 0.05}  # of the loss after some steps, in proportion
+
+
+def check(what: str, found: float, allowed: float) -> Row:
+    """Return a row of the table."""
+    return {"check": what, "found": found, "allowed": allowed, "fails": not found <= allowed}
+
+
+def apart(ours: Tensor, theirs: Tensor) -> float:
+    """Return how far two tensors are apart, in proportion to the second (2-norms)."""
+    ours, theirs = ours.detach().double().cpu(), theirs.detach().double().cpu()
+    return float((ours - theirs).norm() / theirs.norm())
+
+
+def awake(network: Network, seed: int = 0) -> Network:
+    """Return the network with no layer next to zero, as some are before training."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for p in network.parameters():
+            p.data += 0.02 * torch.randn_like(p)
+    return network
+
+
+class Given:
+    """What is checked: a device, students by name, and a batch of random pairs for each."""
+
+    def __init__(self, args: argparse.Namespace, device: torch.device) -> None:
+        self.args, self.device = args, device
+        config = yaml.safe_load(args.config.read_text(encoding="utf-8"))
+        self.experiment: Experiment = load(config)
+        self.students = {name: costs_of(self.experiment, name) for name in args.students}
+
+    def student(self, name: str, device: torch.device) -> Student:
+        """Return a student, the same on every device."""
+        torch.manual_seed(0)
+        return awake(build(self.students[name]["model"])).to(device)
+
+    def inputs(self, student: Student, device: torch.device) -> tuple[Batch, Tensor | None]:
+        """Return random pairs and z_0, the same on every device."""
+        numbers = range(self.args.batch)
+        noise, image = (normal(numbers, student.shape, 0, "evaluation", name) for name in ("noise", "image"))
+        label = classes_of(numbers, student.classes if student.conditional else 0)
+        batch = Batch(noise, image.clamp(-1, 1), label).on(device)
+        return batch, sample_state(student.state_shape, numbers, 0, "independent", device)
+
+    def losses(self, name: str, **change: Any) -> list[float]:
+        """Return the losses of some steps on the device, from the same weights, on the same pairs."""
+        student = self.student(name, self.device)
+        options = options_of(self.students[name]["training"], lr=1e-3, batch=self.args.batch, **change)
+        training = RandomTraining(student, options, self.students[name].get("teacher"))
+        training.batch, _ = self.inputs(student, self.device)
+        forward = torch.compile(student) if options.compile else student
+        found = []
+
+        def loss(forward: Any, step: int, rows: slice) -> Tensor:
+            found.append(training.loss(forward, step, rows))
+            return found[-1]
+
+        for _ in range(self.args.steps):
+            take_step(training.state, forward, loss, options, seed=0)
+        return [float(value.detach()) for value in found]
+
+
+def students(given: Given) -> Iterator[Row]:
+    """Images, loss and gradients of students, to the CPU's."""
+    for name in given.students:
+        images, gradients, losses = [], [], []
+        for device in (given.device, CPU):
+            student = given.student(name, device)
+            batch, state = given.inputs(student, device)
+            with torch.no_grad():
+                images.append(student.trajectory(batch.noise, batch.label, state).images)
+            options = options_of(
+                given.students[name]["training"], batch=given.args.batch, precision="float32"
+            )
+            training = RandomTraining(student, options, given.students[name].get("teacher"))
+            training.batch = batch
+            losses.append(training.loss(student, 0, slice(0, given.args.batch)))
+            losses[-1].backward()
+            gradients.append(
+                torch.cat([p.grad.flatten().cpu() for p in student.parameters() if p.grad is not None])
+            )
+        yield check(f"{name}: images of all iterations", apart(*images), ROUNDING)
+        yield check(f"{name}: loss", apart(*losses), ROUNDING)
+        yield check(f"{name}: gradients", apart(*gradients), 10 * ROUNDING)
+
+
+def teacher(given: Given) -> Iterator[Row]:
+    """The teacher of the first student: one evaluation, and the images of a few Heun steps."""
+    experiment = given.experiment
+    entry = experiment.teacher_of(experiment.students[given.args.students[0]])
+    outputs, images = [], []
+    for device in (given.device, CPU):
+        torch.manual_seed(0)
+        network = awake(build_teacher(experiment.network_of(entry))).eval().requires_grad_(False)
+        noise = normal(range(4), network.shape, 0, "evaluation", "noise").to(device)
+        label = classes_of(range(4), network.classes).to(device)
+        network.to(device)
+        outputs.append(network(noise, torch.ones(4, device=device), label))
+        sampler = Sampler(**HEUN, precision="float32", batch=4)
+        images.append(sample(network, noise, label, sampler, device))
+    yield check("teacher: an evaluation", apart(*outputs), ROUNDING)
+    yield check(f"teacher: images of {HEUN['num_steps']} Heun steps", apart(*images), 10 * ROUNDING)
+
+
+def scores(given: Given) -> Iterator[Row]:
+    """Features of a classifier, and FID, IS and KID of the same features."""
+    images = torch.rand(2000, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = []
+    for device in (given.device, CPU):
+        torch.manual_seed(0)
+        network = Classifier(channels=3, size=32, classes=10, width=16, features=64).to(device)
+        with torch.no_grad():
+            found.append([layer.cpu() for layer in network.layers(images.to(device))])
+    for what, ours, theirs in zip(("features", "logits"), *found, strict=True):
+        yield check(f"classifier: {what}", apart(ours, theirs), ROUNDING)
+    rows, logits = (layer.numpy() for layer in found[1])
+    half, subsets = len(rows) // 2, metrics.parts_of(len(rows), 10)
+    for what, score in {
+        "FID": lambda on: frechet(rows[:half], rows[half:], on),
+        "Inception Score": lambda on: float(np.mean(metrics.inception_scores(logits, subsets, on))),
+        "KID": lambda on: float(np.mean(metrics.kernel_distances(rows[:half], rows[half:], 5, 200, on))),
+    }.items():
+        ours, theirs = score(given.device), score(CPU)
+        yield check(what, abs(ours - theirs) / abs(theirs), 1e-5)
+
+
+def frechet(generated: np.ndarray, real: np.ndarray, device: torch.device) -> float:
+    """Return the Fréchet distance of features."""
+    found, wanted = (metrics.moments(rows, device) for rows in (generated, real))
+    return float(metrics.frechet(found, wanted, metrics.square_root(wanted.sigma)))
+
+
+def precision(given: Given) -> Iterator[Row]:
+    """The loss after some steps in lower precision, to float32."""
+    for name in given.students:
+        wanted = given.losses(name, precision="float32")[-1]
+        for kind in ("tf32", "bfloat16") if given.device.type == "cuda" else ("bfloat16",):
+            found = given.losses(name, precision=kind)[-1]
+            yield check(f"{name}: loss in {kind}", abs(found / wanted - 1), ALLOWED[kind])
+
+
+def compile(given: Given) -> Iterator[Row]:
+    """The loss after some compiled steps, to uncompiled ones; breaks of the graph."""
+    from torch._dynamo.utils import counters
+
+    for name in given.students:
+        wanted = given.losses(name, precision="float32")[-1]
+        torch.compiler.reset()
+        counters.clear()
+        found = given.losses(name, precision="float32", compile=True)[-1]
+        yield check(f"{name}: loss, compiled", abs(found / wanted - 1), ROUNDING)
+        yield check(f"{name}: breaks of the graph", sum(counters["graph_break"].values()), 0)
+        yield check(f"{name}: graphs more than one", counters["stats"]["unique_graphs"] - 1, 0)
+
+
+def checkpointing(given: Given) -> Iterator[Row]:
+    """The losses of a GET in O(1)-memory mode, to the plain one; and its share of the memory."""
+    for name in (name for name, of in given.students.items() if of["model"]["family"] == "get"):
+        plain, saving = (given.losses(name, precision="float32", checkpointing=on) for on in (False, True))
+        yield check(
+            f"{name}: losses in O(1) memory",
+            max(abs(a / b - 1) for a, b in zip(saving, plain, strict=True)),
+            ROUNDING,
+        )
+        peaks = []
+        for on in (True, False):
+            student = given.student(name, given.device)
+            options = options_of(given.students[name]["training"], batch=given.args.batch, checkpointing=on)
+            training = RandomTraining(student, options, None)
+            call = partial(take_step, training.state, student, training.loss, options, seed=0)
+            call()
+            peaks.append(peak_memory(call, given.device, training.held))
+        yield check(f"{name}: share of the memory", peaks[0] / peaks[1], 0.8)
+
+
+def resume(given: Given) -> Iterator[Row]:
+    """A training of two milestones: once as it is, once asked to stop on the way and started again."""
+    experiment, name = given.experiment, given.args.students[0]
+    first, last = MILESTONES
+    shape = tuple(given.inputs(given.student(name, CPU), CPU)[0].noise.shape[1:])
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        settings = student_settings(experiment, name)
+        settings["training"] |= {"batch": given.args.batch}
+        write_json(folder / "settings.json", settings)
+        manifest = fabricate(folder, 2000, settings["pairs"], shape)
+        train = partial(trainer, given, folder / "settings.json", manifest)
+        outputs = [folder / kind / f"{last}.pt" for kind in ("whole", "stopped")]
+        for output in outputs:
+            before = output.with_name(f"{first}.pt")
+            subprocess.run(train(first, before), check=True)
+            if output.parent.name == "stopped":
+                yield check(
+                    "steps of the training that was stopped",
+                    stop_after(train(last, output, before), output, first),
+                    last - 1,
+                )
+            subprocess.run(train(last, output, before), check=True)
+        ours, theirs = (safetensors.torch.load_file(output.with_suffix(".safetensors")) for output in outputs)
+        yield check(
+            "weights of the stopped one, largest difference",
+            max(float((ours[key] - theirs[key]).abs().max()) for key in theirs), 0,
+        )  # fmt: skip
+
+
+def trainer(
+    given: Given, settings: Path, manifest: Path, steps: int, output: Path, start: Path | None = None
+) -> list[str]:
+    """Return the command that trains to a milestone."""
+    output.parent.mkdir(exist_ok=True)
+    command = f"-m get train-student --seed 0 --steps {steps} --device {given.device.type}"
+    command += (
+        f" --threads {given.args.threads} --settings {settings} --manifest {manifest} --output {output}"
+    )
+    return [sys.executable, *command.split(), *(["--previous", str(start)] if start else [])]
+
+
+def stop_after(command: list[str], output: Path, step: int) -> int:
+    """Start a training, ask it to stop once it has gone beyond a step; returns the step where it stopped."""
+    process = subprocess.Popen(command)
+    journal = output.with_suffix(".journal.jsonl")
+
+    def last() -> int:
+        lines = read_journal(journal) if journal.exists() else []
+        return max((line.get("step", 0) for line in lines), default=0)
+
+    while process.poll() is None and last() <= step:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    return last()
+
+
+PARTS: dict[str, Callable[[Given], Iterable[Row]]] = {
+    part.__name__: part for part in (students, teacher, scores, precision, compile, checkpointing, resume)
+}
+
+
+def main() -> int:
+    """Run as the module's text says; returns 1 if a check fails."""
+    parser = arguments(__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="of an experiment")
+    parser.add_argument("--students", nargs="+", required=True, help="their names")
+    parser.add_argument("--batch", type=int, default=16, help="pairs of a step")
+    parser.add_argument("--steps", type=int, default=20, help="after which losses are compared")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="which checks")
+    args = parser.parse_args()
+    with logging_to():
+        given = Given(args, begin(args))
+        rows = [row for part in args.parts for row in PARTS[part](given)]
+        finish(__file__, args, machine(given.device), rows)
+    return int(any(row["fails"] for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""The benchmark of a GPU, on the CPU and without its longest parts; its checks of a device can fail."""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+
+sys.path.append(str(ROOT / "benchmarks"))
+import device_checks
+import gpu
+
+ARGUMENTS = argparse.Namespace(device="cpu", minutes=9.0)
+QUICK = [
+    "checks-students", "checks-teacher", "checks-scores", "checks-resume", "checks-checkpointing", "training",
+    "student-sampling",
+]  # fmt: skip
+
+
+@pytest.fixture
+def results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(gpu, "RESULTS", tmp_path)
+    return tmp_path
+
+
+def test_the_parts_on_a_cpu() -> None:
+    written = ROOT / "benchmarks/results/gpu-cpu.json"
+    command = [ROOT / "benchmarks/gpu.py", "--device", "cpu", "--tiny", "--threads", "1", "--only", *QUICK]
+    try:
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        parts = json.loads(written.read_text())["parts"]
+    finally:
+        written.unlink(missing_ok=True)
+    assert list(parts) == [name for name in parts if name in QUICK]
+    assert len(parts) == len(QUICK)
+    assert all(part["rows"] and not part["failed"] and part["seconds"] > 0 for part in parts.values())
+    assert {row["student"] for row in parts["training"]["rows"]} == {"get-16", "vit-16"}
+    stopped, weights = parts["checks-resume"]["rows"]
+    assert 50 < stopped["found"] < 400
+    assert weights["found"] == 0
+    assert not list(written.parent.glob("part-*"))
+
+
+def test_a_part_that_fails_or_takes_long_stops_no_other(results: Path) -> None:
+    slow = gpu.Part("slow", 1.0, ["-c", "import time; print('begun', flush=True); time.sleep(60)"])
+    end = time.monotonic() + 100
+    found = gpu.run(slow, ARGUMENTS, results, end)
+    assert found["failed"]
+    assert found["said"] == "begun\n\nit took more than 1 s"
+    assert found["seconds"] < 30
+    broken = gpu.run(gpu.Part("broken", 30.0, ["-c", "raise SystemExit('no GPU')"]), ARGUMENTS, results, end)
+    assert (broken["failed"], broken["said"]) == (True, "no GPU\n")
+    late = gpu.run(slow, ARGUMENTS, results, time.monotonic() - 1)
+    assert late == {"failed": True, "said": "no time was left"}
+
+
+class Wrong(device_checks.Given):
+    """A device on which one weight is another."""
+
+    def student(self, name: str, device: torch.device) -> device_checks.Student:
+        student = super().student(name, device)
+        if device is self.device:
+            weight = student.get_parameter("decoder.linear.weight")
+            weight.data[0, 0] += 0.5
+        return student
+
+
+def test_a_device_that_computes_something_else_is_found() -> None:
+    given = argparse.Namespace(config=ROOT / "config.yaml", students=["vit-16"], batch=4, steps=2, threads=1)
+    for kind, fails in ((device_checks.Given, False), (Wrong, True)):
+        rows = list(device_checks.students(kind(given, torch.device("cpu", 0))))
+        assert [row["fails"] for row in rows] == [fails] * 3
