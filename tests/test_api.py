@@ -135,6 +135,7 @@ def test_an_interpolation_begins_and_ends_with_samples(student: get.Generator) -
     ("call", "message"),
     [
         (lambda student: student.sample(0), "samples is 0; give a count from 1"),
+        (lambda student: student.sample(10**12), "samples are more than 10,000,000"),
         (lambda student: student.sample([]), "samples is \\[\\]"),
         (lambda student: student.sample([-1]), "or numbers from 0"),
         (lambda student: student.sample([2**63]), "or numbers from 0"),
@@ -155,7 +156,7 @@ def test_an_interpolation_begins_and_ends_with_samples(student: get.Generator) -
         (lambda student: student.sample(2, label=[3.7, 1]), "label is 3.7; it must be a whole number"),
         (lambda student: student.sample(2, batch="2"), "batch is '2'; it must be a whole number"),
         (lambda student: student.sample(2, iterations=2.5), "iterations is 2.5; it must be a whole number"),
-        (lambda student: student.sample(2, lable=2), "lable: there is no such argument; there are label"),
+        (lambda student: student.sample(2, lable=2), "lable: there is no such argument here; of"),
         (lambda student: student.interpolate(1, 2, label=[1, 2]), "it must be a whole number"),
         (lambda student: student.sample(2, rule="best"), "rule is 'best'"),
         (lambda student: student.sample(2, precision="float16"), "float16"),
@@ -212,8 +213,10 @@ def test_an_exported_folder_loads(files: dict[str, Path], student: get.Generator
     for path in (tmp_path / "empty", "user/model", "x" * 300):
         with pytest.raises(UserError, match=r"with the package come digits/get-48, digits/vit-48"):
             get.load(path, torch.device("cpu"))
-    with pytest.raises(UserError, match="is a folder"):
+    with pytest.raises(UserError, match="is no file of a teacher"):
         get.load_teacher(tmp_path)
+    with pytest.raises(UserError, match="none comes with the package"):
+        get.load_teacher("digits/get-48")
 
 
 @pytest.mark.parametrize("classes", [10, 0])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ return demo.models.map(model => model.cells.filter(cell => !cell.hidden).map(cel
     return [...canvas.getContext("2d").getImageData(...size).data];
 }));
 """
+STATUS = "document.getElementById('status').textContent"
 GIVEN = """
 const given = demo.inputs();
 return {noise: [...given.noise], labels: given.labels, count: given.count,
@@ -188,6 +190,12 @@ def test_keys(page: Page) -> None:
     page.driver.execute_script("demo.models[0].cells[0].click()")
     body.send_keys(Keys.ARROW_RIGHT)
     wait(page, "return demo.models[1].cells[1].getAttribute('aria-pressed') === 'true'")
+    # A chosen class keeps the key of new noise, and a seed that cannot be is shown as it is used
+    page.driver.find_element("id", "class").send_keys("N")
+    wait(page, "return document.getElementById('seed').value === '2'")
+    do(page, "document.getElementById('seed').value = -5")
+    assert page.driver.execute_script("return document.getElementById('seed').value") == "4294967291"
+    do(page, "document.getElementById('seed').value = 0")
     assert not page.errors()
 
 
@@ -221,6 +229,23 @@ def test_models_that_do_not_belong_together(
     assert not (tmp_path / "page").exists()
     facts = json.loads((folder / "demo.json").read_text())
     assert [model["title"].split(",")[0] for model in facts["models"]] == ["GET", "ViT"]
+
+
+def test_a_page_that_cannot_work_says_why(folder: Path, tmp_path: Path) -> None:
+    if browser.missing() and not os.environ.get("CI"):
+        pytest.skip(f"no {', '.join(browser.missing())}")
+    broken = shutil.copytree(folder, tmp_path / "page")
+    (broken / "demo.json").write_text("{")
+    with served(broken) as address, opened(address, tmp_path) as page:
+        wait(page, f"return {STATUS}.startsWith('This did not work: ')")
+        page.driver.get((folder / "index.html").as_uri())
+        wait(page, f"return {STATUS}.includes('python -m http.server')")
+
+
+def test_a_student_may_come_twice(runtime: Path, tmp_path: Path) -> None:
+    run("demo", *["digits/vit-48"] * 2, "--runtime", runtime, "--out", tmp_path / "page")
+    models = json.loads((tmp_path / "page/demo.json").read_text())["models"]
+    assert [model["name"] for model in models] == ["digits-vit-48-0", "digits-vit-48-1"]
 
 
 def test_without_npm_it_says_how(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def test_a_training_step(student: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         take_step(training.state, network, training.loss, options, seed=0)
     assert [loss.device for loss in losses] == [CUDA, CUDA]
     assert {tensor.device for tensor in training.state.tensors()} == {CUDA}
+    assert training.state.window.device == CUDA
     assert training.state.step == 2
 
 

@@ -15,6 +15,7 @@ from get.runtime.seeding import LAST_INDEX
 from get.sampling.one_step import labels_of
 from get.storage.errors import UserError
 
+MOST = 10_000_000  # samples of a call
 Numbers = int | Iterable[int]
 Label = int | Iterable[int] | None
 Noise = Tensor | ArrayLike | None
@@ -50,6 +51,8 @@ def numbers_of(samples: Numbers | None, noise: Noise = None, label: Label = None
         numbers: Sequence[int] = [whole(number, "samples") for number in samples]
     else:
         numbers = range(whole(samples, "samples"))
+    if len(numbers) > MOST:
+        raise UserError(f"samples are more than {MOST:,}; draw them in parts")
     if not numbers or min(numbers) < 0 or max(numbers) > LAST_INDEX:
         raise UserError(f"samples is {samples!r}; give a count from 1, or numbers from 0 to {LAST_INDEX}")
     return numbers

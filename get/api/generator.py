@@ -49,6 +49,10 @@ class Trajectory(NamedTuple):
     images: Any
     residuals: NDArray[np.float32]
 
+    def __repr__(self) -> str:
+        shapes = (tuple(each.shape) for each in self)
+        return "<get.Trajectory: images {}, residuals {}>".format(*shapes)
+
 
 class Generator:
     """A student, ready to draw: what `load` returns.
@@ -223,10 +227,11 @@ class Generator:
         )
 
     def _options(self, options: Options) -> Sampling:
-        given: dict[str, Any] = dict(options)
+        given, known = dict[str, Any](options), [*Options.__annotations__]
         for name in given.keys() - Options.__annotations__.keys():
-            known = ["label", "seed", "noise", "raw", *Options.__annotations__]
-            raise UserError(f"{name}: there is no such argument; there are {', '.join(known)}")
+            raise UserError(
+                f"{name}: there is no such argument here; of the options there are {', '.join(known)}"
+            )
         for name in ("batch", "iterations"):
             if given.get(name) is not None:
                 given[name] = whole(given[name], name)

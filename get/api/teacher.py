@@ -16,6 +16,7 @@ from get.pairs.dataset import Pairs, training_pairs
 from get.pairs.manifest import read_manifest
 from get.runtime.seeding import normal
 from get.storage.errors import UserError
+from get.storage.pretrained import names
 from get.teacher.generation import solve
 from get.teacher.samplers import DEFAULT, Sampler, defaults
 
@@ -77,8 +78,8 @@ class Teacher:
 
 def load_teacher(path: str | Path, device: str | torch.device = "auto") -> Teacher:
     """Return the teacher stored at `path` (.safetensors), ready to draw; device and errors as of `load`."""
-    if Path(path).is_dir():
-        raise UserError(f"{path} is a folder; name the file of a teacher (.safetensors)")
+    if Path(path).is_dir() or str(path) in names():
+        raise UserError(f"{path} is no file of a teacher (.safetensors); none comes with the package")
     return Teacher(denoiser.load(path), device_of(device))
 
 

@@ -18,7 +18,7 @@ from get.export.onnx_file import to_onnx
 from get.sampling.comparison import short_names
 from get.storage.atomic import new_folder, write_json
 from get.storage.errors import UserError
-from get.storage.reading import reading
+from get.storage.reading import missing, reading
 from get.student import checkpoint
 from get.student.models import parameter_count
 
@@ -54,15 +54,17 @@ def write_demo(
         UserError: a checkpoint or the pairs are damaged, the models are of different images, or there is no
             package and no npm.
     """
-    graphs = {path: _graph(path) for path in students}
-    kinds = {(graph.student.shape, _classes(graph)) for graph in graphs.values()}
+    if runtime is not None and not runtime.exists():
+        raise missing(runtime)
+    graphs = [_graph(path) for path in students]
+    kinds = {(graph.student.shape, _classes(graph)) for graph in graphs}
     if len(kinds) != 1:
         raise UserError("the students' images differ in shape or classes; show them in pages of their own")
     ((shape, classes),) = kinds
     with new_folder(output) as folder:
         (folder / "models").mkdir()
         models = []
-        for name, (path, graph) in zip(_names(students), graphs.items(), strict=True):
+        for name, path, graph in zip(_names(students), students, graphs, strict=True):
             said = describe(graph, checkpoint.load(path)[1], path, names)
             (folder / f"models/{name}.onnx").write_bytes(to_onnx(graph, "float32", said))
             models.append(_model(name, graph, said))

@@ -23,8 +23,9 @@ def find(path: str | Path) -> Path:
         return path
     place = path if os.path.isdir(path) else PACKAGED / path
     if not os.path.isfile(place / WEIGHTS):
+        wrong = f"holds no {WEIGHTS}" if os.path.isdir(path) else "does not exist"
         raise UserError(
-            f"{path} does not exist, or holds no {WEIGHTS}; with the package come {', '.join(names())}; a "
+            f"{path} {wrong}; with the package come {', '.join(names())}; a "
             "model of a hub is downloaded first (docs/python.md)"
         )
     return place / WEIGHTS
