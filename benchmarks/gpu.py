@@ -46,7 +46,7 @@ class Scale(NamedTuple):
     repeats: int
 
 
-PAPER = Scale("workflow/config/cifar10.yaml", "get-mini", "vit-small", 128, 250, 5)
+PAPER = Scale("workflow/config/cifar10.yaml", "get-mini", "vit-base", 128, 250, 5)
 TINY = Scale("config.yaml", "get-16", "vit-16", 16, 8, 2)
 
 

@@ -60,6 +60,18 @@ def test_a_part_that_fails_or_takes_long_stops_no_other(results: Path) -> None:
     assert late == {"failed": True, "said": "no time was left"}
 
 
+@pytest.mark.parametrize("tiny", [True, False])
+def test_the_parts_name_students_of_the_config(tiny: bool, tmp_path: Path) -> None:
+    arguments = argparse.Namespace(device="cuda", tiny=tiny, threads=1, reference=None, edm=None)
+    found = {part.name: part for part in gpu.parts(arguments, tmp_path)}
+    assert set(QUICK) < set(found)
+    costs = json.loads((tmp_path / "costs.json").read_text())["students"]
+    command = found["training"].command
+    first = command.index("--students") + 1
+    assert set(command[first : first + 2]) <= set(costs)
+    assert sum(part.seconds for part in found.values()) >= 540
+
+
 class Wrong(device_checks.Given):
     """A device on which one weight is another."""
 

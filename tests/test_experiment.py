@@ -20,7 +20,8 @@ from get.studies import settings_text
 Config = dict[str, Any]
 CONFIGS = [
     "config.yaml", "workflow/config/cifar10.yaml", "workflow/config/photos.yaml",
-    "workflow/config/digits-long.yaml", "tests/config.yaml"
+    "workflow/config/digits-long.yaml", "workflow/config/cifar10-hour.yaml",
+    "workflow/config/cifar10-day.yaml", "tests/config.yaml",
 ]  # fmt: skip
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
 

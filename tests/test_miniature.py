@@ -21,7 +21,7 @@ import torch
 import yaml
 from conftest import ROOT
 from fabricate import vgg16
-from miniature import CONFIGS, merged, mini_config, write_inputs
+from miniature import CONFIGS, NETWORK, merged, mini_config, write_inputs
 
 from get.storage.hashing import sha256
 from get.storage.weights import read_header
@@ -256,6 +256,73 @@ def test_the_miniature_is_laid_over_the_papers_config(cifar_config: Config) -> N
     assert mini["teachers"]["conditional"]["source"]["url"].startswith("https://")
     assert mini["features"]["extractor"] == "inception"
     assert mini["students"].keys() == cifar_config["students"].keys()
+
+
+def small(config: Config, folder: Path) -> Config:
+    """Return a config with its models and numbers made small, and its files those of the miniature."""
+    paths = {
+        "data": ARCHIVE,
+        "features": "weights-inception-2015-12-05-6726825d.pth",
+        "teachers": "edm-cifar10-32x32-uncond-vp.pkl",
+    }
+    sources = {key: {"path": str(folder / FILES / name), "sha256": None} for key, name in paths.items()}
+    jobs = {key: {"threads": 1, "mem_mb": 2000, "gpu": 0} for key in config["jobs"]}
+    network = {key: NETWORK[key] for key in ("model_channels", "channel_mult", "blocks")}
+    models = {
+        "get": {
+            "patch": 8,
+            "width": 16,
+            "heads": 2,
+            "injection_depth": 1,
+            "equilibrium_depth": 1,
+            "expansion": 2,
+        },
+        "vit": {"patch": 8, "width": 16, "heads": 2, "depth": 1},
+        "unet": {"network": network},
+    }
+    students = {
+        name: {
+            "model": models[student["model"]["family"]],
+            "training": {"batch": 8},
+            "milestones": list(range(1, len(student["milestones"]) + 1)),
+        }
+        for name, student in config["students"].items()
+    }
+    pairs = {"count": 40, "held_out": 10, "shards": 2, "sampler": {"num_steps": 4, "batch": 10}}
+    scoring = {"splits": 2, "bootstrap": 2, "kid_subsets": 2, "kid_subset_size": 10, "nearest": 5}
+    return {
+        "results": "results/small",
+        "data": {"source": sources["data"]},
+        "features": {"source": sources["features"]},
+        "teachers": {"unconditional": {"source": {"path": sources["teachers"]["path"]}}},
+        "pairs": {"unconditional": pairs},
+        "students": students,
+        "evaluation": {"samples": 20, "batch": 20, "scoring": scoring},
+        "jobs": jobs,
+    }
+
+
+@pytest.mark.parametrize("name", ["cifar10-hour.yaml", "cifar10-day.yaml"])
+def test_the_steps_towards_the_paper_run(name: str, folder: Path, tmp_path: Path) -> None:
+    config = yaml.safe_load((CONFIGS / name).read_text(encoding="utf-8"))
+    (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(small(config, folder)))
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--snakefile", str(ROOT / "Snakefile")]
+    command += [
+        "--directory",
+        str(tmp_path),
+        "--configfile",
+        str(CONFIGS / name),
+        str(tmp_path / "overlay.yaml"),
+    ]
+    # of the longer one, what the shorter has not
+    target = [] if name == "cifar10-hour.yaml" else ["--dry-run"]
+    done = subprocess.run([*command, *target], capture_output=True, text=True, cwd=ROOT)
+    logs = "".join(path.read_text() for path in tmp_path.rglob("logs/**/*.log") if "rror" in path.read_text())
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:] + logs
+    if not target:
+        rows = pd.read_csv(tmp_path / "results/small/reproduction.csv")
+        assert {"equal steps", "equal training compute"} <= set(rows["at"].dropna())
+        assert (tmp_path / "results/small/table1.csv").exists()
 
 
 @pytest.mark.parametrize(
