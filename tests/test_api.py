@@ -135,7 +135,7 @@ def test_an_interpolation_begins_and_ends_with_samples(student: get.Generator) -
     ("call", "message"),
     [
         (lambda student: student.sample(0), "samples is 0; give a count from 1"),
-        (lambda student: student.sample(10**12), "samples are more than 10,000,000"),
+        (lambda student: student.sample(10**12), "give a count from 1 to 10,000,000"),
         (lambda student: student.sample([]), "samples is \\[\\]"),
         (lambda student: student.sample([-1]), "or numbers from 0"),
         (lambda student: student.sample([2**63]), "or numbers from 0"),

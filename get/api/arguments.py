@@ -51,10 +51,10 @@ def numbers_of(samples: Numbers | None, noise: Noise = None, label: Label = None
         numbers: Sequence[int] = [whole(number, "samples") for number in samples]
     else:
         numbers = range(whole(samples, "samples"))
-    if len(numbers) > MOST:
-        raise UserError(f"samples are more than {MOST:,}; draw them in parts")
-    if not numbers or min(numbers) < 0 or max(numbers) > LAST_INDEX:
-        raise UserError(f"samples is {samples!r}; give a count from 1, or numbers from 0 to {LAST_INDEX}")
+    if not 0 < len(numbers) <= MOST or min(numbers) < 0 or max(numbers) > LAST_INDEX:
+        raise UserError(
+            f"samples is {samples!r}; give a count from 1 to {MOST:,}, or numbers from 0 to {LAST_INDEX}"
+        )
     return numbers
 
 
