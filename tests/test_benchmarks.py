@@ -9,11 +9,17 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from conftest import ROOT
+
+from get.costs.measure import training_costs
+from get.experiment import load
+from get.experiment.settings import costs_of
 
 sys.path.append(str(ROOT / "benchmarks"))
 import device_checks
 import gpu
+import memory
 
 ARGUMENTS = argparse.Namespace(device="cpu", minutes=9.0)
 QUICK = [
@@ -70,6 +76,17 @@ def test_the_parts_name_students_of_the_config(tiny: bool, tmp_path: Path) -> No
     first = command.index("--students") + 1
     assert set(command[first : first + 2]) <= set(costs)
     assert sum(part.seconds for part in found.values()) >= 540
+
+
+@pytest.mark.parametrize("name", ["get-48", "vit-48"])
+def test_the_memory_that_is_predicted_is_that_of_a_step(name: str) -> None:
+    experiment = load(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")))
+    settings = costs_of(experiment, name)
+    predicted = memory.predict(settings["model"], settings["training"]["batch"], "float32")
+    taken = training_costs(settings["model"], settings["training"], None, torch.device("cpu"))
+    assert predicted["plain"] == pytest.approx(taken["plain"]["peak_memory_bytes"], rel=0.05)
+    if name == "get-48":  # the backward pass holds an iteration's gradients beside its tensors
+        assert 0.8 < predicted["O(1)"] / taken["checkpointed"]["peak_memory_bytes"] < 1
 
 
 class Wrong(device_checks.Given):
