@@ -24,6 +24,7 @@ from get.storage.atomic import write_text
 from get.storage.reading import read_json, reading
 
 UNKNOWN = math.nan
+GPUS = (1, 2, 4, 8, 16)  # of which the plan says how long they take
 
 Costs = Mapping[Unit, Cost | None]
 
@@ -88,7 +89,10 @@ def make_plan(
     text = " ".join([in_words(table, cores, gpus, costs), *too_large(demands, experiment)])
     log.info("%s", text)
     write_text(output, table.to_csv(index=False, float_format="%.6g"))
-    write_text(readable, f"{by_rule(table)}\n\n{text}\n")
+    parts = [by_rule(table), text]
+    if gpus:
+        parts.append(by_gpus(jobs, costs, experiment, max(1, cores // gpus)))
+    write_text(readable, "\n\n".join(parts) + "\n")
 
 
 # ------------------------------------------------------------------------------------------------- one job
@@ -141,6 +145,14 @@ def job_seconds(count: Count, costs: Costs) -> float:
 # ------------------------------------------------------------------------------------------------- the whole
 
 
+def by_stage(demands: Sequence[Demand]) -> list[list[Demand]]:
+    """Return the demands of each stage."""
+    stages = defaultdict[str, list[Demand]](list)
+    for each in demands:
+        stages[each.count.stage].append(each)
+    return list(stages.values())
+
+
 def stage_seconds(stage: Sequence[Demand]) -> float:
     """Return the seconds of a stage: of its work, evenly shared out, or of its longest chain of jobs."""
     shared, chains = 0.0, defaultdict[str, float](float)
@@ -173,16 +185,14 @@ def plan_table(demands: Sequence[Demand]) -> pd.DataFrame:
         }
         for each in demands
     )
-    stages = defaultdict[str, list[Demand]](list)
-    for each in demands:
-        stages[each.count.stage].append(each)
+    stages = by_stage(demands)
     whole = {
         "rule": "all",
         "what": "wall time",
         "jobs": table["jobs"].sum(),
-        "hours": sum(map(stage_seconds, stages.values())) / 3600,
+        "hours": sum(map(stage_seconds, stages)) / 3600,
         "gpu_hours": table["gpu_hours"].sum(),
-        "memory_mb": max(map(stage_memory, stages.values())) / 1e6,
+        "memory_mb": max(map(stage_memory, stages)) / 1e6,
         "gpu_memory_mb": table["gpu_memory_mb"].max(),
         "disk_mb": table["disk_mb"].sum(),
     }
@@ -194,6 +204,22 @@ def by_rule(table: pd.DataFrame) -> str:
     columns = {"jobs": "sum", "hours": "sum", "gpu_hours": "sum", "memory_mb": "max", "disk_mb": "sum"}
     rules = table.groupby("rule", sort=False).agg(columns).reset_index()
     return rules.to_markdown(index=False, floatfmt=",.4g")
+
+
+def by_gpus(jobs: Sequence[Count], costs: Costs, experiment: Experiment, cores: int) -> str:
+    """Return a Markdown table: how long the whole takes with other numbers of GPUs, `cores` beside each.
+
+    Idle is the share of the GPUs' time in which none of their jobs is there to run. Jobs that share a batch
+    are taken as they were measured.
+    """
+    rows = []
+    for gpus in GPUS:
+        demands = [demand(count, costs, experiment, cores * gpus, gpus) for count in jobs]
+        seconds = sum(map(stage_seconds, by_stage(demands)))
+        known = (each for each in demands if not math.isnan(each.seconds))
+        busy = sum(each.count.jobs * each.gpus * each.seconds for each in known)
+        rows.append({"GPUs": gpus, "hours": seconds / 3600, "idle": f"{1 - busy / (gpus * seconds):.0%}"})
+    return pd.DataFrame(rows).to_markdown(index=False, floatfmt=",.4g")
 
 
 def too_large(demands: Sequence[Demand], experiment: Experiment) -> Iterator[str]:
