@@ -149,7 +149,7 @@ def run(part: Part, args: argparse.Namespace, folder: Path, end: float) -> Row:
     begun = time.monotonic()
     # in a session of its own: what it has started ends with it
     process = subprocess.Popen(
-        [sys.executable, *part.command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [sys.executable, *part.command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
         start_new_session=True,
     )  # fmt: skip
     try:

@@ -19,7 +19,7 @@ def find(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix in OTHERS:
         raise UserError(f"{path} holds no checkpoint; name one (.safetensors), or a folder of `get export`")
-    if os.path.isfile(path) or (path.suffix and not os.path.isdir(path)):
+    if os.path.isfile(path) or (path.suffix and not os.path.isfile(path / WEIGHTS)):
         return path
     place = path if os.path.isdir(path) else PACKAGED / path
     if not os.path.isfile(place / WEIGHTS):
