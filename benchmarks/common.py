@@ -79,7 +79,13 @@ def finish(script: str, args: argparse.Namespace, limits: Row, rows: Sequence[Ro
     for name, fact in {**facts, **limits}.items():
         print(f"{name}: {fact}")
     RESULTS.mkdir(exist_ok=True)
-    settings = {key: str(value) for key, value in vars(args).items() if key not in ("reference", "name")}
+    kept = {key: value for key, value in vars(args).items() if key not in ("reference", "name")}
+    # where files lie on this machine says nothing to others
+    settings = {
+        key: str(value)
+        for key, value in kept.items()
+        if not (isinstance(value, Path) and value.is_absolute())
+    }
     content = {"settings": settings, "machine": limits, **facts, "rows": list(rows)}
     path = RESULTS / f"{args.name or Path(script).stem}-{limits['kind']}.json"
     write_json(path, content, recorded=False)

@@ -1,7 +1,7 @@
 """Does a device compute what the CPU does, and do precision, compiler and interruptions change nothing more?
 
     python benchmarks/device_checks.py --device cuda --config workflow/config/cifar10.yaml \
-        --students get-mini vit-b --parts students teacher scores precision compile checkpointing resume
+        --students get-mini vit-base --parts students teacher scores precision compile checkpointing resume
 
 Students and teacher are those of the config, with random weights, and see random pairs. Each check says what
 was found, and what is allowed; where more was found the script ends with 1.
@@ -62,10 +62,10 @@ def apart(ours: Tensor, theirs: Tensor) -> float:
     return float((ours - theirs).norm() / theirs.norm())
 
 
-def awake(network: Network, seed: int = 0) -> Network:
+def awake(network: Network) -> Network:
     """Return the network with no layer next to zero, as some are before training."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         for p in network.parameters():
             p.data += 0.02 * torch.randn_like(p)
     return network
@@ -230,12 +230,14 @@ def resume(given: Given) -> Iterator[Row]:
     first, last = MILESTONES
     shape = tuple(given.inputs(given.student(name, CPU), CPU)[0].noise.shape[1:])
     with tempfile.TemporaryDirectory() as scratch:
+        # Settings and pairs, as the workflow has them
         folder = Path(scratch)
         settings = student_settings(experiment, name)
         settings["training"] |= {"batch": given.args.batch}
         write_json(folder / "settings.json", settings)
         manifest = fabricate(folder, 2000, settings["pairs"], shape)
         train = partial(trainer, given, folder / "settings.json", manifest)
+        # Both trainings
         outputs = [folder / kind / f"{last}.pt" for kind in ("whole", "stopped")]
         for output in outputs:
             before = output.with_name(f"{first}.pt")
@@ -247,6 +249,7 @@ def resume(given: Given) -> Iterator[Row]:
                     last - 1,
                 )
             subprocess.run(train(last, output, before), check=True)
+        # To the same weights, bit for bit
         ours, theirs = (safetensors.torch.load_file(output.with_suffix(".safetensors")) for output in outputs)
         yield check(
             "weights of the stopped one, largest difference",
