@@ -5,15 +5,19 @@
 
 `--settings` describes all students of an experiment, here config.yaml (`snakemake FILE --cores 1` makes it).
 `--reference` is a clone of locuslab/get, which wants torchdeq and timm installed. Each candidate takes the
-same steps from the same weights, so their losses must agree; then all are timed in turn.
+same steps from the same weights, so their losses must agree; then all are timed in turn. On a CPU each has a
+process of its own, with the settings of memory that its own program makes.
 """
 
 import argparse
+import multiprocessing
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +28,7 @@ from torch import Tensor
 
 from get.costs.measure import operations, peak_memory
 from get.pairs.dataset import Batch
+from get.runtime.device import pick_device
 from get.runtime.log import logging_to
 from get.storage.reading import read_json
 from get.student.checkpoint import to_published
@@ -41,15 +46,49 @@ SOLVER = ["--grad=6", "--sup_gap=1", "--f_max_iter=0", "--eval_f_max_iter=6", "-
 
 @dataclass
 class Candidate:
-    """One way to take a step: step(number) -> loss; and the tensors that it holds all the time."""
+    """One way to take a step: step(number) -> loss; memory() -> the most bytes that a step holds."""
 
-    step: Callable[[int], Tensor]
-    held: Callable[[], Iterable[Tensor]]
-    precision: str
+    step: Callable[[int], float]
+    memory: Callable[[], int]
 
 
-def ours(student: Student, batch: Batch, clip: float | None, **options: Any) -> Candidate:
+def inputs(model: Row, count: int, device: torch.device) -> tuple[Student, Batch]:
+    """Return the student and the batch that all candidates start from."""
+    torch.manual_seed(0)
+    student = build(model).to(device)
+    shape = (count, model["channels"], model["size"], model["size"])
+    noise, image = (torch.randn(shape, device=device) for _ in range(2))
+    label = torch.arange(count, device=device) % max(model["classes"], 1)
+    return student, Batch(noise, image.clamp(-1, 1), label)
+
+
+def apart(make: Callable[..., Candidate], *arguments: Any, **options: Any) -> Candidate:
+    """Return the candidate make(*arguments, **options), which lives in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    task = partial(make, *arguments, **options)
+    context.Process(target=_serve, args=(there, torch.get_num_threads(), task), daemon=True).start()
+
+    def ask(question: str, *given: int) -> Any:
+        here.send((question, given))
+        return here.recv()
+
+    return Candidate(partial(ask, "step"), partial(ask, "memory"))
+
+
+def _serve(connection: Connection, threads: int, make: Callable[[], Candidate]) -> None:
+    torch.set_num_threads(threads)
+    candidate = make()
+    with suppress(EOFError):  # nobody asks any more
+        while True:
+            question, given = connection.recv()
+            connection.send(getattr(candidate, question)(*given))
+
+
+def ours(model: Row, count: int, device: torch.device, clip: float | None, **options: Any) -> Candidate:
     """Our step; `options` are precision, compile and checkpointing."""
+    pick_device(device.type)  # as a job does
+    student, batch = inputs(model, count, device)
     rest: dict[str, Any] = {"warmup": 0, "weight_decay": 0.0, "ema_warmup": False}
     modes = {"checkpointing": options.pop("checkpointing")}
     settings = Optimisation(batch=len(batch.noise), lr=LR, ema=EMA, clip=clip, **rest, **options)
@@ -63,11 +102,11 @@ def ours(student: Student, batch: Batch, clip: float | None, **options: Any) -> 
         last[:] = [weighted_loss(images, batch.image, L1(), DECAY)]
         return last[0]
 
-    def step(number: int) -> Tensor:
+    def step(number: int) -> float:
         take_step(state, forward, loss, settings, seed=0)
-        return last[0].detach()
+        return float(last[0])
 
-    return Candidate(step, state.tensors, settings.precision)
+    return Candidate(step, lambda: peak_memory(lambda: step(0), device, state.tensors()))
 
 
 def initial_state(student: Student, batch: int, step: int, device: torch.device) -> Tensor | None:
@@ -76,8 +115,9 @@ def initial_state(student: Student, batch: int, step: int, device: torch.device)
     return torch.randn(batch, *student.state_shape, device=device) if student.state_shape else None
 
 
-def published(reference: Path, student: Student, model: Row, batch: Batch, o1: bool) -> Candidate:
+def published(reference: Path, model: Row, count: int, device: torch.device, o1: bool) -> Candidate:
     """The published step: its model, its loss with its logging, AdamW and its loop for the average."""
+    student, batch = inputs(model, count, device)
     sys.path.insert(0, str(reference))
     stand_in("pytorch_gan_metrics", "get_inception_score_and_fid")  # no longer imports
     stand_in("piq", "LPIPS", "DISTS")
@@ -101,7 +141,6 @@ def published(reference: Path, student: Student, model: Row, batch: Batch, o1: b
         make = partial(GET, args, **sizes, **depths, deq_mlp_ratio=model["expansion"], cond=conditional)
     else:
         make = partial(ViT, args, **sizes, depth=model["depth"], cond=conditional)
-    device = batch.noise.device
     network, average = make().to(device), make().to(device).requires_grad_(False)
     network.load_state_dict(to_published(student))
     update_ema(average, network, decay=0)
@@ -110,7 +149,7 @@ def published(reference: Path, student: Student, model: Row, batch: Batch, o1: b
     image = batch.image if conditional else batch.image.double()  # as its unconditional pairs are stored
     label = batch.label if conditional else None
 
-    def step(number: int) -> Tensor:
+    def step(number: int) -> float:
         torch.manual_seed(number)
         torch.backends.cuda.matmul.allow_tf32 = True
         loss, _ = fp_correction(L1Loss(), (network(batch.noise, label), image), return_loss_values=True)
@@ -118,13 +157,14 @@ def published(reference: Path, student: Student, model: Row, batch: Batch, o1: b
         loss.backward()
         optimizer.step()
         update_ema(average, network, decay=EMA)
-        return loss.detach()
+        return float(loss.detach())
 
-    def held() -> Iterable[Tensor]:
-        moments = (t for values in optimizer.state.values() for t in values.values())
-        return [*network.state_dict().values(), *average.state_dict().values(), *moments]
+    def memory() -> int:
+        moments = [t for values in optimizer.state.values() for t in values.values()]
+        held = [*network.state_dict().values(), *average.state_dict().values(), *moments]
+        return peak_memory(lambda: step(0), device, held)
 
-    return Candidate(step, held, "tf32" if device.type == "cuda" else "float32")
+    return Candidate(step, memory)
 
 
 def stand_in(name: str, *attributes: str) -> None:
@@ -134,31 +174,30 @@ def stand_in(name: str, *attributes: str) -> None:
     sys.modules.setdefault(name, module)
 
 
+def _here(make: Callable[..., Candidate], *arguments: Any, **options: Any) -> Candidate:
+    return make(*arguments, **options)
+
+
 def measure(
     name: str, settings: Row, args: argparse.Namespace, device: torch.device, limits: Row
 ) -> list[Row]:
     """Return the rows of one student."""
     model, count = settings["model"], args.batch or settings["training"]["batch"]
-    torch.manual_seed(0)
-    shape = (count, model["channels"], model["size"], model["size"])
-    noise, image = (torch.randn(shape, device=device) for _ in range(2))
-    batch = Batch(noise, image.clamp(-1, 1), torch.arange(count, device=device) % max(model["classes"], 1))
-
-    def student() -> Student:
-        torch.manual_seed(0)
-        return build(model).to(device)
-
     is_get = model["family"] == "get"
     modes = [False, True] if is_get and args.o1 else [False]  # whether in O(1) memory
-    candidates = {}
+    start: Callable[..., Candidate] = apart if device.type == "cpu" else _here
+    candidates, precisions = {}, {}
     for precision in args.precisions:
         for o1 in modes:
             options = {"precision": precision, "compile": args.compile, "checkpointing": o1}
             text = f"ours, {precision}{', compiled' * args.compile}{', O(1)' * o1}"
-            candidates[text] = ours(student(), batch, settings["training"]["clip"], **options)
+            candidates[text] = start(ours, model, count, device, settings["training"]["clip"], **options)
+            precisions[text] = precision
     if args.reference and (is_get or model["conditioning"] == "none"):  # its conditional ViT does not run
         for o1 in modes:
-            candidates[f"published{', O(1)' * o1}"] = published(args.reference, student(), model, batch, o1)
+            text = f"published{', O(1)' * o1}"
+            candidates[text] = start(published, args.reference, model, count, device, o1)
+            precisions[text] = "tf32" if device.type == "cuda" else "float32"
     losses = {}
     for text, each in candidates.items():
         for number in range(args.steps):
@@ -173,9 +212,9 @@ def measure(
         row |= {"low": 1e3 * step["low"], "high": 1e3 * step["high"], "images/s": count / step["median"]}
         base = seconds.get("published")
         row["x published"] = None if base is None else spread(base)["median"] / step["median"]
-        row["of matrix rate"] = flops / step["median"] / limits["matrix_flops"][each.precision]
-        row["memory (MB)"] = peak_memory(calls[text], device, each.held()) / 1e6
-        row["loss"] = float(losses[text])
+        row["of matrix rate"] = flops / step["median"] / limits["matrix_flops"][precisions[text]]
+        row["memory (MB)"] = each.memory() / 1e6
+        row["loss"] = losses[text]
         rows.append(row)
     return rows
 

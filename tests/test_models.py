@@ -7,6 +7,7 @@ import torch
 from conftest import GET, SHAPE, VIT
 from torch.utils.flop_counter import FlopCounterMode
 
+from get.networks.inplace import plus, silu
 from get.storage.errors import UserError
 from get.student import models
 from get.student.models import Student, build, parameter_count
@@ -172,3 +173,21 @@ LAYER = torch.nn.Linear(2, 2)
 def test_students_that_training_would_spoil(student: Student, keys: dict[str, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
         models._check(student, {"family": "wrong", **keys})
+
+
+def test_sums_in_the_memory_of_a_product() -> None:
+    """Under autocast a product is bfloat16: the sum with float32 must not be rounded to it."""
+    y, x = torch.ones(2, 3), torch.full((3,), 2.0**-10)
+    assert plus(y, x) is y
+    half = torch.ones(2, 3, dtype=torch.bfloat16)
+    assert torch.equal(plus(half, x), torch.full((2, 3), 1 + 2.0**-10))
+    assert torch.equal(half, torch.ones_like(half))
+
+
+def test_silu_keeps_what_a_backward_pass_reads() -> None:
+    x = torch.linspace(-2, 2, 5, requires_grad=True)
+    inner = x * 1
+    silu(inner).sum().backward()
+    assert torch.equal(inner, x)
+    with torch.no_grad():
+        assert torch.equal(silu(inner), torch.nn.functional.silu(x))

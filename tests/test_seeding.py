@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from get.pairs.indices import HELD_OUT
-from get.runtime.seeding import BLOCK, EpochSampler, fold_in, normal
+from get.runtime.seeding import BLOCK, EpochSampler, fold_in, normal, seed_global
 from get.sampling.one_step import Sampling, sample
 from get.student.architectures.get import GET
 from get.student.initial import held_out_state, sample_state
@@ -25,6 +25,15 @@ def test_fold_in_is_fixed() -> None:
     assert fold_in(0) == 1999793380834467432
     assert fold_in(0, "pairs", 3) == 1336684919927665375
     assert len({fold_in(0, "a"), fold_in(1, "a"), fold_in(0, "b"), fold_in(0, "a", 0)}) == 4
+
+
+def test_seed_of_dropout_is_that_of_torch() -> None:
+    """Masks of trainings that were begun before go on as they were."""
+    masks = []
+    for seed in (torch.manual_seed, lambda value: seed_global(value, torch.device("cpu"))):
+        seed(fold_in(0, "dropout", 7))
+        masks.append(torch.nn.functional.dropout(torch.ones(100), 0.5))
+    assert torch.equal(*masks)
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=40))

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from get.networks.inplace import plus, silu
+
 ZERO_INIT = 1e-5  # gain of layers that start next to zero
 ATTENTION_INIT = 0.2**0.5
 
@@ -169,18 +171,19 @@ class UNetBlock(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Map features (B, C_in, H, W) and embedding (B, E) to features (B, C_out, H', W')."""
         # Residual branch, to which the noise level and the class come
-        h = self.conv0(self.resample(F.silu(self.norm0(x))))
+        h = self.conv0(self.resample(silu(self.norm0(x))))
         shift = self.affine(embedding)[:, :, None, None]
         if self.style.adaptive:
             scale, shift = shift.chunk(2, dim=1)
-            h = F.silu(self.norm1(h) * (1 + scale) + shift)
+            h = silu(plus(self.norm1(h) * (1 + scale), shift))
         else:
-            h = F.silu(self.norm1(h + shift))
+            h = silu(self.norm1(plus(h, shift)))
         h = self.conv1(F.dropout(h, self.dropout, self.training))
         # Skip branch
         x = self.resample(x)
-        x = (h + (x if self.skip is None else self.skip(x))) * self.style.scale
-        return (x + self._attend(x)) * self.style.scale if self.attention else x
+        x = plus(h, x if self.skip is None else self.skip(x)).mul_(self.style.scale)
+        # x is what the backward pass of its norm reads
+        return (x + self._attend(x)).mul_(self.style.scale) if self.attention else x
 
     def _attend(self, x: Tensor) -> Tensor:
         B, C, H, W = x.shape

@@ -26,6 +26,17 @@ def generator(seed: int, *tags: int | str, device: torch.device | str = "cpu") -
     return torch.Generator(device).manual_seed(fold_in(seed, *tags))
 
 
+def seed_global(seed: int, device: torch.device) -> None:
+    """Seed torch's global generators, of the CPU and of `device`, from which dropout draws.
+
+    `torch.manual_seed` would leave a note for every kind of device that torch knows, with a stack trace: a
+    twentieth of a step of a small model.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(seed)
+
+
 def normal(
     indices: Sequence[int],
     shape: Iterable[int],

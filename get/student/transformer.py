@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from get.networks.inplace import plus
 from get.storage.errors import UserError
 from get.student.models import Student
 
@@ -43,10 +44,9 @@ class Attention(nn.Module):
         """Map tokens (B, N, D) to (B, N, D); `u` is (B, N, 3D) or (B, 1, 3D), or None."""
         B, N, D = x.shape
         # Additive injection (paper, Section 3)
-        qkv = self.qkv(x) if u is None else self.qkv(x) + u
-        # Heads: (B, heads, N, D / heads) each
-        qkv = qkv.view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv.unbind(0)
+        qkv = self.qkv(x) if u is None else plus(self.qkv(x), u)
+        # Heads: (B, heads, N, D / heads) each; so split, their gradients are put together in one copy
+        q, k, v = (part.view(B, N, self.heads, -1).transpose(1, 2) for part in qkv.split(D, dim=2))
         # Attention
         out = F.scaled_dot_product_attention(q, k, v)
         return self.proj(out.transpose(1, 2).reshape(B, N, D))
@@ -77,8 +77,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, u: Tensor | None = None) -> Tensor:
         """Map tokens (B, N, D) to (B, N, D); `u` (B, N or 1, 3D) is added to q, k and v."""
-        x = x + self.attention(self.norm1(x), u)
-        return x + self.mlp(self.norm2(x))
+        x = plus(self.attention(self.norm1(x), u), x)
+        return plus(self.mlp(self.norm2(x)), x)
 
 
 class AdaLNBlock(nn.Module):
@@ -95,8 +95,8 @@ class AdaLNBlock(nn.Module):
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """Map tokens (B, N, D) to (B, N, D); `c` (B, 1, D) is the class embedding."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(F.silu(c)).chunk(6, dim=2)
-        x = x + gate1 * self.attention(self.norm1(x) * (1 + scale1) + shift1, None)
-        return x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)
+        x = plus(gate1 * self.attention(self.norm1(x) * (1 + scale1) + shift1, None), x)
+        return plus(gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2), x)
 
 
 class Decoder(nn.Module):

@@ -29,7 +29,7 @@ from get.runtime.device import autocast, tf32
 from get.runtime.limits import is_out_of_memory, stop_time
 from get.runtime.log import Progress, log
 from get.runtime.processes import average, largest, own_rows, process_count, rank, wait_for_all
-from get.runtime.seeding import fold_in
+from get.runtime.seeding import fold_in, seed_global
 from get.storage.errors import UserError
 from get.storage.hashing import fingerprint
 from get.storage.reading import Damaged, outdated
@@ -281,9 +281,9 @@ def take_step(
     """Take one optimisation step, its learning rate times `rate`, without waiting for the device."""
     # Each process has dropout masks of its own; the first has those of a process that is alone
     own = (rank(),) if rank() else ()
-    torch.manual_seed(fold_in(seed, "dropout", state.step, *own))
-    # Forward and backward: TF32 holds for both, autocast chooses types in the forward pass alone
     device = state.window.device
+    seed_global(fold_in(seed, "dropout", state.step, *own), device)
+    # Forward and backward: TF32 holds for both, autocast chooses types in the forward pass alone
     values = []
     with tf32(device, options.precision):
         parts = own_rows(options.batch, options.accumulate)
