@@ -124,7 +124,7 @@ def kernel_distances(
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
     """Return the kernel of all pairs of rows; the products are float32, what is made of them float64."""
-    return ((x @ y.T).double() / x.shape[1] + 1) ** 3
+    return (x @ y.T).double().div_(x.shape[1]).add_(1).pow_(3)
 
 
 def _mean_kernel(x: Tensor) -> Tensor:
