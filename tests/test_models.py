@@ -7,7 +7,7 @@ import torch
 from conftest import GET, SHAPE, VIT
 from torch.utils.flop_counter import FlopCounterMode
 
-from get.networks.inplace import plus, silu
+from get.networks.kernels import attend, plus, silu
 from get.storage.errors import UserError
 from get.student import models
 from get.student.models import Student, build, parameter_count
@@ -191,3 +191,12 @@ def test_silu_keeps_what_a_backward_pass_reads() -> None:
     assert torch.equal(inner, x)
     with torch.no_grad():
         assert torch.equal(silu(inner), torch.nn.functional.silu(x))
+
+
+def test_attention_is_float32_on_a_cpu() -> None:
+    """There bfloat16 takes up to four times as long."""
+    q, k, v = torch.randn(3, 2, 1, 4, 8)
+    wanted = attend(q, k, v)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(attend(q, k, v), wanted)
+        assert attend(q.bfloat16(), k.bfloat16(), v.bfloat16()).dtype == torch.float32

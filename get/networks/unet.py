@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from get.networks.inplace import plus, silu
+from get.networks.kernels import attend, plus, silu
 
 ZERO_INIT = 1e-5  # gain of layers that start next to zero
 ATTENTION_INIT = 0.2**0.5
@@ -190,7 +190,7 @@ class UNetBlock(nn.Module):
         # q, k and v of one channel lie side by side in the published files
         qkv = self.qkv(self.norm2(x)).view(B, self.heads, C // self.heads, 3, H * W)
         q, k, v = qkv.permute(3, 0, 1, 4, 2).unbind(0)
-        out = F.scaled_dot_product_attention(q, k, v)  # (B, heads, HW, C / heads)
+        out = attend(q, k, v)  # (B, heads, HW, C / heads)
         return self.proj(out.transpose(2, 3).reshape(B, C, H, W))
 
 

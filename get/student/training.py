@@ -39,6 +39,7 @@ from get.training.trackers import NONE, Entries
 PLATEAU = 0.85  # a loss above this share of the mean image's says that training has not left the plateau
 BASELINE_PAIRS = 2048  # from which the mean image's loss is computed, at most
 BASELINE_PART = 256  # of which at a time: a loss may need much memory
+NARROW = 32  # channels of a token; with fewer, a CPU takes longer in bfloat16 than in float32
 
 
 class Inputs(NamedTuple):
@@ -94,6 +95,8 @@ def train_student(
     description = describe(wanted["model"], options.objective, source)
     torch.manual_seed(fold_in(seed, "student", "weights"))
     student = build(description).to(on)
+    if options.precision == "bfloat16" and on.type == "cpu" and getattr(student, "width", NARROW) < NARROW:
+        log.warning("training.precision: bfloat16 is slower than float32 for tokens this narrow, on a CPU")
     # Teacher, to start from or to ask
     asked = None
     if "teacher" in wanted:
