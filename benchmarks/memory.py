@@ -3,10 +3,10 @@
     python benchmarks/memory.py --config workflow/config/cifar10.yaml
 
 The forward pass runs on fake tensors, which have sizes and no numbers; what autograd keeps for the backward
-pass is counted, each storage once (attention keeps no matrix, as GPUs' fused kernels). To it come weights,
-gradients, moving average and the optimiser's moments. What the backward pass holds for a moment, and the gaps
-of the allocator, are no part of it. In bfloat16, attention is counted as on a CPU, in float32. In O(1)-memory mode the tensors of one fixed-point iteration are kept,
-and the states of all.
+pass is counted, each storage once (attention keeps no matrix, as GPUs' fused kernels; in bfloat16 its inputs
+are counted as on a CPU, in float32). To it come weights, gradients, moving average and the optimiser's
+moments. What the backward pass holds for a moment, and the gaps of the allocator, are no part of it. In
+O(1)-memory mode the tensors of one fixed-point iteration are kept, and the states of all.
 """
 
 import argparse

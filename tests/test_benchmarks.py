@@ -15,8 +15,10 @@ from conftest import ROOT
 from get.costs.measure import training_costs
 from get.experiment import load
 from get.experiment.settings import costs_of
+from get.student.models import build
 
 sys.path.append(str(ROOT / "benchmarks"))
+import data_parallel
 import device_checks
 import gpu
 import memory
@@ -89,6 +91,27 @@ def test_the_memory_that_is_predicted_is_that_of_a_step(name: str) -> None:
     assert predicted["plain"] == pytest.approx(taken["plain"]["peak_memory_bytes"], rel=0.05)
     if name == "get-48":  # the backward pass holds an iteration's gradients beside its tensors
         assert 0.8 < predicted["O(1)"] / taken["checkpointed"]["peak_memory_bytes"] < 1
+
+
+@pytest.mark.parametrize("name", ["get-48", "vit-48", "vit-32-adaln"])
+def test_all_gradients_are_averaged_and_all_operations_counted(name: str) -> None:
+    experiment = load(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")))
+    model = costs_of(experiment, name)["model"]
+    forward, backward = data_parallel.stages(model)
+    assert sum(stage.bytes for stage in backward) == 4 * sum(p.numel() for p in build(model).parameters())
+    assert sum(stage.flops for stage in backward) == pytest.approx(2 * forward)
+
+
+def test_gradients_are_averaged_while_others_are_computed() -> None:
+    bucket, late, wait = data_parallel.BUCKET, data_parallel.LATENCY * 2, data_parallel.BUCKET
+    first = [data_parallel.Stage(1.0, bucket), data_parallel.Stage(4.0, 0)]
+    last = [data_parallel.Stage(4.0, 0), data_parallel.Stage(1.0, bucket)]
+    for stages, found in ((first, 6.0), (last, 7 + late)):  # a bucket takes a second between two GPUs
+        assert data_parallel.step(1.0, stages, 1, wait) == 6.0
+        assert data_parallel.step(1.0, stages, 2, wait) == pytest.approx(found)
+    # one bucket after the other, and what is left at the end
+    several = [data_parallel.Stage(1.0, 2 * bucket + bucket // 2)]
+    assert data_parallel.step(1.0, several, 2, wait) == pytest.approx(4.5 + 3 * late)
 
 
 class Wrong(device_checks.Given):
