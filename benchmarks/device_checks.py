@@ -1,13 +1,14 @@
 """Does a device compute what the CPU does, and do precision, compiler and interruptions change nothing more?
 
     python benchmarks/device_checks.py --device cuda --config workflow/config/cifar10.yaml \
-        --students get-mini vit-base --parts students teacher scores precision compile checkpointing resume
+        --students get-mini vit-base --parts students teacher scores precision compile cache resume
 
 Students and teacher are those of the config, with random weights, and see random pairs. Each check says what
 was found, and what is allowed; where more was found the script ends with 1.
 """
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -40,8 +41,10 @@ from get.student.initial import sample_state
 from get.student.models import Student, build
 from get.teacher.generation import sample
 from get.teacher.samplers import Sampler
+from get.teacher.training import edm_loss
 from get.training.journal import read_journal
 from get.training.loop import take_step
+from get.training.state import State
 
 CPU = torch.device("cpu")
 Network = TypeVar("Network", bound=nn.Module)
@@ -191,17 +194,59 @@ def precision(given: Given) -> Iterator[Row]:
 
 
 def compile(given: Given) -> Iterator[Row]:
-    """The loss after some compiled steps, to uncompiled ones; breaks of the graph."""
+    """The loss of students and teacher after some compiled steps, to uncompiled ones; breaks of the graph."""
     from torch._dynamo.utils import counters
 
-    for name in given.students:
-        wanted = given.losses(name, precision="float32")[-1]
+    trainings = {name: partial(given.losses, name, precision="float32") for name in given.students}
+    for name, losses in {**trainings, "teacher": partial(teacher_losses, given)}.items():
+        wanted = losses(compile=False)[-1]
         torch.compiler.reset()
         counters.clear()
-        found = given.losses(name, precision="float32", compile=True)[-1]
+        found = losses(compile=True)[-1]
         yield check(f"{name}: loss, compiled", abs(found / wanted - 1), ROUNDING)
         yield check(f"{name}: breaks of the graph", sum(counters["graph_break"].values()), 0)
+        # the first one, and one more for each time that a step did not fit it
         yield check(f"{name}: graphs more than one", counters["stats"]["unique_graphs"] - 1, 0)
+
+
+def teacher_losses(given: Given, compile: bool) -> list[float]:
+    """Return the losses of some steps of a teacher's training on random images."""
+    experiment, found = given.experiment, []
+    torch.manual_seed(0)
+    network = experiment.network_of(experiment.teacher_of(experiment.students[given.args.students[0]]))
+    teacher = awake(build_teacher(network)).to(given.device).train()
+    wanted = {"batch": given.args.batch, "clip": 1.0, "compile": compile, "precision": "float32"}
+    options = options_of(wanted, lr=1e-3)
+    state, forward = State(teacher, options, ""), torch.compile(teacher) if compile else teacher
+    numbers, shape = range(given.args.batch), teacher.shape
+    image, noise = (normal(numbers, shape, 0, name).to(given.device) for name in ("image", "noise"))
+    label = classes_of(numbers, teacher.classes).to(given.device) if teacher.classes else None
+    sigma = torch.linspace(0.1, 2, given.args.batch, device=given.device)
+
+    def loss(denoise: Any, step: int, rows: slice) -> Tensor:
+        found.append(edm_loss(denoise, image, noise, sigma, label, teacher.sigma_data))
+        return found[-1]
+
+    for _ in range(given.args.steps):
+        take_step(state, forward, loss, options, seed=0)
+    return [float(value.detach()) for value in found]
+
+
+def cache(given: Given) -> Iterator[Row]:
+    """The seconds of a compiled training that goes on from another, whose code it finds, to that one's."""
+    steps = [given.args.steps, 2 * given.args.steps]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        settings, manifest = fabricated(given, folder, compile=True)
+        outputs = [folder / f"{step}.pt" for step in steps]
+        seconds = []
+        for step, output, start in zip(steps, outputs, [None, outputs[0]], strict=True):
+            begun = time.perf_counter()
+            command = trainer(given, settings, manifest, step, output, start)
+            kept = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(folder / "code")}
+            subprocess.run(command, check=True, env=kept)
+            seconds.append(time.perf_counter() - begun)
+        yield check("seconds of a compiled training that follows another", seconds[1] / seconds[0], 0.8)
 
 
 def checkpointing(given: Given) -> Iterator[Row]:
@@ -226,17 +271,10 @@ def checkpointing(given: Given) -> Iterator[Row]:
 
 def resume(given: Given) -> Iterator[Row]:
     """A training of two milestones: once as it is, once asked to stop on the way and started again."""
-    experiment, name = given.experiment, given.args.students[0]
     first, last = MILESTONES
-    shape = tuple(given.inputs(given.student(name, CPU), CPU)[0].noise.shape[1:])
     with tempfile.TemporaryDirectory() as scratch:
-        # Settings and pairs, as the workflow has them
         folder = Path(scratch)
-        settings = student_settings(experiment, name)
-        settings["training"] |= {"batch": given.args.batch}
-        write_json(folder / "settings.json", settings)
-        manifest = fabricate(folder, 2000, settings["pairs"], shape)
-        train = partial(trainer, given, folder / "settings.json", manifest)
+        train = partial(trainer, given, *fabricated(given, folder))
         # Both trainings
         outputs = [folder / kind / f"{last}.pt" for kind in ("whole", "stopped")]
         for output in outputs:
@@ -255,6 +293,16 @@ def resume(given: Given) -> Iterator[Row]:
             "weights of the stopped one, largest difference",
             max(float((ours[key] - theirs[key]).abs().max()) for key in theirs), 0,
         )  # fmt: skip
+
+
+def fabricated(given: Given, folder: Path, **change: Any) -> tuple[Path, Path]:
+    """Write settings of the first student, and a manifest of random pairs; returns their paths."""
+    name = given.args.students[0]
+    settings = student_settings(given.experiment, name)
+    settings["training"] |= {"batch": given.args.batch, **change}
+    write_json(folder / "settings.json", settings)
+    shape = tuple(given.inputs(given.student(name, CPU), CPU)[0].noise.shape[1:])
+    return folder / "settings.json", fabricate(folder, 2000, settings["pairs"], shape)
 
 
 def trainer(
@@ -286,7 +334,8 @@ def stop_after(command: list[str], output: Path, step: int) -> int:
 
 
 PARTS: dict[str, Callable[[Given], Iterable[Row]]] = {
-    part.__name__: part for part in (students, teacher, scores, precision, compile, checkpointing, resume)
+    part.__name__: part
+    for part in (students, teacher, scores, precision, compile, cache, checkpointing, resume)
 }
 
 
