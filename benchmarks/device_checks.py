@@ -1,7 +1,7 @@
 """Does a device compute what the CPU does, and do precision, compiler and interruptions change nothing more?
 
     python benchmarks/device_checks.py --device cuda --config workflow/config/cifar10.yaml \
-        --students get-mini vit-base --parts students teacher scores precision compile cache resume
+        --students get-mini vit-base --parts students teacher scores precision compiler cache resume
 
 Students and teacher are those of the config, with random weights, and see random pairs. Each check says what
 was found, and what is allowed; where more was found the script ends with 1.
@@ -193,7 +193,7 @@ def precision(given: Given) -> Iterator[Row]:
             yield check(f"{name}: loss in {kind}", abs(found / wanted - 1), ALLOWED[kind])
 
 
-def compile(given: Given) -> Iterator[Row]:
+def compiler(given: Given) -> Iterator[Row]:
     """The loss of students and teacher after some compiled steps, to uncompiled ones; breaks of the graph."""
     from torch._dynamo.utils import counters
 
@@ -335,7 +335,7 @@ def stop_after(command: list[str], output: Path, step: int) -> int:
 
 PARTS: dict[str, Callable[[Given], Iterable[Row]]] = {
     part.__name__: part
-    for part in (students, teacher, scores, precision, compile, cache, checkpointing, resume)
+    for part in (students, teacher, scores, precision, compiler, cache, checkpointing, resume)
 }
 
 

@@ -96,7 +96,7 @@ def parts(args: argparse.Namespace, folder: Path) -> list[Part]:
         checks("checkpointing", 30),
         Part("plan", 90, planned),
         part("student-sampling", 30, "student_sampling.py", "--settings", costs, *both, *timed),
-        checks("compile", 60),
+        checks("compiler", 60),
         part(
             "training-compiled", 60, "training.py", *sizes, *both[:2], *timed, "--precisions", *kinds[1:],
             "--compile",
