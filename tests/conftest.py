@@ -174,6 +174,14 @@ VIT = {"family": "vit", "patch": 2, "width": 16, "heads": 2, "depth": 2, "condit
 SHAPE = {"channels": 1, "size": 8, "classes": 10}
 
 
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs are read when they are wanted, as many ones are."""
+    from get.pairs import dataset
+
+    monkeypatch.setattr(dataset, "KEPT", -1)
+
+
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A manifest of 200 fabricated pairs and 30 held-out ones."""

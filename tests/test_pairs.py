@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from get.cli import main
 from get.networks.denoiser import build
+from get.pairs import dataset
 from get.pairs.dataset import Batch, Pairs, held_out_pairs, training_pairs
 from get.pairs.indices import HELD_OUT, shard_range
 from get.pairs.manifest import read_manifest, verify, write_manifest
@@ -198,6 +199,7 @@ def test_files_close_with_the_pairs(copy: Path) -> None:
     assert open_files(copy.parent) == 0
 
 
+@pytest.mark.usefixtures("large")
 def test_a_shard_that_is_cut_off_while_it_is_read(copy: Path) -> None:
     data, shard = training_pairs(read_manifest(copy)), copy.parent / "train-00001.h5"
     data.batch(torch.arange(200))
@@ -210,6 +212,22 @@ def test_a_shard_that_is_cut_off_while_it_is_read(copy: Path) -> None:
     assert len(data.batch(torch.arange(120)).image) == 120  # the other shard is whole
 
 
+def test_a_few_pairs_are_kept_in_memory(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = training_pairs(read_manifest(copy))
+    monkeypatch.setattr(dataset, "KEPT", 200 * 2 * 2 * 64 - 1)  # bytes
+    read = training_pairs(read_manifest(copy))
+    for shard in copy.parent.glob("train-*.h5"):
+        os.truncate(shard, 0)
+    numbers = torch.tensor([199, 3, 120, 3])
+    with pytest.raises(UserError, match="cut off"):
+        read.batch(numbers)
+    batch = kept.batch(numbers)
+    assert batch.image.shape == (4, 1, 8, 8)
+    assert batch.label.tolist() == [9, 3, 0, 3]
+    assert batch.noise[1].equal(batch.noise[3])
+
+
+@pytest.mark.usefixtures("large")
 def test_a_shard_that_is_deleted_or_made_again_is_read_as_it_was(copy: Path) -> None:
     data, shard = training_pairs(read_manifest(copy)), copy.parent / "train-00001.h5"
     before = data.batch(torch.arange(200))
@@ -219,6 +237,7 @@ def test_a_shard_that_is_deleted_or_made_again_is_read_as_it_was(copy: Path) -> 
     assert all(a.equal(b) for a, b in zip(before, data.batch(torch.arange(200)), strict=True))
 
 
+@pytest.mark.usefixtures("large")
 @pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE])
 def test_a_file_system_that_fails(copy: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     data = training_pairs(read_manifest(copy))

@@ -560,6 +560,7 @@ def test_a_run_on_the_plateau_says_so(pairs: Path, tmp_path: Path, monkeypatch: 
     assert checkpoint.load(tmp_path / "100.safetensors")[1]["plateau"] is False
 
 
+@pytest.mark.usefixtures("large")
 def test_a_shard_that_is_cut_off_meanwhile_is_named(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

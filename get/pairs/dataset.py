@@ -1,4 +1,4 @@
-"""Pairs as training reads them: row by row out of open shards; of all pairs, only the labels are in memory.
+"""Pairs as training reads them: row by row out of open shards; of many pairs, only the labels are in memory.
 
 The shards are not mapped: the pages of a map count as this process's memory (in the end 12 GB for a million
 pairs), and a process whose map's file is cut off dies without a word (SIGBUS).
@@ -25,6 +25,7 @@ from get.storage.errors import UserError
 from get.storage.reading import reading
 
 OTHER_FILES = 256  # that a process may have open beside its shards
+KEPT = 2**26  # bytes of noise and images that are kept in memory; more are read when they are wanted
 
 
 class Batch(NamedTuple):
@@ -79,6 +80,8 @@ class Pairs:
         self._ends = np.cumsum([len(file.label) for file in files])
         self._starts = self._ends - [len(file.label) for file in files]
         self._offsets = np.array([file.offsets for file in files])
+        few = len(self) * 2 * self._row <= KEPT
+        self._kept = self._read(np.arange(len(self))) if few else None
 
     def __len__(self) -> int:
         return len(self._label)
@@ -96,12 +99,17 @@ class Pairs:
         wanted = torch.as_tensor(positions, dtype=torch.int64).numpy()
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise UserError(f"positions {wanted.min()} to {wanted.max()}: there are 0 to {len(self) - 1}")
+        if self._kept is not None:
+            return Batch(*(tensor[torch.from_numpy(wanted)] for tensor in self._kept))
+        return self._read(wanted)
+
+    def _read(self, wanted: NDArray[np.int64]) -> Batch:
         shard = np.searchsorted(self._ends, wanted, side="right")
         starts = self._offsets[shard].T + (wanted - self._starts[shard]) * self._row
-        noise, image = (self._read(shard.tolist(), each.tolist()) for each in starts)
+        noise, image = (self._rows(shard.tolist(), each.tolist()) for each in starts)
         return Batch(noise, image, torch.from_numpy(self._label[wanted]))
 
-    def _read(self, numbers: list[int], starts: list[int]) -> Tensor:
+    def _rows(self, numbers: list[int], starts: list[int]) -> Tensor:
         """Return the rows (B, C, H, W) that begin at the bytes `starts` of the shards `numbers`."""
         out = torch.empty((len(starts), *self.shape), dtype=torch.float16)
         for number, start, row in zip(numbers, starts, out.numpy(), strict=True):
