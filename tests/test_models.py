@@ -7,7 +7,7 @@ import torch
 from conftest import GET, SHAPE, VIT
 from torch.utils.flop_counter import FlopCounterMode
 
-from get.networks.kernels import attend, plus, silu
+from get.networks.kernels import attend, halve, plus, silu
 from get.storage.errors import UserError
 from get.student import models
 from get.student.models import Student, build, parameter_count
@@ -200,3 +200,11 @@ def test_attention_is_float32_on_a_cpu() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(attend(q, k, v), wanted)
         assert attend(q.bfloat16(), k.bfloat16(), v.bfloat16()).dtype == torch.float32
+
+
+def test_halving_gives_the_same_bits_with_and_without_a_gradient() -> None:
+    x = torch.randn(3, 2, 8, 6)
+    wanted = halve(x)
+    assert wanted.shape == (3, 2, 4, 3)
+    with torch.no_grad():
+        assert torch.equal(halve(x), wanted)

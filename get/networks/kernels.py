@@ -29,3 +29,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         with torch.autocast("cpu", enabled=False):
             return F.scaled_dot_product_attention(q.float(), k.float(), v.float())
     return F.scaled_dot_product_attention(q, k, v)
+
+
+def halve(x: Tensor) -> Tensor:
+    """Return the mean of 2x2 pixels of x (B, C, H, W) as (B, C, H / 2, W / 2).
+
+    Without a gradient by sums on a CPU, to the same bits, for which `avg_pool2d` takes four times as long.
+    """
+    if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_grad_enabled():
+        return F.avg_pool2d(x, 2)
+    upper, lower = x[..., ::2, :], x[..., 1::2, :]
+    total = (upper[..., ::2] + upper[..., 1::2]).add_(lower[..., ::2]).add_(lower[..., 1::2])
+    return total.div_(4)

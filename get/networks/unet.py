@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from get.networks.kernels import attend, plus, silu
+from get.networks.kernels import attend, halve, plus, silu
 
 ZERO_INIT = 1e-5  # gain of layers that start next to zero
 ATTENTION_INIT = 0.2**0.5
@@ -90,7 +90,7 @@ class Resample(nn.Module):
         """Map features (B, C, H, W) to features (B, C, H', W')."""
         if not self.smooth:
             down = self.mode == "down"
-            return F.avg_pool2d(x, 2) if down else F.interpolate(x, scale_factor=2.0, mode="nearest")
+            return halve(x) if down else F.interpolate(x, scale_factor=2.0, mode="nearest")
         kernel = _smooth_kernel(x)
         if self.mode == "down":
             return F.conv2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
