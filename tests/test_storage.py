@@ -183,6 +183,24 @@ def test_the_log_says_what_to_type(
     assert f"get: {expected}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("work", "status"), [("print('done')", 0), ("1 / 0", 1)])
+def test_a_job_ends_at_once_when_it_is_done(work: str, status: int, tmp_path: Path) -> None:
+    code = f"""
+import atexit
+from get.runtime.log import job, log
+atexit.register(print, "end of the interpreter")
+with job("job.log"):
+    log.info("begun")
+    {work}
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    log = (tmp_path / "job.log").read_text()
+    assert done.returncode == status
+    assert "begun" in log
+    assert ("ZeroDivisionError" in log) == bool(status)
+    assert done.stdout == ("end of the interpreter\n" if status else "done\n")
+
+
 HOLD = """
 import sys, time
 from get.storage.lock import Lock

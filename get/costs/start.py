@@ -4,6 +4,7 @@ Jobs of one kind import much the same, and importing is most of what a process d
 """
 
 import importlib
+import os
 import re
 import sys
 from pathlib import Path
@@ -48,4 +49,5 @@ def peak_memory() -> int:
 
 if __name__ == "__main__":
     start(sys.argv[1])
-    print(peak_memory())
+    print(peak_memory(), flush=True)
+    os._exit(0)  # as jobs end

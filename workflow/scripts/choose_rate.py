@@ -1,8 +1,8 @@
 """Choose the learning rate of a method by the scores of its trials."""
 
-from get.runtime.log import log, logging_to
+from get.runtime.log import job, log
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.paper.rivals import best_trial
     from get.storage.atomic import write_text
     from get.storage.hashing import canonical_json

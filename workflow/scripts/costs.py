@@ -1,8 +1,8 @@
 """Measure what every student costs."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.costs.measure import measure_costs
     from get.storage.reading import read_json
 

@@ -1,8 +1,8 @@
 """Download a file from outside."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.data.download import download
 
     download(snakemake.params.url, snakemake.output[0], snakemake.params.sha256)

@@ -1,8 +1,8 @@
 """Sample a teacher with few evaluations, as someone would who does not distil it."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.sampling.sources import few_evaluations
 
     few_evaluations(

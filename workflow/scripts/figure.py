@@ -1,9 +1,9 @@
 """Draw one of the figures that are plots, and a page of it with its caption."""
 
 from get.paper.naming import distance_called
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]), distance_called(snakemake.params.distance):
+with job(snakemake.log[0]), distance_called(snakemake.params.distance):
     from get.paper.documents import write_figure_page
     from get.paper.figures import FIGURES, training_curves
     from get.paper.results import read_curves, read_rows

@@ -1,10 +1,10 @@
 """Draw one part of Figure 4, and a page of it: uncurated samples (a), or a row per class (b)."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
 SHOWN = 1000  # the first samples hold enough of each class
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.paper.documents import write_figure_page
     from get.paper.grids import figure4a, figure4b
     from get.sampling.files import open_samples

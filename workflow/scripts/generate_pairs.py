@@ -1,8 +1,8 @@
 """Let the teacher write one shard of pairs."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.teacher.generation import write_pairs
     from get.teacher.samplers import Sampler
 

@@ -1,8 +1,8 @@
 """Take a published student's weights out of its checkpoint."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.imports.students import import_student
 
     import_student(

@@ -1,8 +1,8 @@
 """Take a published teacher's weights out of its pickle."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.imports.teachers import import_teacher
 
     import_teacher(

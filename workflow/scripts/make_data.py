@@ -1,8 +1,8 @@
 """Write the image store of the data set."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.data import sets
 
     archive = snakemake.input[0] if snakemake.input else None

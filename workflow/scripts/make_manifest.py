@@ -1,8 +1,8 @@
 """Check the shards of a set of pairs and list them."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.pairs.manifest import write_manifest
 
     write_manifest(snakemake.output[0], snakemake.input, snakemake.params.identity)

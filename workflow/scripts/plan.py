@@ -1,9 +1,9 @@
 """Measure what the jobs of the experiment will take."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
 if __name__ == "__main__":  # not in the processes that it starts
-    with logging_to(snakemake.log[0]):
+    with job(snakemake.log[0]):
         from get.costs.plan import make_plan
 
         make_plan(

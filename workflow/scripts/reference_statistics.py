@@ -1,8 +1,8 @@
 """Write features and statistics of the real images of both splits."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.data.store import SPLITS
     from get.scoring.reference import write_reference
 

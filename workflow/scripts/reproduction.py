@@ -1,9 +1,9 @@
 """Judge the claims of the paper."""
 
 from get.paper.naming import distance_called
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]), distance_called(snakemake.params.distance):
+with job(snakemake.log[0]), distance_called(snakemake.params.distance):
     from get.paper.claims import write_reproduction
     from get.paper.reproduction import read_claims
 

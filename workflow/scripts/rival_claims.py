@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from get.paper.naming import distance_called
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]), distance_called(snakemake.params.distance):
+with job(snakemake.log[0]), distance_called(snakemake.params.distance):
     from get.paper.claims import corrected
     from get.paper.rivals import claims_of, read_entries, write_claims
     from get.storage.reading import read_json

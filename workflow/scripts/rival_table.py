@@ -1,11 +1,11 @@
 """Write the methods of one task: table, words, figure of budgets, samples side by side."""
 
 from get.paper.naming import distance_called
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
 SHOWN = 8  # samples of each method
 
-with logging_to(snakemake.log[0]), distance_called(snakemake.params.distance):
+with job(snakemake.log[0]), distance_called(snakemake.params.distance):
     from get.paper.rival_figures import fid_over_budgets, side_by_side
     from get.paper.rivals import read_entries, write_table
     from get.sampling.files import open_samples

@@ -1,10 +1,10 @@
 """Draw what a teacher and its students make of the same noise, and a page of it."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
 SHOWN = 5  # the first held-out pairs, uncurated
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.paper.documents import write_figure_page
     from get.paper.grids import same_noise
     from get.sampling.comparison import compare_held_out

@@ -1,8 +1,8 @@
 """Write the real test images, or pure noise, as samples: the ends of the scale."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.sampling.sources import baseline_samples
 
     baseline_samples(

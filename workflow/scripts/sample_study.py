@@ -1,8 +1,8 @@
 """Sample a GET in the ways that a study compares."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.storage.reading import read_json
     from get.studies import load
 

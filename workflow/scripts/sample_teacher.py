@@ -1,8 +1,8 @@
 """Collect the teacher's images of its first pairs as its samples."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.sampling.sources import teacher_samples
 
     teacher_samples(

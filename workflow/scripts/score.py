@@ -1,8 +1,8 @@
 """Score a sample file."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.scoring.scores import score_samples
     from get.storage.reading import read_json
 

@@ -1,8 +1,8 @@
 """Sample a student, measure its error on held-out pairs, and score the samples."""
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.sampling.files import open_samples
     from get.sampling.students import sample_student
     from get.scoring.scores import score_samples

@@ -1,9 +1,9 @@
 """Write one of the studies: table, text, figure."""
 
 from get.paper.naming import distance_called
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]), distance_called(snakemake.params.distance):
+with job(snakemake.log[0]), distance_called(snakemake.params.distance):
     from get.paper.results import read_rows
     from get.storage.reading import read_json
     from get.studies import load

@@ -1,9 +1,9 @@
 """Write question and answer, what students cost, and where the results come from."""
 
 from get.paper.naming import distance_called
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]), distance_called(snakemake.params.distance):
+with job(snakemake.log[0]), distance_called(snakemake.params.distance):
     from pathlib import Path
 
     import pandas as pd

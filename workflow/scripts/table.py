@@ -1,9 +1,9 @@
 """Write one of the tables."""
 
 from get.paper.naming import distance_called
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]), distance_called(snakemake.params.distance):
+with job(snakemake.log[0]), distance_called(snakemake.params.distance):
     from get.paper.results import read_rows
     from get.paper.tables import TABLES, write_table
     from get.storage.reading import read_json

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from get.scoring.trained import train_extractor
 
     train_extractor(

@@ -1,9 +1,9 @@
 """Write what trials of one key of training reached: table, words, figure."""
 
 from get.paper.naming import distance_called
-from get.runtime.log import logging_to
+from get.runtime.log import job
 
-with logging_to(snakemake.log[0]), distance_called(snakemake.params.distance):
+with job(snakemake.log[0]), distance_called(snakemake.params.distance):
     from get.paper.tuning import read_trials, write_trials
     from get.storage.reading import read_json
 
