@@ -74,10 +74,15 @@ def cpu_name() -> str:
 
 
 def finish(script: str, args: argparse.Namespace, limits: Row, rows: Sequence[Row], **facts: Any) -> None:
-    """Print rows, facts and limits, and write them to benchmarks/results/NAME-DEVICE.json."""
+    """Print rows, facts and limits, and write them."""
     print(tabulate(rows, headers="keys", floatfmt=".4g"))
     for name, fact in {**facts, **limits}.items():
         print(f"{name}: {fact}")
+    write(script, args, limits, rows, **facts)
+
+
+def write(script: str, args: argparse.Namespace, limits: Row, rows: Sequence[Row], **facts: Any) -> None:
+    """Write rows, facts and limits to benchmarks/results/NAME-DEVICE.json."""
     RESULTS.mkdir(exist_ok=True)
     kept = {key: value for key, value in vars(args).items() if key not in ("reference", "name")}
     # where files lie on this machine says nothing to others
@@ -91,4 +96,4 @@ def finish(script: str, args: argparse.Namespace, limits: Row, rows: Sequence[Ro
     write_json(path, content, recorded=False)
 
 
-__all__ = ["Row", "arguments", "begin", "finish", "machine", "spread", "timed"]
+__all__ = ["Row", "arguments", "begin", "finish", "machine", "spread", "timed", "write"]

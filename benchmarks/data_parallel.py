@@ -6,7 +6,8 @@ Each GPU computes its part of the batch, at a stated share of what an H100 multi
 averaged as DDP does: a bucket of them is sent, around a ring, as soon as the backward pass has completed it,
 one bucket after the other; the step ends with whichever ends last. A gradient of the equilibrium part is
 complete only when the backward pass has come to the first iteration. What is left out: that smaller parts of
-a batch use a GPU less well, the optimiser, input.
+a batch use a GPU less well, the optimiser, input; that DDP never cuts a parameter. It is of eager mode: a
+compiled graph's gradients come at the end of its backward pass.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from get.student.models import build
 
 META = torch.device("meta")
 PEAK = {"float32": 67e12, "tf32": 495e12, "bfloat16": 990e12}  # FLOP/s of an H100
-BUCKET = 25 * 2**20  # bytes of gradients that DDP sends at a time
+FIRST, BUCKET = 2**20, 25 * 2**20  # bytes of gradients that DDP sends at a time
 LATENCY = 10e-6  # seconds of a message
 LINKS = {  # how many GPUs, and bytes per second of the slowest link of their ring
     "2, NVLink": (2, 300e9),
@@ -84,7 +85,7 @@ def step(forward: float, backward: list[Stage], gpus: int, bandwidth: float) -> 
         forward: its seconds on one of them; backward: stages with seconds in the place of operations.
         bandwidth: bytes per second of the slowest link of their ring.
     """
-    now, sent, waiting = forward, 0.0, 0
+    now, sent, waiting, bucket = forward, 0.0, 0, FIRST
 
     def send(size: int) -> float:
         share = (gpus - 1) / gpus
@@ -92,8 +93,8 @@ def step(forward: float, backward: list[Stage], gpus: int, bandwidth: float) -> 
 
     for stage in backward:
         now, waiting = now + stage.flops, waiting + stage.bytes
-        while gpus > 1 and waiting >= BUCKET:
-            sent, waiting = send(BUCKET), waiting - BUCKET
+        while gpus > 1 and waiting >= bucket:
+            sent, waiting, bucket = send(bucket), waiting - bucket, BUCKET
     if gpus > 1 and waiting:
         sent = send(waiting)
     return max(now, sent)

@@ -23,7 +23,7 @@ import numpy as np
 import safetensors.torch
 import torch
 import yaml
-from common import Row, arguments, begin, finish, machine
+from common import Row, arguments, begin, finish, machine, write
 from input import fabricate
 from torch import Tensor, nn
 
@@ -38,7 +38,9 @@ from get.scoring import metrics
 from get.scoring.extractors.classifier import Classifier
 from get.storage.atomic import write_json
 from get.student.initial import sample_state
+from get.student.losses.l1 import L1
 from get.student.models import Student, build
+from get.student.objectives.pairs import decoded_states, weighted_loss
 from get.teacher.generation import sample
 from get.teacher.samplers import Sampler
 from get.teacher.training import edm_loss
@@ -50,6 +52,7 @@ CPU = torch.device("cpu")
 Network = TypeVar("Network", bound=nn.Module)
 MILESTONES = 50, 400  # of the training that is stopped, beyond the first line of its history
 HEUN: dict[str, Any] = {"num_steps": 4, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
+DECAY = 0.8  # of the loss over states
 ROUNDING = 1e-3  # of float32 through a whole network, in proportion
 ALLOWED = {"tf32": 0.02, "bfloat16": 0.05}  # of the loss after some steps, in proportion
 
@@ -79,6 +82,8 @@ class Given:
 
     def __init__(self, args: argparse.Namespace, device: torch.device) -> None:
         self.args, self.device = args, device
+        # a process that is started takes the GPU by its number: this one has claimed it
+        self.device_name = str(device)
         config = yaml.safe_load(args.config.read_text(encoding="utf-8"))
         self.experiment: Experiment = load(config)
         self.students = {name: costs_of(self.experiment, name) for name in args.students}
@@ -94,7 +99,8 @@ class Given:
         noise, image = (normal(numbers, student.shape, 0, "evaluation", name) for name in ("noise", "image"))
         label = classes_of(numbers, student.classes if student.conditional else 0)
         batch = Batch(noise, image.clamp(-1, 1), label).on(device)
-        return batch, sample_state(student.state_shape, numbers, 0, "independent", device)
+        state = sample_state(student.state_shape, numbers, 0, "independent", CPU)  # devices draw differently
+        return batch, None if state is None else state.to(device)
 
     def losses(self, name: str, **change: Any) -> list[float]:
         """Return the losses of some steps on the device, from the same weights, on the same pairs."""
@@ -123,12 +129,8 @@ def students(given: Given) -> Iterator[Row]:
             batch, state = given.inputs(student, device)
             with torch.no_grad():
                 images.append(student.trajectory(batch.noise, batch.label, state).images)
-            options = options_of(
-                given.students[name]["training"], batch=given.args.batch, precision="float32"
-            )
-            training = RandomTraining(student, options, given.students[name].get("teacher"))
-            training.batch = batch
-            losses.append(training.loss(student, 0, slice(0, given.args.batch)))
+            decoded = decoded_states(student, batch.noise, batch.label, state)
+            losses.append(weighted_loss(decoded, batch.image, L1(), DECAY))
             losses[-1].backward()
             gradients.append(
                 torch.cat([p.grad.flatten().cpu() for p in student.parameters() if p.grad is not None])
@@ -169,10 +171,11 @@ def scores(given: Given) -> Iterator[Row]:
         yield check(f"classifier: {what}", apart(ours, theirs), ROUNDING)
     rows, logits = (layer.numpy() for layer in found[1])
     half, subsets = len(rows) // 2, metrics.parts_of(len(rows), 10)
+    moved = rows + 0.1 * rows.std()  # or KID would be rounding alone
     for what, score in {
-        "FID": lambda on: frechet(rows[:half], rows[half:], on),
+        "FID": lambda on: frechet(rows[:half], moved[half:], on),
         "Inception Score": lambda on: float(np.mean(metrics.inception_scores(logits, subsets, on))),
-        "KID": lambda on: float(np.mean(metrics.kernel_distances(rows[:half], rows[half:], 5, 200, on))),
+        "KID": lambda on: float(np.mean(metrics.kernel_distances(rows[:half], moved[half:], 5, 200, on))),
     }.items():
         ours, theirs = score(given.device), score(CPU)
         yield check(what, abs(ours - theirs) / abs(theirs), 1e-5)
@@ -205,8 +208,8 @@ def compiler(given: Given) -> Iterator[Row]:
         found = losses(compile=True)[-1]
         yield check(f"{name}: loss, compiled", abs(found / wanted - 1), ROUNDING)
         yield check(f"{name}: breaks of the graph", sum(counters["graph_break"].values()), 0)
-        # the first one, and one more for each time that a step did not fit it
-        yield check(f"{name}: graphs more than one", counters["stats"]["unique_graphs"] - 1, 0)
+        # none if nothing was compiled, and one more for each time that a step did not fit it
+        yield check(f"{name}: graphs beside one", abs(counters["stats"]["unique_graphs"] - 1), 0)
 
 
 def teacher_losses(given: Given, compile: bool) -> list[float]:
@@ -287,11 +290,12 @@ def resume(given: Given) -> Iterator[Row]:
                     last - 1,
                 )
             subprocess.run(train(last, output, before), check=True)
-        # To the same weights, bit for bit
+        # To the same weights: bit for bit on a CPU; a GPU's kernels may add in any order
         ours, theirs = (safetensors.torch.load_file(output.with_suffix(".safetensors")) for output in outputs)
         yield check(
             "weights of the stopped one, largest difference",
-            max(float((ours[key] - theirs[key]).abs().max()) for key in theirs), 0,
+            max(float((ours[key] - theirs[key]).abs().max()) for key in theirs),
+            0 if given.device.type == "cpu" else ROUNDING,
         )  # fmt: skip
 
 
@@ -310,7 +314,7 @@ def trainer(
 ) -> list[str]:
     """Return the command that trains to a milestone."""
     output.parent.mkdir(exist_ok=True)
-    command = f"-m get train-student --seed 0 --steps {steps} --device {given.device.type}"
+    command = f"-m get train-student --seed 0 --steps {steps} --device {given.device_name}"
     command += (
         f" --threads {given.args.threads} --settings {settings} --manifest {manifest} --output {output}"
     )
@@ -350,8 +354,11 @@ def main() -> int:
     args = parser.parse_args()
     with logging_to():
         given = Given(args, begin(args))
-        rows = [row for part in args.parts for row in PARTS[part](given)]
-        finish(__file__, args, machine(given.device), rows)
+        limits, rows = machine(given.device), []
+        for row in (row for part in args.parts for row in PARTS[part](given)):
+            rows.append(row)
+            write(__file__, args, limits, rows)  # what is known so far, should it be cut off
+        finish(__file__, args, limits, rows)
     return int(any(row["fails"] for row in rows))
 
 

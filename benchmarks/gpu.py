@@ -48,6 +48,7 @@ class Scale(NamedTuple):
 
 PAPER = Scale("workflow/config/cifar10.yaml", "get-mini", "vit-base", 128, 250, 5)
 TINY = Scale("config.yaml", "get-16", "vit-16", 16, 8, 2)
+HEUN_STEPS = 4  # of the teacher: the paper's 18 would take minutes in float32
 
 
 class Part(NamedTuple):
@@ -86,19 +87,22 @@ def parts(args: argparse.Namespace, folder: Path) -> list[Part]:
         checks("students", 40),
         checks("teacher", 30),
         checks("scores", 20),
-        checks("resume", 50),
-        part("training", 90, "training.py", *sizes, *both, *timed, "--precisions", *kinds, "--o1", *ours),
+        checks("resume", 45),
+        part("training", 80, "training.py", *sizes, *both, *timed, "--precisions", *kinds, "--o1", *ours),
         part(
-            "teacher-sampling", 60, "teacher_sampling.py", *teacher, "--batch", scale.sampled,
-            *timed, "--precisions", *kinds, *edm,
+            "teacher-sampling", 45, "teacher_sampling.py", *teacher, "--batch", scale.sampled,
+            "--steps", HEUN_STEPS, "--repeats", 2, *shared, "--precisions", *kinds, *edm,
         ),
-        checks("precision", 40),
+        checks("precision", 35),
         checks("checkpointing", 30),
         Part("plan", 90, planned),
-        part("student-sampling", 30, "student_sampling.py", "--settings", costs, *both, *timed),
+        part(
+            "student-sampling", 30, "student_sampling.py", "--settings", costs, *both, *timed,
+            "--iterations", 1, 6, 10,
+        ),
         checks("compiler", 60),
         part(
-            "training-compiled", 60, "training.py", *sizes, *both[:2], *timed, "--precisions", *kinds[1:],
+            "training-compiled", 35, "training.py", *sizes, *both[:2], *timed, "--precisions", *kinds[1:],
             "--compile",
         ),
     ]  # fmt: skip
@@ -126,6 +130,8 @@ def main() -> int:
     parser.add_argument("--tiny", action="store_true", help="the digits' models")
     parser.add_argument("--only", nargs="+", help="names of parts; left out, all")
     args = parser.parse_args()
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("torch sees no GPU; look at nvidia-smi and torch.version.cuda, or say --device cpu")
     name = torch.cuda.get_device_name() if args.device == "cuda" else cpu_name()
     content: Row = {"device": name, "torch": torch.__version__, "parts": {}}
     end = time.monotonic() + 60 * args.minutes
@@ -147,6 +153,8 @@ def run(part: Part, args: argparse.Namespace, folder: Path, end: float) -> Row:
         return {"failed": True, "said": "no time was left"}
     log.info("%s: at most %.0f s", part.name, limit)
     begun = time.monotonic()
+    written = RESULTS / f"part-{part.name}-{args.device}.json"
+    written.unlink(missing_ok=True)  # of a run that was killed
     # in a session of its own: what it has started ends with it
     process = subprocess.Popen(
         [sys.executable, *part.command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
@@ -157,10 +165,12 @@ def run(part: Part, args: argparse.Namespace, folder: Path, end: float) -> Row:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         said = f"{process.communicate()[0]}\nit took more than {limit:.0f} s"
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     print(said)
     found: Row = {"failed": process.returncode != 0, "seconds": time.monotonic() - begun}
-    found |= {"said": said[-TOLD:]} if found["failed"] else {}
-    written = RESULTS / f"part-{part.name}-{args.device}.json"
+    found |= {"said": said[-TOLD:].replace(str(ROOT), ".")} if found["failed"] else {}
     if written.exists():
         found |= read_json(written)
         written.unlink()

@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from common import Row, arguments, begin, finish, machine, spread, timed
+from common import Row, arguments, begin, finish, machine, spread, timed, write
 from torch import Tensor
 
 from get.costs.measure import operations, peak_memory
@@ -62,16 +62,19 @@ def inputs(model: Row, count: int, device: torch.device) -> tuple[Student, Batch
     return student, Batch(noise, image.clamp(-1, 1), label)
 
 
-def apart(make: Callable[..., Candidate], *arguments: Any, **options: Any) -> Candidate:
-    """Return the candidate make(*arguments, **options), which lives in a process of its own."""
+def apart(make: Callable[[], Candidate]) -> Candidate:
+    """Return the candidate that `make` returns, which lives in a process of its own."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    task = partial(make, *arguments, **options)
-    context.Process(target=_serve, args=(there, torch.get_num_threads(), task), daemon=True).start()
+    context.Process(target=_serve, args=(there, torch.get_num_threads(), make), daemon=True).start()
+    there.close()
 
     def ask(question: str, *given: int) -> Any:
-        here.send((question, given))
-        return here.recv()
+        try:
+            here.send((question, given))
+            return here.recv()
+        except (EOFError, OSError):
+            raise SystemExit("a candidate's process ended; what it printed says why") from None
 
     return Candidate(partial(ask, "step"), partial(ask, "memory"))
 
@@ -87,7 +90,7 @@ def _serve(connection: Connection, threads: int, make: Callable[[], Candidate]) 
 
 def ours(model: Row, count: int, device: torch.device, clip: float | None, **options: Any) -> Candidate:
     """Our step; `options` are precision, compile and checkpointing."""
-    pick_device(device.type)  # as a job does
+    pick_device(str(device))  # as a job does
     student, batch = inputs(model, count, device)
     rest: dict[str, Any] = {"warmup": 0, "weight_decay": 0.0, "ema_warmup": False}
     modes = {"checkpointing": options.pop("checkpointing")}
@@ -174,10 +177,6 @@ def stand_in(name: str, *attributes: str) -> None:
     sys.modules.setdefault(name, module)
 
 
-def _here(make: Callable[..., Candidate], *arguments: Any, **options: Any) -> Candidate:
-    return make(*arguments, **options)
-
-
 def measure(
     name: str, settings: Row, args: argparse.Namespace, device: torch.device, limits: Row
 ) -> list[Row]:
@@ -185,19 +184,20 @@ def measure(
     model, count = settings["model"], args.batch or settings["training"]["batch"]
     is_get = model["family"] == "get"
     modes = [False, True] if is_get and args.o1 else [False]  # whether in O(1) memory
-    start: Callable[..., Candidate] = apart if device.type == "cpu" else _here
-    candidates, precisions = {}, {}
+    makes: dict[str, Callable[[], Candidate]] = {}
+    precisions = {}
     for precision in args.precisions:
         for o1 in modes:
             options = {"precision": precision, "compile": args.compile, "checkpointing": o1}
             text = f"ours, {precision}{', compiled' * args.compile}{', O(1)' * o1}"
-            candidates[text] = start(ours, model, count, device, settings["training"]["clip"], **options)
+            makes[text] = partial(ours, model, count, device, settings["training"]["clip"], **options)
             precisions[text] = precision
     if args.reference and (is_get or model["conditioning"] == "none"):  # its conditional ViT does not run
         for o1 in modes:
             text = f"published{', O(1)' * o1}"
-            candidates[text] = start(published, args.reference, model, count, device, o1)
+            makes[text] = partial(published, args.reference, model, count, device, o1)
             precisions[text] = "tf32" if device.type == "cuda" else "float32"
+    candidates = {text: apart(make) if device.type == "cpu" else make() for text, make in makes.items()}
     losses = {}
     for text, each in candidates.items():
         for number in range(args.steps):
@@ -233,7 +233,10 @@ def main() -> None:
     with logging_to():
         device = begin(args)
         limits, students = machine(device), read_json(args.settings)["students"]
-        rows = [row for name in args.students for row in measure(name, students[name], args, device, limits)]
+        rows: list[Row] = []
+        for name in args.students:
+            rows += measure(name, students[name], args, device, limits)
+            write(__file__, args, limits, rows)  # what is known so far, should it be cut off
     finish(__file__, args, limits, rows)
 
 

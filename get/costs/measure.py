@@ -177,15 +177,17 @@ def spread(values: np.ndarray) -> dict[str, float]:
 
 
 def peak_memory(call: Callable[[], object], device: torch.device, held: Iterable[Tensor]) -> int:
-    """Return the most bytes that torch holds during `call`: on a CUDA device, its allocator's peak.
+    """Return the most bytes that torch holds during `call` for one model.
 
-    On a CPU, the sizes of the tensors that are `held` all the time, and the peak of what the profiler sees
-    allocated and freed during the call.
+    The sizes of the tensors that are `held` all the time, and the peak of what is allocated during the call:
+    by the allocator of a CUDA device, or what the profiler sees allocated and freed on a CPU.
     """
     if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         call()
-        return torch.cuda.max_memory_allocated(device)
+        # other models may be there, too
+        return sum(t.nbytes for t in held) + torch.cuda.max_memory_allocated(device) - before
     # Every allocation (+) and release (-) during the call, in order
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler says that it finds no GPU, as an error
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:

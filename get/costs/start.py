@@ -4,6 +4,7 @@ Jobs of one kind import much the same, and importing is most of what a process d
 """
 
 import importlib
+import importlib.util
 import os
 import re
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 
 from get.runtime.tuning import collect_seldom
 
-SCRIPT = ["snakemake.iocontainers", "snakemake.logging"]  # what Snakemake itself imports for a script
+# what Snakemake itself imports for a script; a plan is made without it, too
+SCRIPT = ["snakemake.iocontainers", "snakemake.logging"] if importlib.util.find_spec("snakemake") else []
 MODULES = {  # by rule, or else by kind of job
     "settings": ["get.storage.atomic"],
     "light": [*SCRIPT, "get.paper.tables"],

@@ -32,7 +32,7 @@ from get.networks.denoiser import build as build_teacher
 from get.runtime import plugins
 from get.runtime.device import autocast, pick_device
 from get.runtime.limits import is_out_of_memory
-from get.runtime.log import Progress
+from get.runtime.log import Progress, log
 from get.runtime.seeding import classes_of, generator
 from get.sampling.one_step import Sampling, sample
 from get.scoring.extractors import PACKAGE as EXTRACTORS
@@ -199,7 +199,7 @@ def evaluation(experiment: Experiment, name: str, gpus: int, device: torch.devic
     labels = classes_of(range(sampler.batch), teacher.classes).to(device)
 
     def call(count: int) -> None:
-        with autocast(device, sampler.precision):
+        with torch.no_grad(), autocast(device, sampler.precision):
             teacher(noise[:count], sigma.expand(count), labels[:count] if teacher.classes else None)
 
     found = timing(call, sampler.batch, device)
@@ -349,11 +349,14 @@ def measure_units(
 
 
 def measured(unit: Unit, experiment: Experiment, threads: int, gpus: int) -> Cost | None:
-    """Return the cost of a unit; None where memory does not suffice."""
+    """Return the cost of a unit; None where memory does not suffice, or a package is not installed."""
     torch.set_num_threads(threads)
     try:
         device = pick_device(experiment.device(unit.kind))
         return UNITS[unit.name](experiment, unit.of, gpus, device)
+    except ImportError as error:
+        log.warning("%s of %s is not measured: %s", unit.name, unit.of, error)
+        return None
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

@@ -10,7 +10,7 @@ def plus(y: Tensor, x: Tensor) -> Tensor:
 
     Args:
         y: what no backward pass reads, as the output of a matrix product or a convolution.
-        x: broadcasts to y.
+        x: broadcasts to y (inside `torch.vmap`, too: map over y, or over both).
     """
     return y.add_(x) if y.dtype == x.dtype else y + x
 

@@ -2,7 +2,8 @@
 
 Classifier, teacher and student give it a model and a loss that is a function of the step. The step names
 all randomness, so the state holds no generator: a run killed anywhere and started again ends with the
-same weights as one that was left alone (on the same device with the same thread count).
+same weights as one that was left alone (on the same device with the same thread count; on a GPU up to what
+its kernels leave open).
 
 Started by torchrun, several processes train one model: each computes the loss of its own rows of the batch
 (`processes.own_rows`), DDP averages the gradients, and all take the same step. The first alone writes files.
