@@ -82,8 +82,6 @@ class Given:
 
     def __init__(self, args: argparse.Namespace, device: torch.device) -> None:
         self.args, self.device = args, device
-        # a process that is started takes the GPU by its number: this one has claimed it
-        self.device_name = str(device)
         config = yaml.safe_load(args.config.read_text(encoding="utf-8"))
         self.experiment: Experiment = load(config)
         self.students = {name: costs_of(self.experiment, name) for name in args.students}
@@ -312,9 +310,9 @@ def fabricated(given: Given, folder: Path, **change: Any) -> tuple[Path, Path]:
 def trainer(
     given: Given, settings: Path, manifest: Path, steps: int, output: Path, start: Path | None = None
 ) -> list[str]:
-    """Return the command that trains to a milestone."""
+    """Return the command that trains to a milestone, on the GPU that this process has claimed."""
     output.parent.mkdir(exist_ok=True)
-    command = f"-m get train-student --seed 0 --steps {steps} --device {given.device_name}"
+    command = f"-m get train-student --seed 0 --steps {steps} --device {given.device}"
     command += (
         f" --threads {given.args.threads} --settings {settings} --manifest {manifest} --output {output}"
     )

@@ -111,14 +111,14 @@ def measure(pairs: Pairs, args: argparse.Namespace, device: torch.device, files:
     return rows
 
 
-def first_step(args: argparse.Namespace, manifest: Path) -> Row:
+def first_step(args: argparse.Namespace, device: torch.device, manifest: Path) -> Row:
     """Train a student for a step; returns seconds from the start of the process, by the student's journal."""
     begun = time.perf_counter()
     subprocess.run([sys.executable, "-c", IMPORTS], check=True)
     found = {"importing alone": time.perf_counter() - begun}
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "1.pt")
-        command = f"-m get train-student --seed 0 --steps 1 --device {args.device} --threads {args.threads}"
+        command = f"-m get train-student --seed 0 --steps 1 --device {device} --threads {args.threads}"
         paths = ["--settings", str(args.settings), "--manifest", str(manifest), "--output", str(output)]
         epoch, begun = time.time(), time.perf_counter()
         subprocess.run([sys.executable, *command.split(), *paths], check=True)
@@ -150,7 +150,7 @@ def main() -> None:
         rows = measure(pairs, args, device, files)
         resident["read"] = memory()
         warm(files)
-        seconds = {**first_step(args, manifest), "of it opening the pairs": opening}
+        seconds = {**first_step(args, device, manifest), "of it opening the pairs": opening}
     limits = machine(torch.device("cpu"))
     for row in rows:
         row["ms at copy rate"] = 1e3 * row["bytes moved"] / limits["copy_bytes"]
