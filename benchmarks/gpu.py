@@ -84,25 +84,25 @@ def parts(args: argparse.Namespace, folder: Path) -> list[Part]:
 
     planned = ["-m", "get", "plan", str(plan), "--gpus", "1", "--out", str(folder / PLAN)]
     return [
-        checks("students", 40),
-        checks("teacher", 30),
+        checks("students", 35),
+        checks("teacher", 20),
         checks("scores", 20),
         checks("resume", 45),
         part("training", 80, "training.py", *sizes, *both, *timed, "--precisions", *kinds, "--o1", *ours),
         part(
-            "teacher-sampling", 45, "teacher_sampling.py", *teacher, "--batch", scale.sampled,
+            "teacher-sampling", 40, "teacher_sampling.py", *teacher, "--batch", scale.sampled,
             "--steps", HEUN_STEPS, "--repeats", 2, *shared, "--precisions", *kinds, *edm,
         ),
-        checks("precision", 35),
-        checks("checkpointing", 30),
-        Part("plan", 90, planned),
+        checks("precision", 30),
+        checks("checkpointing", 25),
+        Part("plan", 85, planned),
         part(
-            "student-sampling", 30, "student_sampling.py", "--settings", costs, *both, *timed,
+            "student-sampling", 25, "student_sampling.py", "--settings", costs, *both, *timed,
             "--iterations", 1, 6, 10,
         ),
-        checks("compiler", 60),
+        checks("compiler", 70),
         part(
-            "training-compiled", 35, "training.py", *sizes, *both[:2], *timed, "--precisions", *kinds[1:],
+            "training-compiled", 65, "training.py", *sizes, *both[:2], *timed, "--precisions", *kinds[1:],
             "--compile",
         ),
     ]  # fmt: skip
