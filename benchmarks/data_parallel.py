@@ -41,14 +41,14 @@ LINKS = {  # how many GPUs, and bytes per second of the slowest link of their ri
 
 
 class Stage(NamedTuple):
-    """A part of the backward pass: its operations for one image, and the bytes of gradients it completes."""
+    """A part of the backward pass: its work (operations, or seconds), and the bytes of gradients it completes."""
 
-    flops: float
+    work: float
     bytes: int
 
 
 def stages(model: dict[str, Any]) -> tuple[float, list[Stage]]:
-    """Return the operations of the forward pass for one image, and the stages of the backward pass."""
+    """Return the operations of the forward pass for one image, and the backward pass in operations."""
     with META:
         student = build(model)
     batch, state = random_inputs(student, 1, META)
@@ -61,14 +61,15 @@ def stages(model: dict[str, Any]) -> tuple[float, list[Stage]]:
         return Stage(2 * share * flops.get(f"{type(student).__name__}.{name}", 0), _bytes(module))
 
     def backwards(blocks: str, share: float = 1.0) -> list[Stage]:
-        return [stage(f"{blocks}.{n}", share) for n in reversed(range(len(student.get_submodule(blocks))))]  # type: ignore[arg-type]
+        names = [name for name, _ in student.get_submodule(blocks).named_children()]
+        return [stage(f"{blocks}.{name}", share) for name in reversed(names)]
 
     found = [stage("decoder")]
     if state is None:
         found += backwards("blocks")
     else:
         last = backwards("equilibrium_blocks", 1 / student.iterations)
-        others = sum(each.flops for each in last) * (student.iterations - 1)
+        others = sum(each.work for each in last) * (student.iterations - 1)
         found += [Stage(others, 0), *last, stage("injection"), *backwards("injection_blocks")]
     found += [stage(name) for name in ("class_embedding", "patch_embedding") if hasattr(student, name)]
     return flops["Global"], found
@@ -82,7 +83,7 @@ def step(forward: float, backward: list[Stage], gpus: int, bandwidth: float) -> 
     """Return the seconds of a step on each of so many GPUs.
 
     Args:
-        forward: its seconds on one of them; backward: stages with seconds in the place of operations.
+        forward: its seconds on one of them; backward: stages, their work in seconds.
         bandwidth: bytes per second of the slowest link of their ring.
     """
     now, sent, waiting, bucket = forward, 0.0, 0, FIRST
@@ -92,7 +93,7 @@ def step(forward: float, backward: list[Stage], gpus: int, bandwidth: float) -> 
         return max(now, sent) + 2 * share * size / bandwidth + 2 * (gpus - 1) * LATENCY
 
     for stage in backward:
-        now, waiting = now + stage.flops, waiting + stage.bytes
+        now, waiting = now + stage.work, waiting + stage.bytes
         while gpus > 1 and waiting >= bucket:
             sent, waiting, bucket = send(bucket), waiting - bucket, BUCKET
     if gpus > 1 and waiting:
@@ -106,7 +107,7 @@ def efficiencies(model: dict[str, Any], batch: int, rate: float) -> dict[str, fl
 
     def seconds(gpus: int, bandwidth: float) -> float:
         each = batch / gpus / rate
-        return step(forward * each, [Stage(s.flops * each, s.bytes) for s in backward], gpus, bandwidth)
+        return step(forward * each, [Stage(s.work * each, s.bytes) for s in backward], gpus, bandwidth)
 
     alone = seconds(1, 1)
     return {name: alone / gpus / seconds(gpus, speed) for name, (gpus, speed) in LINKS.items()}
@@ -126,7 +127,7 @@ def main() -> None:
             continue
         rate = args.share * PEAK[training["precision"]]
         forward, backward = stages(model)
-        alone = 1e3 * training["batch"] * (forward + sum(each.flops for each in backward)) / rate
+        alone = 1e3 * training["batch"] * (forward + sum(each.work for each in backward)) / rate
         row = {"student": name, "batch": training["batch"], "ms on one": alone}
         row["gradients (MB)"] = sum(each.bytes for each in backward) / 1e6
         rows.append(row | efficiencies(model, training["batch"], rate))

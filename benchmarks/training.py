@@ -107,7 +107,7 @@ def ours(model: Row, count: int, device: torch.device, clip: float | None, **opt
 
     def step(number: int) -> float:
         take_step(state, forward, loss, settings, seed=0)
-        return float(last[0])
+        return float(last[0].detach())
 
     return Candidate(step, lambda: peak_memory(lambda: step(0), device, state.tensors()))
 

@@ -102,7 +102,7 @@ def test_all_gradients_are_averaged_and_all_operations_counted(name: str) -> Non
     model = costs_of(experiment, name)["model"]
     forward, backward = data_parallel.stages(model)
     assert sum(stage.bytes for stage in backward) == 4 * sum(p.numel() for p in build(model).parameters())
-    assert sum(stage.flops for stage in backward) == pytest.approx(2 * forward)
+    assert sum(stage.work for stage in backward) == pytest.approx(2 * forward)
 
 
 def test_gradients_are_averaged_while_others_are_computed() -> None:
