@@ -41,7 +41,7 @@ LINKS = {  # how many GPUs, and bytes per second of the slowest link of their ri
 
 
 class Stage(NamedTuple):
-    """A part of the backward pass: its work (operations, or seconds), and the bytes of gradients it completes."""
+    """A part of the backward pass: its operations, or seconds, and the bytes of gradients it completes."""
 
     work: float
     bytes: int
