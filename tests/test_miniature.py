@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,6 +21,7 @@ import yaml
 from conftest import ROOT
 from fabricate import vgg16
 from miniature import CONFIGS, NETWORK, merged, mini_config, write_inputs
+from warm import python
 
 from get.storage.hashing import sha256
 from get.storage.weights import read_header
@@ -35,7 +35,7 @@ Config = dict[str, Any]
 def run(folder: Path, overlay: Config, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Snakemake in `folder` on the paper's config, the miniature and `overlay`, laid over each other."""
     (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))
-    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2"]
+    command = [python(), "-m", "snakemake", *arguments, "--cores", "2"]
     command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), "--configfile"]
     command += [str(CONFIGS / name) for name in ("cifar10.yaml", "cifar10-mini.yaml")]
     return subprocess.run([*command, str(folder / "overlay.yaml")], capture_output=True, text=True, cwd=ROOT)
@@ -310,7 +310,7 @@ def test_the_steps_towards_the_paper_run(name: str, folder: Path, tmp_path: Path
     ends = [f"{student}/seed0/{len(given['milestones'])}" for student, given in config["students"].items()]
     students = [f"results/small/students/{end}.safetensors" for end in ends]
     target = students if name == "cifar10-hour.yaml" else ["--dry-run"]
-    command = [sys.executable, "-m", "snakemake", *target, "--cores", "2", "--snakefile", ROOT / "Snakefile"]
+    command = [python(), "-m", "snakemake", *target, "--cores", "2", "--snakefile", ROOT / "Snakefile"]
     command += ["--directory", tmp_path, "--configfile", CONFIGS / name, tmp_path / "overlay.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     logs = "".join(path.read_text() for path in tmp_path.rglob("logs/**/*.log") if "rror" in path.read_text())
@@ -332,7 +332,7 @@ def test_the_steps_towards_the_paper_run(name: str, folder: Path, tmp_path: Path
     ],
 )
 def test_the_papers_experiment_is_planned_whole(target: str, wanted: dict[str, int], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "snakemake", target, "--dry-run", "--cores", "1"]
+    command = [python(), "-m", "snakemake", target, "--dry-run", "--cores", "1"]
     command += ["--snakefile", ROOT / "Snakefile", "--directory", tmp_path]
     command += ["--configfile", CONFIGS / "cifar10.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)

@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import yaml
 from conftest import ROOT
 from PIL import Image
 from test_folder import folder, numbered, save, zipped
+from warm import python
 
 from get.cli import main
 from get.experiment import contents
@@ -94,7 +94,7 @@ def tiny(config: dict[str, Any]) -> dict[str, Any]:
 
 def snakemake(where: Path, *arguments: str) -> str:
     """Run Snakemake in a folder that is not the repository, and return what it prints."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+    command = [python(), "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [*command, *arguments], cwd=where, env=environment, capture_output=True, text=True, check=False

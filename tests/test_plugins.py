@@ -19,6 +19,7 @@ import torch
 import yaml
 from conftest import ROOT
 from fabricate import edm_pickle
+from warm import python
 
 from get.data import sets
 from get.experiment.config.files import Source
@@ -110,7 +111,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    command = [python(), "-m", "snakemake", "--cores", "2", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
 

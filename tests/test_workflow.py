@@ -9,7 +9,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import reduce
@@ -25,6 +24,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
+from warm import python
 
 from get.cli import main
 from get.cli.inspection import runs, verify_folder
@@ -44,7 +44,7 @@ def snakemake(folder: Path, config: Config | Path, *arguments: str) -> subproces
     else:
         path = config
     command = [
-        sys.executable,
+        python(),
         "-m",
         "snakemake",
         *arguments,
@@ -595,7 +595,7 @@ def test_other_images_reach_every_student(finished: Path, config: Config, tmp_pa
     assert "was trained on pairs of another teacher than those in" in text
     commands = set(re.findall(r"delete it and all that follows with: python (-m get forget .*?) \(and", text))
     for command in commands:
-        run = [sys.executable, *command.split()]
+        run = [python(), *command.split()]
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         subprocess.run(run, cwd=folder, input="y\n", text=True, check=True, env=env)
     assert {command.split()[-1] for command in commands} == {"results/students/get", "results/students/vit"}
@@ -646,10 +646,10 @@ def test_a_copy_without_times_is_made_whole(finished: Path, config: Config, tmp_
             (folder / path.relative_to(finished)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, folder / path.relative_to(finished))
     assert planned(folder, config)
-    verify = [sys.executable, "-m", "get", "verify", folder / "results"]
+    verify = [python(), "-m", "get", "verify", folder / "results"]
     done = subprocess.run(verify, cwd=ROOT, capture_output=True, text=True, check=True)
     (command,) = re.findall(r"if it is a copy: python (.*)$", done.stdout, re.MULTILINE)
-    subprocess.run([sys.executable, *shlex.split(command)], cwd=ROOT, check=True)
+    subprocess.run([python(), *shlex.split(command)], cwd=ROOT, check=True)
     assert planned(folder, config) == []
     done = subprocess.run(verify, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "if it is a copy" not in done.stdout
