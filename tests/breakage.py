@@ -223,10 +223,18 @@ def wait_until(condition: Callable[[], Any], seconds: float, what: str = "", eve
 
 
 class Site:
-    """A working directory in which the tiny experiment runs; `whole` is the one that was not disturbed."""
+    """A working directory in which the tiny experiment runs.
 
-    def __init__(self, folder: Path, project: Path, whole: Path | None = None) -> None:
-        self.folder, self.project, self.whole = folder, project, whole
+    Args:
+        folder: its place; project: whose Snakefile it runs.
+        whole: the folder that was not disturbed.
+        python: for runs that nobody disturbs.
+    """
+
+    def __init__(
+        self, folder: Path, project: Path, whole: Path | None = None, python: str = sys.executable
+    ) -> None:
+        self.folder, self.project, self.whole, self.python = folder, project, whole, python
         self.results = folder / "results"
         self.runs: list[Run] = []
         self.compared = False  # nothing has run since the results were found to be the same
@@ -238,15 +246,15 @@ class Site:
     def configure(self, config: dict[str, Any]) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
-    def go_on(self, *targets: str) -> Run:
+    def go_on(self, *targets: str, python: str = sys.executable) -> Run:
         """Start "the same command"; after `kill -9` of Snakemake itself, --unlock comes first."""
         locks = self.folder / ".snakemake/locks"
         if locks.is_dir() and any(locks.iterdir()) and self.start("--unlock").wait():
             raise Loss(f"--unlock fails: {self.runs[-1].text}")
-        return self.start(*targets)
+        return self.start(*targets, python=python)
 
-    def start(self, *arguments: str) -> Run:
-        command = [sys.executable, "-m", "snakemake", TARGET, *arguments, "--cores", "2"]
+    def start(self, *arguments: str, python: str = sys.executable) -> Run:
+        command = [python, "-m", "snakemake", TARGET, *arguments, "--cores", "2"]
         command += ["--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml")]
         env = {**os.environ, "PYTHONPATH": str(self.project), "OMP_NUM_THREADS": "1"}
         self.runs.append(Run(command, self.folder, env))
@@ -256,7 +264,7 @@ class Site:
     def finish(self, *targets: str) -> None:
         """Run the same command until all is made, these too; one that stops must say to run it again."""
         for _ in range(4):
-            run = self.go_on(*targets)
+            run = self.go_on(*targets, python=self.python)
             if run.wait() == 0:
                 break
             if "run the same command again" not in run.text:
@@ -324,7 +332,7 @@ class Site:
 
     def verify(self) -> str:
         """Return what `get verify` says of the results; nothing where it is content."""
-        command = [sys.executable, "-m", "get", "verify", str(self.results)]
+        command = [self.python, "-m", "get", "verify", str(self.results)]
         env = {**os.environ, "PYTHONPATH": str(self.project)}
         done = subprocess.run(command, cwd=self.project, env=env, capture_output=True, encoding="utf-8")
         return "" if done.returncode == 0 else done.stderr
@@ -619,11 +627,11 @@ def small_disk(folder: Path) -> Iterator[bool]:
 # ------------------------------------------------------------------------------------------------ all rounds
 
 
-def undisturbed(folder: Path, project: Path) -> Path:
+def undisturbed(folder: Path, project: Path, python: str = sys.executable) -> Path:
     """Run the tiny experiment once, in `folder`, and return it."""
     site = Site(folder, project)
     try:
-        if site.start().wait():
+        if site.start(python=python).wait():
             raise RuntimeError(f"the undisturbed run fails: {site.runs[-1].text[-3000:]}")
     finally:
         site.close()
@@ -631,11 +639,16 @@ def undisturbed(folder: Path, project: Path) -> Path:
 
 
 def play(
-    folder: Path, project: Path, whole: Path, name: str, breakages: Sequence[str] = BREAKAGES
+    folder: Path,
+    project: Path,
+    whole: Path,
+    name: str,
+    breakages: Sequence[str] = BREAKAGES,
+    python: str = sys.executable,
 ) -> tuple[list[str], str]:
     """Play the round of that name; returns what was broken, and the loss, if there was one."""
     shutil.copytree(whole, folder)
-    site = Site(folder, project, whole)
+    site = Site(folder, project, whole, python)
     round_ = Round(site, random.Random(name))
     try:
         round_.play(breakages)

@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT
+from warm import python
 
 from get.costs import start, units
 from get.costs.measure import training_costs
@@ -43,7 +44,7 @@ def test_the_parts_on_a_cpu() -> None:
     written = ROOT / "benchmarks/results/gpu-cpu.json"
     command = [ROOT / "benchmarks/gpu.py", "--device", "cpu", "--tiny", "--threads", "1", "--only", *QUICK]
     try:
-        done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
+        done = subprocess.run([python(), *command], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         text = written.read_text()
     finally:

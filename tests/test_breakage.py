@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 from breakage import PARTS, PATIENCE, Loss, Site, copy_project, play, undisturbed, wait_until
+from warm import python
 
 
 class Bench(NamedTuple):
@@ -21,12 +22,12 @@ class Bench(NamedTuple):
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     folder = tmp_path_factory.mktemp("breakage")
     project = copy_project(folder / "project")
-    return Bench(project, undisturbed(folder / "whole", project))
+    return Bench(project, undisturbed(folder / "whole", project, python()))
 
 
 def test_nothing_is_lost(bench: Bench, tmp_path: Path) -> None:
     breakages = ["kill", "kill", "damage", "fill_disk", "run_twice"]
-    done, loss = play(tmp_path / "round", *bench, "in the tests", breakages)
+    done, loss = play(tmp_path / "round", *bench, "in the tests", breakages, python())
     print(done)
     assert not loss
     assert len(done) == len(breakages)
@@ -37,7 +38,7 @@ def test_a_loss_is_seen(bench: Bench, tmp_path: Path) -> None:
     resume = 'self.step, self.history = content["step"]'
     project = copy_project(tmp_path / "project", {resume: f"{resume} + 1"})
     shutil.copytree(bench.whole, tmp_path / "site")
-    site = Site(tmp_path / "site", project, bench.whole)
+    site = Site(tmp_path / "site", project, bench.whole, python())
     try:
         site.delete(PARTS[0])
         run = site.go_on()

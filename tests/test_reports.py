@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from conftest import GET, ROOT, SHAPE
 from test_workflow import Config, planned, snakemake
+from warm import python
 
 from get.cli import main
 from get.cli.inspection import equal_times
@@ -264,6 +265,7 @@ def test_commands_of_the_documents_say_how_many_cores() -> None:
     assert found > 30
 
 
+@pytest.mark.workflow
 @pytest.mark.parametrize("script", ["tests/miniature.py", "tests/breakage.py"])
 def test_scripts_of_the_documents_need_no_pytest(script: str) -> None:
     assert any(f"python {script}" in path.read_text() for path in DOCUMENTS)
@@ -271,7 +273,7 @@ def test_scripts_of_the_documents_need_no_pytest(script: str) -> None:
         "import runpy, sys; sys.modules['pytest'] = None; sys.path.insert(0, 'tests');"
         f"sys.argv[1:] = ['--help']; runpy.run_path('{script}', run_name='__main__')"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([python(), "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -23,6 +23,7 @@ import yaml
 from cluster import Cluster, Job, missing, running_cluster
 from conftest import ROOT
 from safetensors.torch import load_file
+from warm import python
 
 from get.student.training import Inputs, train_student
 
@@ -48,7 +49,8 @@ def snakemake(folder: Path, config: Path, *arguments: str) -> list[str]:
 
 def attempt(folder: Path, config: Path, *arguments: str) -> tuple[int, str]:
     """Return exit code and output of that command, which does not need SLURM."""
-    done = subprocess.run(snakemake(folder, config, *arguments), capture_output=True, text=True)
+    command = [python(), *snakemake(folder, config, *arguments)[1:]]
+    done = subprocess.run(command, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from warm import python
 
 BIN = Path(sys.executable).parent
 FILES = ["get", "tests", "workflow/scripts", "benchmarks"]
@@ -35,12 +36,13 @@ def test_clean(command: list[str]) -> None:
 def test_the_package_imports_without_snakemake() -> None:
     code = """
 import sys, pkgutil, importlib, get
-sys.modules['snakemake'] = None
+for name in ['snakemake', *(name for name in sys.modules if name.startswith('snakemake'))]:
+    sys.modules[name] = None
 for module in pkgutil.walk_packages(get.__path__, 'get.'):
     if not module.name.endswith('__main__'):
         importlib.import_module(module.name)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([python(), "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -26,15 +26,18 @@ from types import ModuleType
 
 LARGE = (
     "h5py", "jinja2", "matplotlib.pyplot", "pandas", "safetensors.torch", "sklearn.datasets", "snakemake.cli",
-    "torch._dynamo", "torch_fidelity", "torchvision",
+    "torch_fidelity", "torchvision",
 )  # fmt: skip
 CLIENT = """#!{python} -IS
-import marshal, os, socket, sys
+import marshal, os, signal, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
     socket.send_fds(server, [b"."], [0, 1, 2])
     server.sendall(marshal.dumps((os.getcwd(), sys.argv[1:], dict(os.environ))))
     server.shutdown(socket.SHUT_WR)
+    program = int(server.recv(8))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os.kill(program, number))
     os._exit(int(server.recv(4) or 1))
 """
 
@@ -43,13 +46,13 @@ with socket.socket(socket.AF_UNIX) as server:
 def start() -> tuple[subprocess.Popen[str], str]:
     """Start the process to fork from, which ends with this one; return it and the path of the `python`."""
     command, pipe = [sys.executable, __file__], subprocess.PIPE
-    server = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+    server = subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8")
     assert server.stdout
     return server, server.stdout.readline().strip()
 
 
 def python() -> str:
-    """Return the path of a `python` that knows `-m`, `-c` and files, for programs that nobody kills."""
+    """Return the path of a `python` that knows `-m`, `-c` and files, and passes SIGINT and SIGTERM on."""
     return start()[1]
 
 
@@ -110,7 +113,7 @@ def become(connection: socket.socket, path: list[str], executable: str) -> int:
 def serve(folder: Path) -> None:
     """Fork for each client, until the input of this process ends."""
     client, address = folder / "python", str(folder / "socket")
-    client.write_text(CLIENT.format(python=sys.executable, address=address))
+    client.write_text(CLIENT.format(python=sys.executable, address=address), encoding="utf-8")
     client.chmod(0o755)
     listener = socket.create_server(address, family=socket.AF_UNIX, backlog=100)
     ended, told = os.pipe()  # has a byte where a program has ended
@@ -128,6 +131,7 @@ def serve(folder: Path) -> None:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 os._exit(become(connection, sys.path[1:], str(client)))
+            connection.send(f"{program:8}".encode())
             clients[program] = connection
         while clients and (found := os.waitpid(-1, os.WNOHANG))[0]:
             status = os.waitstatus_to_exitcode(found[1])
