@@ -55,7 +55,7 @@ def inception_weights(path: Path) -> Path:
 def write_inputs(folder: Path) -> None:
     """Write the archive, both teachers, Inception's weights and a published student into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    cifar10_archive(folder / "cifar-10-python.tar.gz", train=20, test=30)
+    cifar10_archive(folder / "cifar-10-python.tar.gz", train=4, test=12)
     inception_weights(folder / "weights-inception-2015-12-05-6726825d.pth")
     for kind, classes in (("cond", 10), ("uncond", 0)):
         description = {**NETWORK, "classes": classes}
