@@ -21,12 +21,20 @@ ROOT = Path(__file__).parent.parent
 # tiers, by file; a mark on a test goes before
 TIERS = {
     "workflow": {"test_workflow", "test_plan", "test_plugins", "test_style"},
-    "slow": {"test_slurm", "test_benchmarks", "test_breakage", "test_miniature", "test_distributed"},
-}
+    "slow": {
+        "test_slurm", "test_benchmarks", "test_breakage", "test_miniature", "test_distributed", "test_export",
+    },
+}  # fmt: skip
+# the files that take longest begin, or one process would be left alone with them
+LONGEST = (
+    "test_miniature", "test_slurm", "test_workflow", "test_own_images", "test_breakage", "test_plan",
+    "test_export", "test_style", "test_distributed", "test_rivals", "test_objectives", "test_reports",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put every test into one tier."""
+    """Put every test into one tier, and the files into an order."""
+    items.sort(key=lambda item: LONGEST.index(name) if (name := item.path.stem) in LONGEST else len(LONGEST))
     for item in items:
         if not any(item.get_closest_marker(tier) for tier in TIERS):
             found = (tier for tier, files in TIERS.items() if item.path.stem in files)
@@ -118,6 +126,14 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "images.h5"
     write_digits(path, test_fraction=0.2, seed=0)
     return path
+
+
+@pytest.fixture(scope="session")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which a plan times each part for a moment only."""
+    from breakage import copy_project
+
+    return copy_project(tmp_path_factory.mktemp("hasty") / "project", {"LIMIT = 1.5": "LIMIT = 0.1"})
 
 
 @pytest.fixture

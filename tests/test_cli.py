@@ -32,8 +32,7 @@ def student(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_sample_writes_a_grid(student: Path, tmp_path: Path) -> None:
     out = tmp_path / "grid.png"
-    command = [sys.executable, "-m", "get", "sample", student, "--seeds", "0-8", "--out", out]
-    subprocess.run(command, check=True, capture_output=True)
+    assert cli.main(["sample", str(student), "--seeds", "0-8", "--out", str(out)]) == 0
     assert matplotlib.image.imread(out).shape[:2] == (26 * 8, 26 * 8)
 
 

@@ -429,6 +429,7 @@ Fit = Callable[..., dict[str, Tensor]]
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(kind: str, fit: Fit, tmp_path: Path, kill: Kill) -> None:  # noqa: F811
     whole = fit(kind, tmp_path / "whole" / "60.pt", 60)
     kill(26, lambda: fit(kind, tmp_path / "cut" / "60.pt", 60))

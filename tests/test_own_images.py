@@ -92,10 +92,10 @@ def tiny(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def snakemake(where: Path, *arguments: str) -> str:
+def snakemake(where: Path, *arguments: str, project: Path = ROOT) -> str:
     """Run Snakemake in a folder that is not the repository, and return what it prints."""
-    command = [python(), "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [python(), "-m", "snakemake", "--snakefile", str(project / "Snakefile"), "--cores", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(project)}
     done = subprocess.run(
         [*command, *arguments], cwd=where, env=environment, capture_output=True, text=True, check=False
     )
@@ -143,7 +143,7 @@ def test_the_extractors_of_the_page_are_configs() -> None:
 
 
 @workflow
-def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_of_the_page(hasty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The crops, `get init`, the plan, the run and the report, as the page says, at tiny settings."""
     code = re.search(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
     assert code
@@ -156,7 +156,7 @@ def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for command in (plan, run, report):
         program, *arguments = shlex.split(command)
         assert program == "snakemake"
-        snakemake(tmp_path, *arguments)
+        snakemake(tmp_path, *arguments, project=hasty)
     results = tmp_path / "results/crops"
     for name in ("plan.csv", "overview.html", "figures/figure4b.png", "report.html"):
         assert (results / name).stat().st_size > 0

@@ -418,11 +418,11 @@ def test_starting_is_measured() -> None:
 
 
 @pytest.fixture(scope="module")
-def planned_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def planned_folder(hasty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the plans of the tiny experiment and its rivals were made, and nothing else."""
     folder = tmp_path_factory.mktemp("plan")
     plans = "results/plan.csv", "results/rivals/plan.csv"
-    done = snakemake(folder, yaml.safe_load(CONFIGS["tests"].read_text()), *plans)
+    done = snakemake(folder, yaml.safe_load(CONFIGS["tests"].read_text()), *plans, project=hasty)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

@@ -64,20 +64,31 @@ DRAW = """
 RC = "text.usetex: True\nfont.family: serif\nsavefig.dpi: 50\naxes.facecolor: red\npdf.compression: 0\n"
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a figure of a user who has set nothing."""
+    return draw(tmp_path_factory.mktemp("plain"))
+
+
+def draw(folder: Path, **env: str) -> Path:
+    done = run("-c", textwrap.dedent(DRAW), folder / "f.pdf", folder / "f.png", **env)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 @pytest.mark.parametrize("disturbed", ["backend", "matplotlibrc", "home"])
-def test_figures_are_the_same_bytes_whatever_the_user_has_set(disturbed: str, tmp_path: Path) -> None:
+def test_figures_are_the_same_bytes_whatever_the_user_has_set(
+    disturbed: str, plain: Path, tmp_path: Path
+) -> None:
     (tmp_path / "matplotlibrc").write_text(RC, encoding="utf-8")
     environments = {
         "backend": {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
         "matplotlibrc": {"MATPLOTLIBRC": str(tmp_path)},
         "home": {"HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null/x", "COLUMNS": "0", "TERM": "dumb"},
     }
-    for name, env in (("plain", {}), ("disturbed", environments[disturbed])):
-        paths = [tmp_path / f"{name}.{kind}" for kind in ("pdf", "png")]
-        done = run("-c", textwrap.dedent(DRAW), *paths, **env)
-        assert done.returncode == 0, done.stderr
-    for kind in ("pdf", "png"):
-        assert (tmp_path / f"plain.{kind}").read_bytes() == (tmp_path / f"disturbed.{kind}").read_bytes()
+    draw(tmp_path, **environments[disturbed])
+    for name in ("f.pdf", "f.png"):
+        assert (plain / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_figures_that_exist_stay_until_the_new_ones_are_whole(

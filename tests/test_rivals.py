@@ -171,6 +171,7 @@ def test_students_of_every_method(config: Config) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config_file", ["config.yaml", "workflow/config/photos.yaml"])
 def test_steps_of_the_config_take_equal_operations(config_file: str, tmp_path: Path) -> None:
     default = load_experiment(yaml.safe_load((ROOT / config_file).read_text()))
@@ -327,6 +328,7 @@ def test_rivals(config: Config, tmp_path: Path) -> None:
     assert not [job for job in again if "-try" in job]
 
 
+@pytest.mark.workflow
 def test_a_config_without_rivals_has_none(config: Config, tmp_path: Path) -> None:
     done = snakemake(tmp_path, {key: part for key, part in config.items() if key != "rivals"}, "rivals")
     assert done.returncode != 0

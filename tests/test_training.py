@@ -248,6 +248,7 @@ def test_damaged_unfinished_work_is_discarded(damage: bytes | None, pairs: Path,
     assert_same(student(pairs, tmp_path / "20.pt", 20), student(pairs, tmp_path / "whole.pt", 20))
 
 
+@pytest.mark.slow
 def test_killed_inside_a_later_milestone(pairs: Path, tmp_path: Path, kill: Kill) -> None:
     whole = student(pairs, tmp_path / "whole" / "60.pt", 60)
     student(pairs, tmp_path / "25.pt", 25)

@@ -36,7 +36,9 @@ Config = dict[str, Any]
 SHOWN = {"table", "figure", "reproduction", "summary"}
 
 
-def snakemake(folder: Path, config: Config | Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    folder: Path, config: Config | Path, *arguments: str, project: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
     """Run Snakemake in `folder`, whose results it makes, on a config that is given as a dict or a file."""
     if isinstance(config, dict):
         path = folder / "config.yaml"
@@ -51,10 +53,10 @@ def snakemake(folder: Path, config: Config | Path, *arguments: str) -> subproces
         "--cores",
         "2",
         "--snakefile",
-        ROOT / "Snakefile",
+        project / "Snakefile",
     ]
     command += ["--directory", folder, "--configfile", path]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    return subprocess.run(command, capture_output=True, text=True, cwd=project)
 
 
 def planned(folder: Path, config: Config, *targets: str) -> list[str]:
