@@ -2,6 +2,7 @@
 
 A run of Snakemake starts a Python for each job, which first takes two seconds to import PyTorch and the like.
 The package itself is not imported beforehand: each program takes the one that its environment names.
+A test that claims something of the process itself (what it imports, what kills it) takes `sys.executable`.
 """
 
 import atexit
