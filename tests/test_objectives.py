@@ -392,13 +392,13 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 KINDS: dict[str, dict[str, Any]] = {
     "kd": {"loss": {"name": "l2"}},
-    "reflow": {"objective": "reflow", "distil_after": 30},
+    "reflow": {"objective": "reflow", "distil_after": 15},
     "cd": {"objective": "consistency", "target_ema": 0.5, "levels": 6},
     "ect": {
-        "objective": "consistency", "distillation": False, "schedule": "staged", "stage": 20,
+        "objective": "consistency", "distillation": False, "schedule": "staged", "stage": 10,
         "weighting": "gap", "loss": {"name": "l2"}, "init": "teacher",
     },
-    "pd": {"objective": "progressive", "start": 4, "phase": 25, "init": "teacher"},
+    "pd": {"objective": "progressive", "start": 4, "phase": 12, "init": "teacher"},
 }  # fmt: skip
 
 
@@ -431,15 +431,15 @@ Fit = Callable[..., dict[str, Tensor]]
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(kind: str, fit: Fit, tmp_path: Path, kill: Kill) -> None:  # noqa: F811
-    whole = fit(kind, tmp_path / "whole" / "60.pt", 60)
-    kill(26, lambda: fit(kind, tmp_path / "cut" / "60.pt", 60))
-    assert_same(fit(kind, tmp_path / "cut" / "60.pt", 60), whole)
+    whole = fit(kind, tmp_path / "whole" / "30.pt", 30)
+    kill(13, lambda: fit(kind, tmp_path / "cut" / "30.pt", 30))
+    assert_same(fit(kind, tmp_path / "cut" / "30.pt", 30), whole)
     # and over a milestone, where a phase begins
-    fit(kind, tmp_path / "chain" / "25.pt", 25)
-    assert_same(fit(kind, tmp_path / "chain" / "60.pt", 60, tmp_path / "chain" / "25.pt"), whole)
-    header = checkpoint.load(tmp_path / "whole" / "60.safetensors")[1]
+    fit(kind, tmp_path / "chain" / "12.pt", 12)
+    assert_same(fit(kind, tmp_path / "chain" / "30.pt", 30, tmp_path / "chain" / "12.pt"), whole)
+    header = checkpoint.load(tmp_path / "whole" / "30.safetensors")[1]
     assert header["plateau"] in (True, False)
-    rows = json.loads((tmp_path / "whole" / "60.json").read_text())["rows"]
+    rows = json.loads((tmp_path / "whole" / "30.json").read_text())["rows"]
     assert all(math.isfinite(value) for row in rows for value in row)
 
 
