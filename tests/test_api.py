@@ -255,6 +255,7 @@ def test_pairs_open_by_their_folder(pairs: Path) -> None:
                 found.batch(torch.tensor([0, wrong]))
 
 
+@pytest.mark.slow
 def test_the_package_imports_torch_at_first_use() -> None:
     code = (
         "import sys, get; assert 'torch' not in sys.modules; assert 'load' in dir(get); get.load;"

@@ -468,6 +468,7 @@ def test_truncated_teacher(tmp_path: Path) -> None:
         assert "damaged" in refusal(tmp_path / "edm.pkl")
 
 
+@pytest.mark.slow
 def test_damaged_teachers_are_refused_or_read(tmp_path: Path) -> None:
     """Bytes changed at random, mostly outside of the weights' values: never anything but UserError."""
     source = tmp_path / "edm.pkl"

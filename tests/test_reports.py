@@ -126,6 +126,7 @@ def test_studies_and_seeds_are_forgotten_alone(config: Config) -> None:
     assert not {"students/vit", "figures/figure4a"} & set(found)
 
 
+@pytest.mark.workflow
 def test_nothing_is_deleted_unasked(
     experiment: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +175,7 @@ def test_nothing_is_deleted_unasked(
     assert all((experiment / "results" / name).exists() for name in own)
 
 
+@pytest.mark.workflow
 def test_what_lies_behind_a_link_is_not_deleted(
     experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -394,6 +396,7 @@ def small_folder(path: Path, size: str) -> Iterator[Path]:
         subprocess.run([*sudo, "umount", "--lazy", path], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["score", "statistics"])
 def test_no_room_for_temporary_files_is_said(command: str, digits: Path, tmp_path: Path) -> None:
     """Features are written before they are mapped: a map without room behind it ends the process (SIGBUS)."""

@@ -323,6 +323,7 @@ def test_a_file_larger_than_the_limit_is_one_line_and_leaves_nothing(name: str, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_command_ends_in_order_where_a_file_may_not_be_so_large(tmp_path: Path) -> None:
     """HDF5 itself would crash the process as it ends."""
     header = {"model": {**GET, **SHAPE}}

@@ -76,6 +76,7 @@ def draw(folder: Path, **env: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("disturbed", ["backend", "matplotlibrc", "home"])
 def test_figures_are_the_same_bytes_whatever_the_user_has_set(
     disturbed: str, plain: Path, tmp_path: Path

@@ -89,6 +89,7 @@ def test_csv_writes_files(tmp_path: Path) -> None:
     assert said == {"name": "students/get-16/seed0/100", **SETTINGS}
 
 
+@pytest.mark.slow
 def test_wandb_works_offline(tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     entry = {"wandb": {"project": "digits", "mode": "offline"}}

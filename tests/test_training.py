@@ -428,6 +428,7 @@ def test_a_state_that_the_class_of_torch_wrote_goes_on(pairs: Path, tmp_path: Pa
     assert_same(student(pairs, tmp_path / "20.pt", 20, start=tmp_path / "10.pt"), whole)
 
 
+@pytest.mark.slow
 def test_training_does_not_import_the_compiler(pairs: Path, tmp_path: Path) -> None:
     """It takes seconds, in each of many jobs. TensorBoard, imported where it is installed, spares it too."""
     code = f"""
@@ -480,6 +481,7 @@ def test_divergence_is_dated_though_it_is_noticed_later(tmp_path: Path) -> None:
     assert (last["reason"], last["at"], last["examples"]) == ("diverged", 61, [60, 61, 62])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "tolerance"),
     [({"compile": True}, 1e-5), ({"precision": "bfloat16"}, 2e-2)],
