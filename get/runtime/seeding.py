@@ -29,8 +29,8 @@ def generator(seed: int, *tags: int | str, device: torch.device | str = "cpu") -
 def seed_global(seed: int, device: torch.device) -> None:
     """Seed torch's global generators, of the CPU and of all GPUs if `device` is one; dropout draws from them.
 
-    `torch.manual_seed` would leave a note for every kind of device that torch knows, with a stack trace: a
-    twentieth of a step of a small model.
+    `torch.manual_seed` would leave a note for every kind of device that torch knows, with a stack trace:
+    small models feel it in every step.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
